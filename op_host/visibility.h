@@ -242,14 +242,45 @@ TRIANGLE_FN int64_t count_blocks(const Band& band, const BlockShape& block) {
   return blocks_before(band, block, row_block_count(band, block));
 }
 
-// Those of them that need a mask, as seen from block rows; O(block rows).
-TRIANGLE_FN int64_t count_edge_blocks(const Band& band, const BlockShape& block) {
+// Those of them that need no mask, as counted by BlockSpan::full(), in O(log) steps. A row block has
+// max(0, floor(common end / block.k) - ceil(common begin / block.k)) of them; the sum is taken piece by piece between the
+// row blocks where the begin leaves key 0 and where the end reaches the last key.
+TRIANGLE_FN int64_t full_blocks_before(const Band& band, const BlockShape& block, int64_t row_block) {
   const Range seeing = seeing_row_blocks(band, block);
-  int64_t edges = 0;
-  for (int64_t row_block = seeing.begin; row_block < seeing.end; ++row_block) {
-    edges += key_blocks(band, block, row_block).edges();
+  const int64_t past = min64(row_block, seeing.end);
+  if (past <= seeing.begin) return 0;
+  const bool ragged = past * block.q > band.sq;
+  const int64_t n = ragged ? past - 1 : past;
+  int64_t sum = ragged ? key_blocks(band, block, n).full() : 0;
+
+  const int64_t end0 = band.right + 1;             // common end of row block 0 before it is capped
+  const int64_t begin0 = block.q - 1 + band.left;  // common begin of row block 0 before it is capped
+  const int64_t whole = band.sk / block.k;         // full blocks of a row that sees every key
+  const int64_t first = clamp64(ceil_div(-end0, block.q), seeing.begin, max64(n, seeing.begin));  // end >= 0 from here
+  const int64_t last = max64(n, first);
+  const int64_t sated = clamp64(ceil_div(band.sk - end0, block.q), first, last);    // every row sees the last key from here
+  const int64_t moving = clamp64(floor_div(-begin0, block.q) + 1, first, last);     // begin > 0 from here
+  const int64_t both = max64(sated, moving);
+  // Begin at key 0: end alone moves, then nothing does.
+  const int64_t grown = min64(sated, moving);
+  sum += floor_sum(grown - first, block.k, block.q, first * block.q + end0);
+  if (sated < moving) sum += (moving - sated) * whole;
+  // Both move: the common range keeps its length, and a length below block.k never holds a block.
+  if (moving < sated && end0 - begin0 >= block.k) {
+    sum += floor_sum(sated - moving, block.k, block.q, moving * block.q + end0);
+    sum -= floor_sum(sated - moving, block.k, block.q, moving * block.q + begin0 + block.k - 1);
   }
-  return edges;
+  // Begin alone moves, until no whole block is left.
+  const int64_t gone = clamp64(floor_div((whole - 1) * block.k - begin0, block.q) + 1, both, last);
+  if (whole > 0 && gone > both) {
+    sum += (gone - both) * whole - floor_sum(gone - both, block.k, block.q, both * block.q + begin0 + block.k - 1);
+  }
+  return sum;
+}
+
+// Computed blocks that need a mask, as seen from block rows.
+TRIANGLE_FN int64_t count_edge_blocks(const Band& band, const BlockShape& block) {
+  return count_blocks(band, block) - full_blocks_before(band, block, row_block_count(band, block));
 }
 
 }  // namespace triangle

@@ -1,0 +1,57 @@
+# `make run` does the main job, `make test` passes the tests; each makes .venv and installs everything it needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+# The torch to install where .venv is new; any torch >= 2.10 serves.
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := $(shell find csrc op_host op_kernel cmake sim -type f \( -name '*.h' -o -name '*.hpp' -o -name '*.cpp' -o -name '*.cmake' -o -name 'CMakeLists.txt' -o -name '*.inc' \) 2>/dev/null)
+RUN_ARGS ?=
+TEST_ARGS ?=
+
+.PHONY: help run test lint format bench clean install
+
+help:
+	@echo "make run      train a small Llama on real text with triangle attention, and compare (1 to 3 minutes)"
+	@echo "make test     all tests"
+	@echo "make lint     ruff, mypy, clang-format"
+	@echo "make format   let ruff and clang-format rewrite the sources"
+	@echo "make bench    the benchmark's full table"
+	@echo "make clean    remove build products"
+
+install: build/.installed
+
+$(VENV)/.ready: requirements-dev.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade pip "setuptools>=77,<82" wheel
+	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/pip install -q "$(TORCH)"
+	$(BIN)/pip install -q -r requirements-dev.txt
+	@touch $@
+
+build/.installed: $(VENV)/.ready $(NATIVE) pyproject.toml setup.py VERSION CMakeLists.txt
+	$(BIN)/pip install -q --no-build-isolation --no-deps -e .
+	@mkdir -p build && touch $@
+
+run: build/.installed
+	$(BIN)/python examples/pretrain_llama.py --preset demo $(RUN_ARGS)
+
+test: build/.installed
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST_ARGS)
+
+lint: build/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	git ls-files '*.h' '*.cpp' '*.hpp' '*.cc' | xargs $(BIN)/clang-format --dry-run --Werror
+
+format: $(VENV)/.ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	git ls-files '*.h' '*.cpp' '*.hpp' '*.cc' | xargs $(BIN)/clang-format -i
+
+bench: build/.installed
+	$(BIN)/python -m triangle_attn_op.bench $(BENCH_ARGS)
+
+clean:
+	rm -rf build dist python/triangle_attn_op/*.so python/*.egg-info

@@ -1,0 +1,65 @@
+// exp, lane by lane: x = n ln 2 + r, |r| <= ln 2 / 2, a minimax polynomial in r, n added to the exponent field.
+// Error at most 2 ulp (measured over every float: see tests/cpp); exp(0) == 1; below the smallest normal number the result
+// is 0, so exp(-inf) == 0; above the largest it stays finite; NaN gives NaN.
+#pragma once
+#include "csrc/cpu/simd.h"
+
+namespace triangle::cpu::TRIANGLE_ISA {
+
+TRIANGLE_INLINE Vector<float> exp(Vector<float> x) {
+  using V = Vector<float>;
+  using I = IntVector<float>;
+  const V hi = splat(88.37f);
+  x = x > hi ? hi : x;
+  const V magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer kept in the low mantissa bits
+  const V t = fma(x, splat(0x1.715476p+0f), magic);
+  const V n = t - magic;
+  V r = fma(n, splat(-0x1.62e4p-1f), x);  // ln 2 in two pieces; n times the first is exact
+  r = fma(n, splat(-0x1.7f7d1cp-20f), r);
+  V p = splat(0x1.6a1a72p-10f);
+  p = fma(p, r, splat(0x1.123fc6p-7f));
+  p = fma(p, r, splat(0x1.555916p-5f));
+  p = fma(p, r, splat(0x1.55548ap-3f));
+  p = fma(p, r, splat(0x1.fffffcp-2f));
+  p = fma(p, r, splat(1.0f));
+  p = fma(p, r, splat(1.0f));
+  const V y = (V)((I)p + ((I)t << 23));
+  return x < splat(-87.33f) ? V{} : y;
+}
+
+TRIANGLE_INLINE Vector<double> exp(Vector<double> x) {
+  using V = Vector<double>;
+  using I = IntVector<double>;
+  const V hi = splat(709.4);
+  x = x > hi ? hi : x;
+  const V magic = splat(6755399441055744.0);  // 1.5 * 2^52
+  const V t = fma(x, splat(0x1.71547652b82fep+0), magic);
+  const V n = t - magic;
+  V r = fma(n, splat(-0x1.62e42fee00000p-1), x);
+  r = fma(n, splat(-0x1.a39ef35793c76p-33), r);
+  // Taylor to degree 13: the remainder is below 2^-57.
+  V p = splat(1.0 / 6227020800.0);
+  p = fma(p, r, splat(1.0 / 479001600.0));
+  p = fma(p, r, splat(1.0 / 39916800.0));
+  p = fma(p, r, splat(1.0 / 3628800.0));
+  p = fma(p, r, splat(1.0 / 362880.0));
+  p = fma(p, r, splat(1.0 / 40320.0));
+  p = fma(p, r, splat(1.0 / 5040.0));
+  p = fma(p, r, splat(1.0 / 720.0));
+  p = fma(p, r, splat(1.0 / 120.0));
+  p = fma(p, r, splat(1.0 / 24.0));
+  p = fma(p, r, splat(1.0 / 6.0));
+  p = fma(p, r, splat(0.5));
+  p = fma(p, r, splat(1.0));
+  p = fma(p, r, splat(1.0));
+  const V y = (V)((I)p + ((I)t << 52));
+  return x < splat(-708.3) ? V{} : y;
+}
+
+template <class T>
+constexpr T kInfinity = T(__builtin_inf());
+
+TRIANGLE_INLINE float log(float x) { return __builtin_logf(x); }
+TRIANGLE_INLINE double log(double x) { return __builtin_log(x); }
+
+}  // namespace triangle::cpu::TRIANGLE_ISA

@@ -1,0 +1,178 @@
+// Vectors of one instruction set: loads, fused multiply-add, conversions. The file is compiled once per instruction set
+// with TRIANGLE_ISA naming it; everything lives in a namespace of that name, so that no inline function is shared
+// between objects compiled with different flags.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#ifndef TRIANGLE_ISA
+#error "define TRIANGLE_ISA as avx512, avx2, neon or portable"
+#endif
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+#define TRIANGLE_INLINE inline __attribute__((always_inline))
+
+namespace triangle::cpu::TRIANGLE_ISA {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+template <class T>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(kVectorBytes)));
+  typedef T unaligned __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
+};
+template <class T>
+using Vector = typename VectorOf<T>::type;
+template <class T>
+constexpr int kLanes = kVectorBytes / int(sizeof(T));
+
+template <class T>
+struct IntOf;
+template <>
+struct IntOf<float> {
+  using type = int32_t;
+};
+template <>
+struct IntOf<double> {
+  using type = int64_t;
+};
+template <class T>
+using IntVector = Vector<typename IntOf<T>::type>;
+
+template <class T>
+TRIANGLE_INLINE Vector<T> load(const T* p) {
+  return *reinterpret_cast<const typename VectorOf<T>::unaligned*>(p);
+}
+template <class T>
+TRIANGLE_INLINE void store(T* p, Vector<T> v) {
+  *reinterpret_cast<typename VectorOf<T>::unaligned*>(p) = v;
+}
+template <class T>
+TRIANGLE_INLINE Vector<T> splat(T x) {
+  return x - Vector<T>{};  // x - 0 keeps -0 and NaN, and compiles to one broadcast
+}
+
+// a * b + c: one rounding where the hardware has it; two on the portable target, the same everywhere on it.
+TRIANGLE_INLINE Vector<float> fma(Vector<float> a, Vector<float> b, Vector<float> c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__)
+  return _mm256_fmadd_ps(a, b, c);
+#elif defined(__ARM_NEON)
+  return vfmaq_f32(c, a, b);
+#else
+  return a * b + c;
+#endif
+}
+TRIANGLE_INLINE Vector<double> fma(Vector<double> a, Vector<double> b, Vector<double> c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_pd(a, b, c);
+#elif defined(__AVX2__)
+  return _mm256_fmadd_pd(a, b, c);
+#elif defined(__ARM_NEON)
+  return vfmaq_f64(c, a, b);
+#else
+  return a * b + c;
+#endif
+}
+// a > b ? a : b, lane by lane.
+TRIANGLE_INLINE Vector<float> maximum(Vector<float> a, Vector<float> b) {
+#if defined(__AVX512F__)
+  return _mm512_max_ps(a, b);
+#elif defined(__AVX2__)
+  return _mm256_max_ps(a, b);
+#else
+  return a > b ? a : b;
+#endif
+}
+TRIANGLE_INLINE Vector<double> maximum(Vector<double> a, Vector<double> b) {
+#if defined(__AVX512F__)
+  return _mm512_max_pd(a, b);
+#elif defined(__AVX2__)
+  return _mm256_max_pd(a, b);
+#else
+  return a > b ? a : b;
+#endif
+}
+
+// Lane i of the result is index + i.
+template <class T>
+TRIANGLE_INLINE IntVector<T> indices(int index) {
+  using I = typename IntOf<T>::type;
+  IntVector<T> v;
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes<T>; ++i) v[i] = I(i);
+  return v + I(index);
+}
+
+namespace detail {
+template <int kHalf, int... i, class V>
+TRIANGLE_INLINE V interleave(V a, V b, std::integer_sequence<int, i...>) {
+  constexpr int n = sizeof...(i);
+  return __builtin_shufflevector(a, b, (i % 2 * n + i / 2 + kHalf * (n / 2))...);
+}
+template <int kDistance, int... i, class V>
+TRIANGLE_INLINE V rotate(V a, std::integer_sequence<int, i...>) {
+  return __builtin_shufflevector(a, a, ((i + kDistance) % int(sizeof...(i)))...);
+}
+}  // namespace detail
+
+// In-register transpose of a square: log2(lanes) rounds of interleaving row i with row i + lanes / 2.
+template <class T>
+TRIANGLE_INLINE void transpose(Vector<T> (&row)[kLanes<T>]) {
+  constexpr int n = kLanes<T>;
+  using Sequence = std::make_integer_sequence<int, n>;
+#pragma GCC unroll 4
+  for (int round = 1; round < n; round *= 2) {
+    Vector<T> next[n];
+#pragma GCC unroll 8
+    for (int i = 0; i < n / 2; ++i) {
+      next[2 * i] = detail::interleave<0>(row[i], row[i + n / 2], Sequence{});
+      next[2 * i + 1] = detail::interleave<1>(row[i], row[i + n / 2], Sequence{});
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) row[i] = next[i];
+  }
+}
+
+// Folds a vector to one value by halves: lane i with lane i + n / 2, then n / 4, and so on.
+template <class T, class Op, int kDistance = kLanes<T> / 2>
+TRIANGLE_INLINE T fold(Vector<T> v, Op op) {
+  if constexpr (kDistance == 0) {
+    return v[0];
+  } else {
+    return fold<T, Op, kDistance / 2>(
+        op(v, detail::rotate<kDistance>(v, std::make_integer_sequence<int, kLanes<T>>{})), op);
+  }
+}
+template <class T>
+TRIANGLE_INLINE T fold_max(Vector<T> v) {
+  return fold<T>(v, [](Vector<T> a, Vector<T> b) __attribute__((always_inline)) { return maximum(a, b); });
+}
+template <class T>
+TRIANGLE_INLINE T fold_sum(Vector<T> v) {
+  return fold<T>(v, [](Vector<T> a, Vector<T> b) __attribute__((always_inline)) { return a + b; });
+}
+
+template <class N>
+TRIANGLE_INLINE N smaller(N a, N b) {
+  return b < a ? b : a;
+}
+template <class N>
+TRIANGLE_INLINE N larger(N a, N b) {
+  return a < b ? b : a;
+}
+
+}  // namespace triangle::cpu::TRIANGLE_ISA

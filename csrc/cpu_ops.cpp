@@ -1,0 +1,224 @@
+// The raw operators on the CPU: arguments to plain pointers, then csrc/cpu.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <tuple>
+
+#include "calls.h"
+#include "cpu/attention.h"
+#include "cpu/parallel.h"
+#include "problem.h"
+
+namespace triangle {
+
+namespace cpu {
+
+int num_threads() { return static_cast<int>(torch::stable::get_num_threads()); }
+
+void run_workers(int workers, const std::function<void(int)>& f) {
+  torch::stable::parallel_for(0, workers, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t worker = begin; worker < end; ++worker) f(static_cast<int>(worker));
+  });
+}
+
+}  // namespace cpu
+
+namespace {
+
+cpu::DType dtype_of(const Tensor& t, const char* name) {
+  switch (t.scalar_type()) {
+    case ScalarType::Float: return cpu::DType::kFloat32;
+    case ScalarType::Double: return cpu::DType::kFloat64;
+    case ScalarType::BFloat16: return cpu::DType::kBFloat16;
+    case ScalarType::Half: return cpu::DType::kFloat16;
+    case ScalarType::Bool: return cpu::DType::kBool;
+    default: check(false, name, ": expected float32, bfloat16, float16 or float64"); return cpu::DType::kFloat32;
+  }
+}
+
+// [B, H, S, D], or [T, H, D] with rows in dimension 0.
+cpu::Tensor view(const Tensor& t) {
+  if (t.dim() == 4) return {t.data_ptr(), t.stride(0), t.stride(1), t.stride(2)};
+  return {t.data_ptr(), 0, t.stride(1), t.stride(0)};
+}
+
+// lse is [B, Hq, Sq], or packed [T, Hq].
+cpu::Tensor lse_view(const Tensor& t) {
+  if (t.dim() == 3) return {t.data_ptr(), t.stride(0), t.stride(1), t.stride(2)};
+  return {t.data_ptr(), 0, t.stride(1), t.stride(0)};
+}
+
+cpu::Mask mask_view(const Tensor& mask) {
+  cpu::Mask view{mask.data_ptr(), dtype_of(mask, "attn_mask")};
+  int64_t* strides[4] = {&view.batch, &view.head, &view.row, &view.col};
+  for (int64_t i = 0; i < mask.dim(); ++i)
+    if (mask.size(i) != 1) *strides[4 - mask.dim() + i] = mask.stride(i);
+  return view;
+}
+
+// Reads the offsets themselves: on the CPU they are at hand, and a wrong one would read out of bounds.
+void check_cu_seq_values(const char* name, const Tensor& cu_seq, int64_t total, const std::optional<int64_t>& max_len, const char* max_name) {
+  const int32_t* values = static_cast<const int32_t*>(cu_seq.data_ptr());
+  const int64_t documents = cu_seq.size(0) - 1;
+  check(values[0] == 0, name, ": expected to start at 0, got ", values[0]);
+  for (int64_t i = 0; i < documents; ++i) {
+    check(values[i + 1] >= values[i], name, ": expected non-decreasing offsets, got ", values[i + 1], " after ", values[i],
+          " at index ", i + 1);
+    check(!max_len.has_value() || values[i + 1] - values[i] <= *max_len, max_name, ": expected at least the longest document, ",
+          values[i + 1] - values[i], " rows, got ", max_len.value_or(0));
+  }
+  check(values[documents] == total, name, ": expected to end at the total of ", total, " rows, got ", values[documents]);
+}
+
+cpu::Problem make_problem(const Sizes& s, const Tensor& q, const OptTensor& attn_mask, const OptTensor& cu_seq_q,
+                          const OptTensor& cu_seq_k, const OptTensor& rng_state, const Options& options) {
+  cpu::Problem p;
+  p.batch = s.batch;
+  p.heads_q = s.heads_q;
+  p.heads_kv = s.heads_kv;
+  p.seq_q = s.seq_q;
+  p.seq_k = s.seq_k;
+  p.dim = s.dim;
+  p.dim_v = s.dim_v;
+  p.dtype = dtype_of(q, "q");
+  check(p.dtype != cpu::DType::kBool, "q: expected float32, bfloat16, float16 or float64");
+  p.scale = options.scale.value_or(s.dim > 0 ? 1.0 / std::sqrt(static_cast<double>(s.dim)) : 1.0);
+  p.bottom_right = !options.diagonal.has_value() && options.alignment == "bottom_right";
+  // Any diagonal beyond Sk hides nothing more; clamped so that i + diagonal cannot overflow.
+  p.diagonal = std::clamp(options.diagonal.value_or(0), -s.seq_q - 1, s.seq_k);
+  p.window_left = -1;
+  if (options.window_size_left.has_value()) p.window_left = *options.window_size_left;
+  if (s.packed) {
+    check_cu_seq_values("cu_seq_q", *cu_seq_q, s.seq_q, options.max_q, "max_q");
+    check_cu_seq_values("cu_seq_k", *cu_seq_k, s.seq_k, options.max_k, "max_k");
+    p.cu_seq_q = static_cast<const int32_t*>(cu_seq_q->data_ptr());
+    p.cu_seq_k = static_cast<const int32_t*>(cu_seq_k->data_ptr());
+  }
+  if (attn_mask.has_value()) p.mask = mask_view(*attn_mask);
+  p.dropout_p = options.dropout_p;
+  if (rng_state.has_value()) {
+    const int64_t* state = static_cast<const int64_t*>(rng_state->data_ptr());
+    p.seed = static_cast<uint64_t>(state[0]);
+    p.offset = static_cast<uint64_t>(state[1]);
+  }
+  return p;
+}
+
+std::string backend_name() { return std::string("cpu/") + cpu::isa(); }
+
+// The kernels want D and Dv of at least 1. A dimension of 0 becomes a column of zeros, which changes neither scores nor sums.
+Tensor at_least_one_column(const Tensor& t) {
+  if (t.size(t.dim() - 1) > 0) return with_unit_last_stride(t);
+  std::vector<int64_t> sizes(t.sizes().begin(), t.sizes().end());
+  sizes.back() = 1;
+  return torch::stable::new_zeros(t, torch::headeronly::IntHeaderOnlyArrayRef(sizes.data(), sizes.size()));
+}
+
+std::vector<int64_t> sizes_with_last(const Tensor& t, int64_t last) {
+  std::vector<int64_t> sizes(t.sizes().begin(), t.sizes().end());
+  sizes.back() = last;
+  return sizes;
+}
+
+std::tuple<Tensor, Tensor> attn_lse(Tensor q, Tensor k, Tensor v, OptTensor attn_mask, OptTensor cu_seq_q, OptTensor cu_seq_k,
+                                    OptTensor rng_state, OptTensor alibi_slopes, OptTensor sinks, std::optional<int64_t> max_q,
+                                    std::optional<int64_t> max_k, std::optional<double> scale, std::string alignment,
+                                    std::optional<int64_t> diagonal, std::optional<int64_t> window_size_left, double dropout_p,
+                                    std::optional<double> softcap) {
+  const Options options{max_q, max_k, scale, std::move(alignment), diagonal, window_size_left, dropout_p, softcap};
+  const Sizes s = check_inputs(q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, options);
+  cpu::Problem problem = make_problem(s, q, attn_mask, cu_seq_q, cu_seq_k, rng_state, options);
+
+  Tensor out = empty_like_layout(q, sizes_with_last(q, s.dim_v));
+  const ScalarType lse_dtype = q.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+  const std::vector<int64_t> lse_sizes = s.packed ? std::vector<int64_t>{s.seq_q, s.heads_q} : std::vector<int64_t>{s.batch, s.heads_q, s.seq_q};
+  std::vector<int64_t> lse_strides(lse_sizes.size(), 1);
+  for (size_t i = lse_sizes.size() - 1; i-- > 0;) lse_strides[i] = lse_strides[i + 1] * std::max<int64_t>(lse_sizes[i + 1], 1);
+  Tensor lse = empty_strided(lse_sizes, lse_strides, lse_dtype, q);
+  record_call(backend_name(), "forward");
+  if (lse.numel() == 0) return {out, lse};
+
+  q = at_least_one_column(q);
+  k = at_least_one_column(k);
+  v = at_least_one_column(v);
+  problem.dim = std::max<int64_t>(s.dim, 1);
+  problem.dim_v = std::max<int64_t>(s.dim_v, 1);
+  Tensor target = s.dim_v > 0 ? out : at_least_one_column(out);
+  cpu::forward({problem, view(q), view(k), view(v), view(target), lse_view(lse)});
+  return {out, lse};
+}
+
+std::tuple<Tensor, Tensor, Tensor> attn_backward(Tensor dout, OptTensor dlse, Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse,
+                                                 OptTensor attn_mask, OptTensor cu_seq_q, OptTensor cu_seq_k, OptTensor rng_state,
+                                                 OptTensor alibi_slopes, OptTensor sinks, std::optional<int64_t> max_q,
+                                                 std::optional<int64_t> max_k, std::optional<double> scale, std::string alignment,
+                                                 std::optional<int64_t> diagonal, std::optional<int64_t> window_size_left,
+                                                 double dropout_p, std::optional<double> softcap) {
+  const Options options{max_q, max_k, scale, std::move(alignment), diagonal, window_size_left, dropout_p, softcap};
+  const Sizes s = check_inputs(q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, options);
+  cpu::Problem problem = make_problem(s, q, attn_mask, cu_seq_q, cu_seq_k, rng_state, options);
+  const std::vector<int64_t> out_sizes = sizes_with_last(q, s.dim_v);
+  const std::vector<int64_t> lse_sizes = s.packed ? std::vector<int64_t>{s.seq_q, s.heads_q} : std::vector<int64_t>{s.batch, s.heads_q, s.seq_q};
+  const ScalarType lse_dtype = q.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+  const auto check_saved = [&](const char* name, const Tensor& t, const std::vector<int64_t>& sizes, ScalarType dtype) {
+    check(t.dim() == static_cast<int64_t>(sizes.size()) && std::equal(sizes.begin(), sizes.end(), t.sizes().begin()) &&
+              t.scalar_type() == dtype && t.device() == q.device(),
+          name, ": expected the forward's shape, dtype and device, got shape ", shape_text(t));
+  };
+  check_saved("dout", dout, out_sizes, q.scalar_type());
+  check_saved("out", out, out_sizes, q.scalar_type());
+  check_saved("lse", lse, lse_sizes, lse_dtype);
+  if (dlse.has_value()) check_saved("dlse", *dlse, lse_sizes, lse_dtype);
+
+  Tensor dq = empty_like_layout(q, {q.sizes().begin(), q.sizes().end()});
+  Tensor dk = empty_like_layout(k, {k.sizes().begin(), k.sizes().end()});
+  Tensor dv = empty_like_layout(v, {v.sizes().begin(), v.sizes().end()});
+  record_call(backend_name(), "backward");
+  if (lse.numel() == 0 || k.size(s.packed ? 0 : 2) == 0) {
+    for (Tensor* t : {&dq, &dk, &dv})
+      if (t->numel() > 0) torch::stable::zero_(*t);
+    return {dq, dk, dv};
+  }
+  q = at_least_one_column(q);
+  k = at_least_one_column(k);
+  v = at_least_one_column(v);
+  out = at_least_one_column(out);
+  dout = at_least_one_column(dout);
+  problem.dim = std::max<int64_t>(s.dim, 1);
+  problem.dim_v = std::max<int64_t>(s.dim_v, 1);
+  Tensor dq_target = s.dim > 0 ? dq : at_least_one_column(dq);
+  Tensor dk_target = s.dim > 0 ? dk : at_least_one_column(dk);
+  Tensor dv_target = s.dim_v > 0 ? dv : at_least_one_column(dv);
+  cpu::backward({problem, view(q), view(k), view(v), view(out), lse_view(lse), view(dout),
+                 dlse.has_value() ? lse_view(*dlse) : cpu::Tensor{}, view(dq_target), view(dk_target), view(dv_target)});
+  return {dq, dk, dv};
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(triangle, CPU, m) {
+  m.impl("attn_lse", TORCH_BOX(&attn_lse));
+  m.impl("attn_backward", TORCH_BOX(&attn_backward));
+}
+
+}  // namespace triangle
+
+// For triangle_attn_op.env: the instruction set the CPU kernels run on, or an error in TRIANGLE_ATTN_CPU_ISA ("error: ...").
+extern "C" __attribute__((visibility("default"))) int triangle_cpu_isa(char* buffer, int size) {
+  std::string text;
+  try {
+    text = triangle::cpu::isa();
+  } catch (const std::exception& e) {
+    text = std::string("error: ") + e.what();
+  }
+  if (buffer != nullptr && size > 0) {
+    const size_t n = std::min(text.size(), static_cast<size_t>(size) - 1);
+    std::copy_n(text.begin(), n, buffer);
+    buffer[n] = '\0';
+  }
+  return static_cast<int>(text.size());
+}

@@ -1,0 +1,134 @@
+#include "problem.h"
+
+#include <torch/csrc/stable/ops.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace triangle {
+namespace {
+
+void check_options(const Options& options, const OptTensor& alibi_slopes, const OptTensor& sinks) {
+  check(!alibi_slopes.has_value(), "alibi_slopes: not supported yet, expected None");
+  check(!options.softcap.has_value(), "softcap: not supported yet, expected None");
+  check(!sinks.has_value(), "sinks: not supported yet, expected None");
+  check(options.alignment == "bottom_right" || options.alignment == "top_left",
+        "alignment: expected \"bottom_right\" or \"top_left\", got \"", options.alignment, "\"");
+  check(options.window_size_left.value_or(0) >= 0, "window_size_left: expected None or >= 0, got ",
+        options.window_size_left.value_or(0));
+  check(options.dropout_p >= 0.0 && options.dropout_p < 1.0, "dropout_p: expected 0 <= p < 1, got ", options.dropout_p);
+  check(std::isfinite(options.scale.value_or(1.0)), "scale: expected a finite number, got ", options.scale.value_or(1.0));
+}
+
+void check_cu_seq(const char* name, const OptTensor& cu_seq, const Tensor& q) {
+  const Tensor& t = *cu_seq;
+  check(t.dim() == 1 && t.size(0) >= 1 && t.scalar_type() == ScalarType::Int, name,
+        ": expected int32 [documents + 1], got shape ", shape_text(t));
+  check(t.is_contiguous(), name, ": expected a contiguous tensor");
+  check(t.device() == q.device(), name, ": expected q's device");
+}
+
+void check_mask(const Tensor& mask, const Tensor& q, const Sizes& s) {
+  const ScalarType dtype = mask.scalar_type();
+  check(dtype == ScalarType::Bool || dtype == ScalarType::Float || dtype == q.scalar_type(),
+        "attn_mask: expected bool, float32 or q's dtype");
+  check(mask.device() == q.device(), "attn_mask: expected q's device");
+  check(mask.dim() <= 4, "attn_mask: expected at most 4 dimensions, got shape ", shape_text(mask));
+  const int64_t full[4] = {s.batch, s.heads_q, s.seq_q, s.seq_k};
+  for (int64_t i = 0; i < mask.dim(); ++i) {
+    const int64_t size = mask.size(i), expected = full[4 - mask.dim() + i];
+    check(size == 1 || size == expected, "attn_mask: expected a shape that broadcasts to [", full[0], ", ", full[1], ", ",
+          full[2], ", ", full[3], "], got ", shape_text(mask));
+  }
+}
+
+}  // namespace
+
+std::string shape_text(const Tensor& t) {
+  std::ostringstream text;
+  text << '[';
+  for (int64_t i = 0; i < t.dim(); ++i) text << (i ? ", " : "") << t.size(i);
+  text << ']';
+  return text.str();
+}
+
+Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptTensor& attn_mask, const OptTensor& cu_seq_q,
+                   const OptTensor& cu_seq_k, const OptTensor& rng_state, const OptTensor& alibi_slopes, const OptTensor& sinks,
+                   const Options& options) {
+  check_options(options, alibi_slopes, sinks);
+  const bool packed = cu_seq_q.has_value();
+  check(packed == cu_seq_k.has_value(), "cu_seq_q, cu_seq_k: expected both or neither");
+  const int64_t rank = packed ? 3 : 4;
+  const char* layout = packed ? "[T, H, D]" : "[B, H, S, D]";
+  for (const auto& [name, t] : {std::pair<const char*, const Tensor&>{"q", q}, {"k", k}, {"v", v}}) {
+    check(t.dim() == rank, name, ": expected ", layout, ", got shape ", shape_text(t));
+    check(t.scalar_type() == q.scalar_type(), name, ": expected q's dtype");
+    check(t.device() == q.device(), name, ": expected q's device");
+  }
+  const int64_t row = packed ? 0 : 2, head = 1;
+  const Sizes s{packed,
+                packed ? cu_seq_q->size(0) - 1 : q.size(0),
+                q.size(head),
+                k.size(head),
+                q.size(row),
+                k.size(row),
+                q.size(rank - 1),
+                v.size(rank - 1)};
+  check(k.size(rank - 1) == s.dim, "k: expected a last dimension of ", s.dim, ", got shape ", shape_text(k));
+  check(v.size(row) == s.seq_k && v.size(head) == s.heads_kv, "v: expected k's sizes but the last, got shape ", shape_text(v));
+  check(packed || (k.size(0) == s.batch && v.size(0) == s.batch), "k, v: expected q's batch ", s.batch, ", got shapes ",
+        shape_text(k), " and ", shape_text(v));
+  check(s.heads_kv > 0 ? s.heads_q % s.heads_kv == 0 : s.heads_q == 0, "k: expected Hq % Hkv == 0, got Hq = ", s.heads_q,
+        ", Hkv = ", s.heads_kv);
+  if (packed) {
+    check_cu_seq("cu_seq_q", cu_seq_q, q);
+    check_cu_seq("cu_seq_k", cu_seq_k, q);
+    check(cu_seq_q->size(0) == cu_seq_k->size(0), "cu_seq_k: expected as many documents as cu_seq_q, got ", cu_seq_k->size(0),
+          " and ", cu_seq_q->size(0), " entries");
+    check(!attn_mask.has_value(), "attn_mask: not supported for packed sequences, expected None");
+  }
+  if (attn_mask.has_value()) check_mask(*attn_mask, q, s);
+  check((options.dropout_p > 0) <= rng_state.has_value(), "rng_state: expected an int64 [2] tensor with dropout_p > 0, got None");
+  if (rng_state.has_value()) {
+    check(rng_state->dim() == 1 && rng_state->size(0) == 2 && rng_state->scalar_type() == ScalarType::Long &&
+              rng_state->is_contiguous() && rng_state->device() == q.device(),
+          "rng_state: expected an int64 [2] tensor on q's device, got shape ", shape_text(*rng_state));
+  }
+  return s;
+}
+
+std::vector<int64_t> strides_like(const Tensor& like, const std::vector<int64_t>& sizes) {
+  // Ties keep the order B, S, H (packed: T, H): dimensions of a tensor that says nothing about their order.
+  std::vector<int> order = sizes.size() == 4 ? std::vector<int>{0, 2, 1} : std::vector<int>{0, 1};
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return like.stride(a) > like.stride(b); });
+  std::vector<int64_t> strides(sizes.size(), 1);
+  int64_t next = std::max<int64_t>(sizes.back(), 1);
+  for (auto dim = order.rbegin(); dim != order.rend(); ++dim) {
+    strides[*dim] = next;
+    next *= std::max<int64_t>(sizes[*dim], 1);
+  }
+  return strides;
+}
+
+Tensor empty_strided(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType dtype, const Tensor& device_of) {
+  int32_t device_type = 0;
+  check(aoti_torch_get_device_type(device_of.get(), &device_type) == AOTI_TORCH_SUCCESS, "the device of an argument is unknown");
+  const auto shim_dtype = torch::stable::detail::to<int32_t>(torch::stable::detail::from(dtype));
+  AtenTensorHandle handle = nullptr;
+  check(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(), shim_dtype, device_type,
+                                 device_of.get_device_index(), &handle) == AOTI_TORCH_SUCCESS,
+        "out of memory allocating a result");
+  return Tensor(handle);
+}
+
+Tensor empty_like_layout(const Tensor& like, const std::vector<int64_t>& sizes) {
+  return empty_strided(sizes, strides_like(like, sizes), like.scalar_type(), like);
+}
+
+Tensor with_unit_last_stride(const Tensor& t) {
+  const int64_t last = t.dim() - 1;
+  return t.size(last) <= 1 || t.stride(last) == 1 ? t : torch::stable::contiguous(t);
+}
+
+}  // namespace triangle

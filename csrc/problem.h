@@ -1,0 +1,62 @@
+// From an operator's arguments to sizes and options every backend shares. The checks here keep a direct call of the raw operators from reading out
+// of bounds; the full checks with ValueError and TypeError are Python's (python/triangle_attn_op/_checks.py), which also run under a compiler.
+#pragma once
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+
+#include <cstdint>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace triangle {
+
+using torch::headeronly::ScalarType;
+using Tensor = torch::stable::Tensor;
+using OptTensor = std::optional<Tensor>;
+
+// The message only: a reader has no use for the path of the file that the library was built from.
+template <typename... Args>
+void check(bool ok, const Args&... args) {
+  if (ok) return;
+  std::ostringstream message;
+  message << "triangle_attn_op: ";
+  (message << ... << args);
+  throw std::runtime_error(message.str());
+}
+
+std::string shape_text(const Tensor& t);
+
+// Every option of the raw operators, in their schema's order.
+struct Options {
+  std::optional<int64_t> max_q, max_k;
+  std::optional<double> scale;
+  std::string alignment;
+  std::optional<int64_t> diagonal, window_size_left;
+  double dropout_p;
+  std::optional<double> softcap;
+};
+
+// Sizes of [B, H, S, D] tensors, or of packed [T, H, D] ones with batch = documents and seq_* = T.
+struct Sizes {
+  bool packed;
+  int64_t batch, heads_q, heads_kv, seq_q, seq_k, dim, dim_v;
+};
+
+Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptTensor& attn_mask, const OptTensor& cu_seq_q,
+                   const OptTensor& cu_seq_k, const OptTensor& rng_state, const OptTensor& alibi_slopes, const OptTensor& sinks,
+                   const Options& options);
+
+// Strides of a fresh tensor of `sizes` whose B, H, S (or T, H) dimensions are ordered in memory as `like`'s are; last dimension innermost.
+std::vector<int64_t> strides_like(const Tensor& like, const std::vector<int64_t>& sizes);
+
+// A fresh tensor with those strides, `like`'s dtype and device.
+Tensor empty_like_layout(const Tensor& like, const std::vector<int64_t>& sizes);
+Tensor empty_strided(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType dtype, const Tensor& device_of);
+
+// The tensor itself where its last dimension is contiguous, else a contiguous copy.
+Tensor with_unit_last_stride(const Tensor& t);
+
+}  // namespace triangle

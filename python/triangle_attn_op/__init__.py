@@ -1,0 +1,31 @@
+"""Block-causal (inverted triangle, 倒三角) attention: one fused operator for Ascend NPUs and CPUs.
+
+Not AlphaFold's triangle (pair) attention. Importing the package registers `torch.ops.triangle.attn`.
+"""
+
+from __future__ import annotations
+
+from . import ops as _ops  # registers the operators
+from .arguments import add_arguments
+from .backends import call_counts, last_backend
+from .functional import merge_attention, triangle_attention, triangle_attention_varlen
+from .module import TriangleAttention
+
+__all__ = [
+    "TriangleAttention",
+    "__version__",
+    "add_arguments",
+    "call_counts",
+    "last_backend",
+    "merge_attention",
+    "triangle_attention",
+    "triangle_attention_varlen",
+]
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("triangle_attn_op")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,184 @@
+"""Every check of the arguments, made before anything runs: the argument's name, what was expected, what came.
+
+They read shapes, dtypes and devices only, never values, so they also run under a compiler and on meta tensors.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+ALIGNMENTS = ("bottom_right", "top_left")
+
+
+def _shape(t: Tensor) -> str:
+    return "[" + ", ".join(str(size) for size in t.shape) + "]"
+
+
+def _tensor(name: str, value: Any) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a Tensor, got {type(value).__name__}")
+
+
+def _integer(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, torch.SymInt)):
+        raise TypeError(f"{name}: expected an int or None, got {type(value).__name__}")
+
+
+def _qkv(q: Tensor, k: Tensor, v: Tensor, layout: tuple[str, ...]) -> None:
+    """Rank, dtype, device, and that k and v agree with q. `layout` names the dimensions, heads at 1 and the head dimension last."""
+    rank = len(layout)
+    for name, t in (("q", q), ("k", k), ("v", v)):
+        _tensor(name, t)
+        if t.dim() != rank:
+            raise ValueError(f"{name}: expected {rank} dimensions [{', '.join(layout)}], got shape {_shape(t)}")
+    for name, t in (("q", q), ("k", k), ("v", v)):
+        if t.dtype not in DTYPES:
+            raise TypeError(f"{name}: expected float32, bfloat16, float16 or float64, got {t.dtype}")
+        if t.dtype != q.dtype:
+            raise TypeError(f"{name}: expected q's dtype {q.dtype}, got {t.dtype}")
+        if t.device != q.device:
+            raise ValueError(f"{name}: expected q's device {q.device}, got {t.device}")
+        if t.layout is not torch.strided:
+            raise TypeError(f"{name}: expected a strided tensor, got {t.layout}")
+    heads_q, heads_kv = q.shape[1], k.shape[1]
+    batch = "" if rank == 3 else "B, "
+    rows = "T" if rank == 3 else "Sk"
+    expected = f"[{batch}Hkv, {rows}, {q.shape[-1]}]" if rank == 4 else f"[Tk, Hkv, {q.shape[-1]}]"
+    if k.shape[-1] != q.shape[-1]:
+        raise ValueError(f"k: expected {expected} with q's head dimension {q.shape[-1]}, got shape {_shape(k)}")
+    if heads_kv == 0 or heads_q % heads_kv != 0:
+        if not (heads_q == 0 and heads_kv == 0):
+            raise ValueError(f"k: expected {expected} with Hq % Hkv == 0, got Hq = {heads_q}, Hkv = {heads_kv}")
+    if v.shape[:-1] != k.shape[:-1]:
+        raise ValueError(f"v: expected k's sizes {_shape(k)} but for the last dimension, got shape {_shape(v)}")
+    if rank == 4 and k.shape[0] != q.shape[0]:
+        raise ValueError(f"k: expected q's batch size {q.shape[0]}, got shape {_shape(k)}")
+
+
+def _options(
+    scale: float | None,
+    alignment: str,
+    diagonal: int | None,
+    window_size_left: int | None,
+    dropout_p: float,
+    alibi_slopes: Any,
+    softcap: Any,
+    sinks: Any,
+) -> None:
+    for name, value in (("alibi_slopes", alibi_slopes), ("softcap", softcap), ("sinks", sinks)):
+        if value is not None:
+            raise NotImplementedError(f"{name}: not supported yet, expected None, got {value if name == 'softcap' else type(value).__name__}")
+    if alignment not in ALIGNMENTS:
+        raise ValueError(f'alignment: expected "bottom_right" or "top_left", got {alignment!r}')
+    if diagonal is not None:
+        _integer("diagonal", diagonal)
+        if alignment != "bottom_right":
+            raise ValueError(f"diagonal: expected None with alignment {alignment!r}, which it replaces, got {diagonal}")
+    if window_size_left is not None:
+        _integer("window_size_left", window_size_left)
+        if window_size_left < 0:
+            raise ValueError(f"window_size_left: expected None or an int >= 0, got {window_size_left}")
+    if scale is not None:
+        if isinstance(scale, (bool, Tensor)) or not isinstance(scale, (int, float, torch.SymFloat, torch.SymInt)):
+            raise TypeError(f"scale: expected a float or None, got {type(scale).__name__}")
+        if isinstance(scale, (int, float)) and not math.isfinite(scale):
+            raise ValueError(f"scale: expected a finite number, got {scale}")
+    if isinstance(dropout_p, (bool, Tensor)) or not isinstance(dropout_p, (int, float)):
+        raise TypeError(f"dropout_p: expected a float, got {type(dropout_p).__name__}")
+    if not 0.0 <= dropout_p < 1.0:
+        raise ValueError(f"dropout_p: expected 0 <= p < 1, got {dropout_p}")
+
+
+def _mask(mask: Tensor, q: Tensor, k: Tensor) -> None:
+    _tensor("attn_mask", mask)
+    if mask.dtype is not torch.bool and not mask.dtype.is_floating_point:
+        raise TypeError(f"attn_mask: expected bool (True = may attend) or float (added to the scores), got {mask.dtype}")
+    if mask.dtype not in (torch.bool, torch.float32, q.dtype):
+        raise TypeError(f"attn_mask: expected bool, float32 or q's dtype {q.dtype}, got {mask.dtype}")
+    if mask.requires_grad and torch.is_grad_enabled():
+        raise ValueError("attn_mask: expected requires_grad=False, its gradient is not computed; pass attn_mask.detach()")
+    if mask.device != q.device:
+        raise ValueError(f"attn_mask: expected q's device {q.device}, got {mask.device}")
+    full = (q.shape[0], q.shape[1], q.shape[2], k.shape[2])
+    if mask.dim() > 4 or any(size not in (1, want) for size, want in zip(reversed(mask.shape), reversed(full))):
+        raise ValueError(
+            f"attn_mask: expected a shape that broadcasts to [B, Hq, Sq, Sk] = [{', '.join(map(str, full))}] "
+            f"(at most 4 dimensions, the head dimension 1 or Hq), got {_shape(mask)}"
+        )
+
+
+def _forward_ad(*tensors: Tensor) -> None:
+    """Forward-mode AD is refused: without a rule PyTorch would return zero tangents in silence."""
+    if torch.autograd.forward_ad._current_level < 0:
+        return
+    for t in tensors:
+        if torch.autograd.forward_ad.unpack_dual(t).tangent is not None:
+            raise NotImplementedError("triangle attention: forward-mode AD is not supported yet, use reverse mode (backward)")
+
+
+def check_dense(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    attn_mask: Tensor | None = None,
+    scale: float | None = None,
+    alignment: str = "bottom_right",
+    diagonal: int | None = None,
+    window_size_left: int | None = None,
+    dropout_p: float = 0.0,
+    alibi_slopes: Any = None,
+    softcap: Any = None,
+    sinks: Any = None,
+) -> None:
+    """q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]: ValueError, TypeError or NotImplementedError names the argument."""
+    _options(scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks)
+    _qkv(q, k, v, ("B", "H", "S", "D"))
+    if attn_mask is not None:
+        _mask(attn_mask, q, k)
+    _forward_ad(q, k, v)
+
+
+def check_varlen(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    cu_seq_q: Tensor,
+    cu_seq_k: Tensor,
+    max_q: int,
+    max_k: int,
+    *,
+    scale: float | None = None,
+    alignment: str = "bottom_right",
+    diagonal: int | None = None,
+    window_size_left: int | None = None,
+    dropout_p: float = 0.0,
+    alibi_slopes: Any = None,
+    softcap: Any = None,
+    sinks: Any = None,
+) -> None:
+    """q [Tq, Hq, D], k [Tk, Hkv, D], v [Tk, Hkv, Dv], cu_seq_* int32 [documents + 1]; the offsets' values are the operator's to check."""
+    _options(scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks)
+    _qkv(q, k, v, ("T", "H", "D"))
+    for name, t in (("cu_seq_q", cu_seq_q), ("cu_seq_k", cu_seq_k)):
+        _tensor(name, t)
+        if t.dtype is not torch.int32:
+            raise TypeError(f"{name}: expected int32 [documents + 1], got {t.dtype}")
+        if t.dim() != 1 or t.shape[0] < 1:
+            raise ValueError(f"{name}: expected int32 [documents + 1], got shape {_shape(t)}")
+        if t.device != q.device:
+            raise ValueError(f"{name}: expected q's device {q.device}, got {t.device}")
+        if not t.is_contiguous():
+            raise ValueError(f"{name}: expected a contiguous tensor, got strides {tuple(t.stride())}")
+    if cu_seq_q.shape[0] != cu_seq_k.shape[0]:
+        raise ValueError(f"cu_seq_k: expected cu_seq_q's {cu_seq_q.shape[0]} entries, got {cu_seq_k.shape[0]}")
+    for name, value in (("max_q", max_q), ("max_k", max_k)):
+        _integer(name, value)
+        if value < 0:
+            raise ValueError(f"{name}: expected an upper bound of a document's length, >= 0, got {value}")
+    _forward_ad(q, k, v)

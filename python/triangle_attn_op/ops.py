@@ -1,0 +1,168 @@
+"""The operators' Python half: shapes for compilers, gradients, the composites, FLOP counts.
+
+| operator | what it is |
+|---|---|
+| `triangle::attn`, `triangle::attn_varlen` | composites: check, cast under autocast, draw the random state, call `attn_lse` |
+| `triangle::attn_lse` | forward, one kernel a backend; returns (out, lse), differentiable in both |
+| `triangle::attn_backward` | its gradient, an operator of its own |
+
+Schemas: csrc/schema.cpp. Kernels: csrc/cpu_ops.cpp for the CPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from . import _library
+from ._checks import check_dense, check_varlen
+from .flops import attention_flops
+
+_library.load()
+_fragment = torch.library.Library("triangle", "FRAGMENT")  # keeps the composites' registrations alive
+
+attn_lse = torch.ops.triangle.attn_lse.default
+attn_backward = torch.ops.triangle.attn_backward.default
+
+
+# Composites
+
+
+def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Casts floating tensors to the autocast dtype of their device where autocast is on; float64 stays, as in PyTorch."""
+    device = tensors[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return tensors
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(t if t.dtype is torch.float64 else t.to(dtype) for t in tensors)
+
+
+def draw_rng_state(q: Tensor, dropout_p: float) -> Tensor | None:
+    """int64 [2] (seed, offset) from the generator of q's device, or None where nothing is dropped."""
+    if dropout_p == 0.0:
+        return None
+    return torch.randint(0, 2**63 - 1, (2,), dtype=torch.int64, device=q.device)
+
+
+def dense(q: Tensor, k: Tensor, v: Tensor, *, attn_mask: Tensor | None = None, **options: Any) -> tuple[Tensor, Tensor]:
+    """`attn`'s body, (out, lse)."""
+    if all(isinstance(t, Tensor) for t in (q, k, v)):
+        q, k, v = autocast(q, k, v)
+    check_dense(q, k, v, attn_mask=attn_mask, **options)
+    rng_state = draw_rng_state(q, options.get("dropout_p", 0.0))
+    return attn_lse(q, k, v, attn_mask, None, None, rng_state, **options)
+
+
+def varlen(
+    q: Tensor, k: Tensor, v: Tensor, cu_seq_q: Tensor, cu_seq_k: Tensor, max_q: int, max_k: int, **options: Any
+) -> tuple[Tensor, Tensor]:
+    """`attn_varlen`'s body, (out, lse)."""
+    if all(isinstance(t, Tensor) for t in (q, k, v)):
+        q, k, v = autocast(q, k, v)
+    check_varlen(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, **options)
+    rng_state = draw_rng_state(q, options.get("dropout_p", 0.0))
+    return attn_lse(q, k, v, None, cu_seq_q, cu_seq_k, rng_state, max_q=max_q, max_k=max_k, **options)
+
+
+_fragment.impl("attn", lambda *args, **options: dense(*args, **options)[0], "CompositeImplicitAutograd")
+_fragment.impl("attn_varlen", lambda *args, **options: varlen(*args, **options)[0], "CompositeImplicitAutograd")
+
+
+# Shapes
+
+
+def like_layout(like: Tensor, sizes: list[int]) -> Tensor:
+    """An empty tensor of `sizes` whose leading dimensions are ordered in memory as `like`'s are (ties: B, S, H), the last one innermost."""
+    order = [0, 2, 1] if len(sizes) == 4 else [0, 1]
+    for end in range(len(order), 1, -1):  # bubble sort: stable, and only neighbours are compared, which keeps guards few
+        for i in range(end - 1):
+            if like.stride(order[i]) < like.stride(order[i + 1]):
+                order[i], order[i + 1] = order[i + 1], order[i]
+    order.append(len(sizes) - 1)
+    inverse = [order.index(dim) for dim in range(len(sizes))]
+    return like.new_empty([sizes[dim] for dim in order]).permute(inverse)
+
+
+def _check_raw(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None, cu_seq_q: Tensor | None, cu_seq_k: Tensor | None, **options: Any) -> None:
+    if cu_seq_q is None or cu_seq_k is None:
+        if cu_seq_q is not None or cu_seq_k is not None:
+            raise ValueError("cu_seq_q, cu_seq_k: expected both or neither")
+        options.pop("max_q"), options.pop("max_k")
+        check_dense(q, k, v, attn_mask=None if attn_mask is None else attn_mask.detach(), **options)
+        return
+    if attn_mask is not None:
+        raise ValueError("attn_mask: not supported for packed sequences, expected None")
+    max_q, max_k = options.pop("max_q") or 0, options.pop("max_k") or 0
+    check_varlen(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, **options)
+
+
+@torch.library.register_fake("triangle::attn_lse")
+def _attn_lse_fake(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    attn_mask: Tensor | None = None,
+    cu_seq_q: Tensor | None = None,
+    cu_seq_k: Tensor | None = None,
+    rng_state: Tensor | None = None,
+    alibi_slopes: Tensor | None = None,
+    sinks: Tensor | None = None,
+    **options: Any,
+) -> tuple[Tensor, Tensor]:
+    options = {"max_q": None, "max_k": None, "alibi_slopes": alibi_slopes, "sinks": sinks, **options}
+    _check_raw(q, k, v, attn_mask, cu_seq_q, cu_seq_k, **options)
+    out = like_layout(q, [*q.shape[:-1], v.shape[-1]])
+    lse = q.new_empty(q.shape[:-1], dtype=torch.float64 if q.dtype is torch.float64 else torch.float32)
+    return out, lse
+
+
+@torch.library.register_fake("triangle::attn_backward")
+def _attn_backward_fake(
+    dout: Tensor, dlse: Tensor | None, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, *args: Any, **options: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    return like_layout(q, list(q.shape)), like_layout(k, list(k.shape)), like_layout(v, list(v.shape))
+
+
+# Gradients
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], keyword_only_inputs: dict[str, Any], output: tuple[Tensor, Tensor]) -> None:
+    q, k, v, *by_reference = inputs  # mask, cu_seq, rng state
+    out, lse = output
+    ctx.save_for_backward(q, k, v, out, lse, *by_reference)
+    ctx.options = keyword_only_inputs
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tensor | None, ...]:
+    q, k, v, out, lse, *by_reference = ctx.saved_tensors
+    if dout is None and dlse is None:
+        return (None,) * (3 + len(by_reference))
+    if dout is None:
+        dout = torch.zeros_like(out)
+    gradients = attn_backward(dout, dlse, q, k, v, out, lse, *by_reference, **ctx.options)
+    return (*gradients, *(None for _ in by_reference))
+
+
+def _no_double_backward(ctx: Any, *gradients: Tensor | None) -> None:
+    raise NotImplementedError("triangle attention: double backward is not supported yet")
+
+
+torch.library.register_autograd("triangle::attn_lse", _backward, setup_context=_setup_context)
+torch.library.register_autograd("triangle::attn_backward", _no_double_backward)
+
+
+# FLOPs
+
+
+@register_flop_formula(torch.ops.triangle.attn_lse)
+def _attn_lse_flops(q: Any, k: Any, v: Any, *args: Any, out_shape: Any = None, **options: Any) -> int:
+    return attention_flops(q, k, v, *args, backward=False, **options)
+
+
+@register_flop_formula(torch.ops.triangle.attn_backward)
+def _attn_backward_flops(dout: Any, dlse: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, *args: Any, out_shape: Any = None, **options: Any) -> int:
+    return attention_flops(q, k, v, *args, backward=True, **options)

@@ -1,0 +1,88 @@
+// What an instruction costs, in the units of the hardware; core/soc.* turns it into cycles.
+// An instruction states facts (bytes, cube steps, repeats), never cycles.
+#pragma once
+
+#include <cstdint>
+
+namespace ascend_sim {
+
+// The data path a transfer occupies. GM paths share the chip's L2 and HBM among cores.
+enum class Path : uint8_t {
+  kNone,
+  kGmToL1,
+  kGmToUb,
+  kUbToGm,
+  kL1ToGm,
+  kL0cToGm,
+  kL0cToGmAtomic,
+  kUbToGmAtomic,
+  kL0cToL1,
+  kL1ToL0a,
+  kL1ToL0b,
+  kL1ToBt,
+  kL1ToFb,
+  kUbToUb,
+  kUbToL1,
+  kFill,  // a buffer filled with a constant
+};
+constexpr int kPathCount = 16;
+const char* PathName(Path path);
+
+// Vector instructions grouped by their published cycles per repeat of 256 B.
+enum class VectorClass : uint8_t {
+  kNone,
+  kAdd,      // add, sub: two sources
+  kMul,      // mul: two sources
+  kHeavy,    // max, min, exp, ln, cast, select, compare
+  kDiv,      // div
+  kScalar,   // muls, adds, block reductions, duplicate, copies
+  kReduce,   // whole reductions
+  kGather,   // gather, scatter, transposes
+};
+constexpr int kVectorClassCount = 8;
+
+enum class CostKind : uint8_t { kScalar, kMove, kCube, kVector };
+
+struct Cost {
+  CostKind kind = CostKind::kScalar;
+  // kMove
+  Path path = Path::kNone;
+  uint64_t bytes = 0;    // moved, counted on the side of the larger unit
+  uint32_t bursts = 1;   // separate contiguous pieces
+  // kCube
+  uint64_t steps = 0;      // 16 x 16 x 32 B multiply steps
+  bool fp32 = false;
+  // kVector
+  VectorClass vector = VectorClass::kNone;
+  uint32_t repeats = 0;    // of 256 B
+  bool counter = false;    // counter mode
+  uint8_t sources = 1;
+
+  static Cost Scalar() { return Cost{}; }
+  static Cost Move(Path path, uint64_t bytes, uint32_t bursts = 1) {
+    Cost cost;
+    cost.kind = CostKind::kMove;
+    cost.path = path;
+    cost.bytes = bytes;
+    cost.bursts = bursts;
+    return cost;
+  }
+  static Cost Cube(uint64_t steps, bool fp32 = false) {
+    Cost cost;
+    cost.kind = CostKind::kCube;
+    cost.steps = steps;
+    cost.fp32 = fp32;
+    return cost;
+  }
+  static Cost Vector(VectorClass vector, uint32_t repeats, bool counter, uint8_t sources = 1) {
+    Cost cost;
+    cost.kind = CostKind::kVector;
+    cost.vector = vector;
+    cost.repeats = repeats;
+    cost.counter = counter;
+    cost.sources = sources;
+    return cost;
+  }
+};
+
+}  // namespace ascend_sim

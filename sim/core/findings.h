@@ -1,0 +1,94 @@
+// What the checkers report: a rule, both places in the kernel's source, and the bytes concerned.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/types.h"
+
+namespace ascend_sim {
+
+enum class Rule : uint8_t {
+  kRaceReadAfterWrite,
+  kRaceWriteAfterRead,
+  kRaceWriteAfterWrite,
+  kRaceAtomicStore,
+  kNondeterministicAtomic,
+  kUninitialisedRead,
+  kOutOfBoundsRead,
+  kOutOfBoundsWrite,
+  kMisalignedRead,
+  kMisalignedWrite,
+  kUnallocatedRead,
+  kUnallocatedWrite,
+  kCapacity,
+  kReservedUb,
+  kArgument,        // a parameter outside its documented range or combination
+  kFlagSetTwice,
+  kFlagWaitWithoutSet,
+  kFlagLeftSet,
+  kFlagId,
+  kCrossFlagId,
+  kCrossFlagOverflow,
+  kCrossFlagHalf,
+  kCrossFlagLeftSet,
+  kUnitFlag,
+  kQueue,           // EnQue/DeQue/AllocTensor/FreeTensor out of protocol
+  kQueuePosition,   // tensor's position or queue is not the one it was made for
+  kBufferNotInitialised,
+  kLeak,
+  kDoubleFree,
+  kWrongCore,       // an instruction issued on a core type that does not have it
+  kNotImplemented,
+  kDeadlock,
+  kEndlessLoop,
+  kCrash,
+  kLaunch,
+  kMessage,         // a kernel assertion
+};
+constexpr int kRuleCount = static_cast<int>(Rule::kMessage) + 1;
+
+struct RuleInfo {
+  const char* id;      // "race.read-after-write"
+  const char* npuchk;  // "ErrorSync2", or "" where npuchk has no such rule
+  bool fatal;          // the kernel cannot sensibly go on: the launch stops here
+};
+const RuleInfo& InfoOf(Rule rule);
+
+// One side of a finding. core < 0: no core (launch-level).
+struct Place {
+  const char* file = "";
+  uint32_t line = 0;
+  const char* instruction = "";
+  int core = -1;
+  Pipe pipe = Pipe::kS;
+};
+
+struct Finding {
+  Rule rule;
+  Place site;       // the access or call that shows the fault
+  Place other;      // the earlier access, set or allocation it conflicts with (line 0: none)
+  Buffer buffer = Buffer::kGm;
+  uint64_t begin = 0, end = 0;  // byte range in the buffer; for GM relative to the region
+  std::string region;           // GM region name
+  std::string message;
+  uint64_t count = 1;
+};
+
+class Findings {
+ public:
+  // Reports once per (rule, site, other site, buffer); repeats only count.
+  void Add(Finding finding);
+  const std::vector<Finding>& all() const { return all_; }
+  bool empty() const { return all_.empty(); }
+  void Clear();
+  uint64_t limit = 1000;  // distinct findings kept
+
+ private:
+  std::vector<Finding> all_;
+  std::map<std::string, size_t> index_;
+};
+
+}  // namespace ascend_sim

@@ -1,0 +1,140 @@
+#include "core/shadow.h"
+
+#include <algorithm>
+#include <new>
+
+namespace ascend_sim {
+
+void Shadow::Reset(uint64_t bytes) {
+  std::free(cells_);
+  cell_count_ = (bytes + kGranule - 1) / kGranule;
+  cells_ = static_cast<Cell*>(std::calloc(std::max<uint64_t>(cell_count_, 1), sizeof(Cell)));
+  if (cells_ == nullptr) throw std::bad_alloc();
+  overflow_.clear();
+}
+
+namespace {
+
+uint32_t MaskOf(uint64_t granule, uint64_t begin, uint64_t end) {
+  const uint64_t base = granule * Shadow::kGranule;
+  const uint32_t low = begin > base ? static_cast<uint32_t>(begin - base) : 0;
+  const uint32_t high = end < base + Shadow::kGranule ? static_cast<uint32_t>(end - base) : Shadow::kGranule;
+  const uint32_t upto = high == 32 ? ~0u : (1u << high) - 1;
+  return upto & ~((1u << low) - 1);
+}
+
+}  // namespace
+
+void Shadow::Touch(uint64_t begin, uint64_t length, const Context& context, std::vector<Conflict>* conflicts) {
+  const uint64_t end = begin + length;
+  const uint64_t last = (end - 1) / kGranule;
+  for (uint64_t g = begin / kGranule; g <= last; ++g) {
+    TouchCell(g, MaskOf(g, begin, end), context, conflicts);
+  }
+}
+
+// The two cells nearly every access meets: untouched since it was last written by something ordered before, or read
+// again by the same pipe. Everything else goes through TouchSlow.
+void Shadow::TouchCell(uint64_t index, uint32_t mask, const Context& context, std::vector<Conflict>* conflicts) {
+  Cell& cell = cells_[index];
+  const AccessId& self = context.self;
+  if (self.kind == Access::kWrite) cell.defined |= mask;
+  if (cell.count == 0) {
+    cell.entries[0] = Entry{self.seq, mask, self.who, self.kind, 0};
+    cell.count = 1;
+    return;
+  }
+  if (cell.overflown == 0) {
+    bool ordered = true;
+    for (int i = 0; i < cell.count; ++i) ordered &= context.clock[cell.entries[i].who] >= cell.entries[i].seq;
+    if (ordered && self.kind == Access::kWrite) {
+      bool covered = true;
+      for (int i = 0; i < cell.count; ++i) covered &= (cell.entries[i].mask & ~mask) == 0;
+      if (covered) {
+        cell.entries[0] = Entry{self.seq, mask, self.who, self.kind, 0};
+        cell.count = 1;
+        return;
+      }
+    } else if (ordered && self.kind == Access::kRead) {
+      for (int i = 0; i < cell.count; ++i) {
+        Entry& e = cell.entries[i];
+        if (e.kind == Access::kRead && e.who == self.who && (e.mask & ~mask) == 0) {
+          e.seq = self.seq;
+          e.mask = mask;
+          return;
+        }
+      }
+    }
+  }
+  TouchSlow(index, mask, context, conflicts);
+}
+
+void Shadow::TouchSlow(uint64_t index, uint32_t mask, const Context& context, std::vector<Conflict>* conflicts) {
+  Cell& cell = cells_[index];
+  const AccessId& self = context.self;
+  static thread_local std::vector<Entry> live;
+  live.clear();
+  for (int i = 0; i < cell.count && i < kInline; ++i) live.push_back(cell.entries[i]);
+  if (cell.overflown != 0) {
+    std::vector<Entry>& more = overflow_[index];
+    live.insert(live.end(), more.begin(), more.end());
+    more.clear();
+  }
+  size_t kept = 0;
+  for (size_t i = 0; i < live.size(); ++i) {
+    Entry e = live[i];
+    const uint32_t shared = e.mask & mask;
+    if (shared != 0) {
+      const bool both_read = e.kind == Access::kRead && self.kind == Access::kRead;
+      const bool both_atomic = e.kind == Access::kAtomic && self.kind == Access::kAtomic;
+      const bool ordered =
+          context.clock[e.who] >= e.seq || (context.same_pipe_ordered && e.who == self.who);
+      bool conflict = !ordered && !both_read && !both_atomic;
+      if (both_atomic && !ordered && context.report_atomics && e.who / kPipeCount != self.who / kPipeCount) {
+        conflict = true;
+      }
+      if (conflict && conflicts->size() < 8) {
+        const int low = __builtin_ctz(shared), high = 31 - __builtin_clz(shared);
+        const uint64_t base = index * kGranule;
+        conflicts->push_back(
+            Conflict{AccessId{e.seq, e.who, e.kind}, base + static_cast<uint64_t>(low), base + static_cast<uint64_t>(high) + 1});
+      }
+      // Forget what can no longer be the earlier side of an unreported race: anything ordered before a later write
+      // (or already reported against it), and an earlier read or atomic of this same pipe.
+      const bool superseded = (self.kind == Access::kWrite) || (e.who == self.who && e.kind == self.kind);
+      if (superseded) e.mask &= ~mask;
+    }
+    if (e.mask != 0) live[kept++] = e;
+  }
+  live.resize(kept);
+  live.push_back(Entry{self.seq, mask, self.who, self.kind, 0});
+  cell.count = static_cast<uint16_t>(std::min<size_t>(live.size(), kInline));
+  for (int i = 0; i < cell.count; ++i) cell.entries[i] = live[i];
+  cell.overflown = 0;
+  if (live.size() > kInline) {
+    cell.overflown = 1;
+    overflow_[index].assign(live.begin() + kInline, live.end());
+  }
+}
+
+uint64_t Shadow::FirstUndefined(uint64_t begin, uint64_t length) const {
+  const uint64_t end = begin + length;
+  for (uint64_t g = begin / kGranule; g * kGranule < end; ++g) {
+    const uint32_t mask = MaskOf(g, begin, end);
+    const uint32_t missing = mask & ~cells_[g].defined;
+    if (missing != 0) return g * kGranule + static_cast<uint64_t>(__builtin_ctz(missing));
+  }
+  return end;
+}
+
+void Shadow::Define(uint64_t begin, uint64_t length) {
+  const uint64_t end = begin + length;
+  for (uint64_t g = begin / kGranule; g * kGranule < end; ++g) cells_[g].defined |= MaskOf(g, begin, end);
+}
+
+void Shadow::Undefine(uint64_t begin, uint64_t length) {
+  const uint64_t end = begin + length;
+  for (uint64_t g = begin / kGranule; g * kGranule < end; ++g) cells_[g].defined &= ~MaskOf(g, begin, end);
+}
+
+}  // namespace ascend_sim

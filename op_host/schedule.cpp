@@ -136,6 +136,7 @@ int64_t choose_fillers(Plan* plan, int64_t cores, int64_t limit) {
 // Calls f(sequence index, tasks of the sequence, row) for every row of every sequence.
 template <class F>
 void for_rows(const TaskLine& line, const BandList& sequences, const F& f) {
+  if (line.heads() == 0) return;
   for (int64_t sequence = 0; sequence < sequences.count(); ++sequence) {
     const SequenceTasks tasks = sequence_tasks(line, sequences, sequence, kMain);
     for (int64_t row = tasks.rows.begin; row < tasks.rows.end; ++row) f(sequence, tasks, row);

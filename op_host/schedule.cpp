@@ -61,7 +61,8 @@ void check(const ScheduleProblem& problem) {
   check_range("heads_q", problem.heads_q, 1, kMostHeads);
   check_range("heads_kv", problem.heads_kv, 1, kMostHeads);
   if (problem.heads_q % problem.heads_kv != 0) {
-    bad("heads_q", "a multiple of heads_kv (" + std::to_string(problem.heads_kv) + ")", std::to_string(problem.heads_q));
+    bad("heads_q", "a multiple of heads_kv (" + std::to_string(problem.heads_kv) + ")",
+        std::to_string(problem.heads_q));
   }
   check_range("block_q", problem.block.q, 1, kMaxLength);
   check_range("block_k", problem.block.k, 1, kMaxLength);
@@ -70,7 +71,8 @@ void check(const ScheduleProblem& problem) {
   check_range("cost_full", problem.cost.full, 0, 1 << 20);
   check_range("cost_edge", problem.cost.edge, 0, 1 << 20);
   check_range("cost_task", problem.cost.task, 0, 1 << 20);
-  if (problem.window_left < kNoWindow) bad("window_size_left", "None or at least 0", std::to_string(problem.window_left));
+  if (problem.window_left < kNoWindow)
+    bad("window_size_left", "None or at least 0", std::to_string(problem.window_left));
   if (!problem.packed && problem.sequences.size() != 1) {
     bad("sequences", "one entry when not packed", std::to_string(problem.sequences.size()));
   }
@@ -115,7 +117,8 @@ bool is_promised(int64_t limit, int64_t total, int64_t cores) {
   return static_cast<long double>(limit) * cores * 100 <= static_cast<long double>(total) * kPromisedPercent;
 }
 
-// Fillers, when plain cuts leave the busiest core too much: the fewest that keep the promise, else those that come nearest.
+// Fillers, when plain cuts leave the busiest core too much: the fewest that keep the promise, else those that come
+// nearest.
 int64_t choose_fillers(Plan* plan, int64_t cores, int64_t limit) {
   const int64_t total = total_cost(plan->line, plan->sequences());
   const int64_t least = ceil_div(total, cores);

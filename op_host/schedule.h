@@ -11,10 +11,10 @@
 //
 // whatever the tasks are. Below that the plan reaches 3% too wherever it finds cuts for it (see fillers), and there are
 // problems for which no schedule reaches it, because units are not divisible. With g the greatest common divisor of the
-// units' costs no schedule whatever has max < lower_bound = max(u, g * ceil(T / (g N))): 193 one-block tasks on 24 cores
-// have m = 8.04, lower_bound = 9, 11.9% above the mean; 260 five-block tasks of a 500-key window that are one unit each
-// have m = 54.17, lower_bound = 55. With 8 tasks or more per core lower_bound exceeds 1.03 m only for m < 33.4 g or m < u;
-// between lower_bound and the plan's max is at most u - 1.
+// units' costs no schedule whatever has max < lower_bound = max(u, g * ceil(T / (g N))): 193 one-block tasks on 24
+// cores have m = 8.04, lower_bound = 9, 11.9% above the mean; 260 five-block tasks of a 500-key window that are one
+// unit each have m = 54.17, lower_bound = 55. With 8 tasks or more per core lower_bound exceeds 1.03 m only for m
+// < 33.4 g or m < u; between lower_bound and the plan's max is at most u - 1.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -71,11 +71,11 @@ struct Plan {
 
 // Figures about a problem, independent of how it is cut. Blocks are counted once per query head.
 struct ScheduleFigures {
-  int64_t tasks = 0;         // with blocks
-  int64_t empty_tasks = 0;   // without: only zeros to write
-  int64_t blocks = 0;        // that hold a visible pair: computed
-  int64_t edge_blocks = 0;   // of these, masked
-  int64_t square_blocks = 0; // of the whole score matrices
+  int64_t tasks = 0;          // with blocks
+  int64_t empty_tasks = 0;    // without: only zeros to write
+  int64_t blocks = 0;         // that hold a visible pair: computed
+  int64_t edge_blocks = 0;    // of these, masked
+  int64_t square_blocks = 0;  // of the whole score matrices
   int64_t visible_pairs = 0;
   int64_t largest_unit = 0;  // cost
   int64_t unit_divisor = 0;  // greatest common divisor of the units' costs

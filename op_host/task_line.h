@@ -1,14 +1,18 @@
-// The line of work and where it is cut: every task's blocks laid end to end, in one stated order, and the arithmetic that
-// finds the place at a given cost. No containers, no allocation, nothing of size O(blocks): host and device run this code.
+// The line of work and where it is cut: every task's blocks laid end to end, in one stated order, and the arithmetic
+// that finds the place at a given cost. No containers, no allocation, nothing of size O(blocks): host and device run
+// this code.
 //
 // Task    forward: (batch, query head, block row); backward: (batch, key/value head, block column), which covers the
 //         query heads that share the key/value head, one after another.
 // Order   batch, head, row; rows ascend. Query heads of one group are neighbours, so their K and V stay in L2.
-// Unit    what is never cut: the blocks of a task that lie in one chunk, a fixed number of blocks anchored at key 0 (backward:
-//         at row 0 of each query head). A chunk starts a fresh softmax state and parts are merged in order, so results do not
-//         depend on where a task is cut, nor on whether it is cut.
-// Parts   a line has two parts, cut apart from one another: the main part, and the fillers, a few block rows of few blocks
-//         (the first or the last rows of every sequence) that level what whole units leave uneven. Usually there are none.
+// Unit    what is never cut: the blocks of a task that lie in one chunk, a fixed number of blocks anchored at key 0
+// (backward:
+//         at row 0 of each query head). A chunk starts a fresh softmax state and parts are merged in order, so results
+//         do not depend on where a task is cut, nor on whether it is cut.
+// Parts   a line has two parts, cut apart from one another: the main part, and the fillers, a few block rows of few
+// blocks
+//         (the first or the last rows of every sequence) that level what whole units leave uneven. Usually there are
+//         none.
 //
 // Block rows in which no row sees a key are tasks too, of no blocks: somebody has to write their zeros.
 #pragma once
@@ -53,8 +57,8 @@ TRIANGLE_FN bool is_before(const Start& a, const Start& b) {
   return a.unit < b.unit;
 }
 
-// `Sequences` below is any type with `int64_t count() const` and `Band band(int64_t sequence) const`; on the device it reads
-// cu_seqlens from GM. This one is a dense batch: one band, repeated by TaskLine::batch.
+// `Sequences` below is any type with `int64_t count() const` and `Band band(int64_t sequence) const`; on the device it
+// reads cu_seqlens from GM. This one is a dense batch: one band, repeated by TaskLine::batch.
 struct DenseSequence {
   Band shape;
 
@@ -62,8 +66,8 @@ struct DenseSequence {
   TRIANGLE_FN Band band(int64_t) const { return shape; }
 };
 
-// Packed documents by cumulative lengths (`Index` is int32_t const* or a device pointer type). Values are clamped so that
-// a bad array on the device gives wrong tasks, never an access out of [0, total).
+// Packed documents by cumulative lengths (`Index` is int32_t const* or a device pointer type). Values are clamped so
+// that a bad array on the device gives wrong tasks, never an access out of [0, total).
 template <class Index>
 struct PackedSequences {
   Index cu_seq_q;
@@ -85,7 +89,8 @@ struct PackedSequences {
   }
 };
 
-// ---- one sequence --------------------------------------------------------------------------------------------------------
+// ---- one sequence
+// --------------------------------------------------------------------------------------------------------
 
 // One sequence as its tasks see it: for the backward rows are block columns. Recomputed when the sequence changes.
 struct SequenceTasks {
@@ -164,7 +169,8 @@ TRIANGLE_FN int64_t head_cost(const TaskLine& line, const SequenceTasks& tasks) 
   return rows_cost_before(line, tasks, tasks.rows.end);
 }
 
-// ---- places --------------------------------------------------------------------------------------------------------------
+// ---- places
+// --------------------------------------------------------------------------------------------------------------
 
 // Cost of the sequence's part before a place in it.
 TRIANGLE_FN int64_t cost_before(const TaskLine& line, const SequenceTasks& tasks, int64_t task, int64_t unit) {
@@ -207,8 +213,8 @@ TRIANGLE_FN Start place_at(const TaskLine& line, const SequenceTasks& tasks, int
   return place;
 }
 
-// Moves `place` forward as far as `budget` reaches and returns the cost passed. Steps over whole sequences, then searches
-// inside one: O(sequences passed + log).
+// Moves `place` forward as far as `budget` reaches and returns the cost passed. Steps over whole sequences, then
+// searches inside one: O(sequences passed + log).
 template <class Sequences>
 TRIANGLE_FN int64_t advance(const TaskLine& line, const Sequences& sequences, int part, int64_t budget, Start* place) {
   const int64_t count = sequences.count();
@@ -229,7 +235,8 @@ TRIANGLE_FN int64_t advance(const TaskLine& line, const Sequences& sequences, in
   return spent;
 }
 
-// ---- cutting -------------------------------------------------------------------------------------------------------------
+// ---- cutting
+// -------------------------------------------------------------------------------------------------------------
 
 template <class Sequences>
 TRIANGLE_FN int64_t total_cost(const TaskLine& line, const Sequences& sequences) {
@@ -242,7 +249,8 @@ TRIANGLE_FN int64_t total_cost(const TaskLine& line, const Sequences& sequences)
   return total;
 }
 
-// Where no row sees any key there is nothing to count: then tasks are counted, so that writing their zeros is shared out.
+// Where no row sees any key there is nothing to count: then tasks are counted, so that writing their zeros is shared
+// out.
 template <class Sequences>
 TRIANGLE_FN void count_tasks_if_all_empty(const Sequences& sequences, TaskLine* line) {
   if (total_cost(*line, sequences) == 0) line->cost.task = 1;
@@ -309,8 +317,8 @@ TRIANGLE_FN int64_t smallest_limit(const TaskLine& line, const Sequences& sequen
 
 // Begin and end of one core's share, for a kernel that has no list of starts: O(sequences + core * log).
 template <class Sequences>
-TRIANGLE_FN void core_share(const TaskLine& line, const Sequences& sequences, int64_t limit, int64_t core, CorePlace* begin,
-                            CorePlace* end) {
+TRIANGLE_FN void core_share(const TaskLine& line, const Sequences& sequences, int64_t limit, int64_t core,
+                            CorePlace* begin, CorePlace* end) {
   *end = CorePlace{};
   for (int64_t before = 0; before <= core; ++before) {
     *begin = *end;

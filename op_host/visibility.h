@@ -39,9 +39,9 @@ struct BlockShape {
 };
 
 // The blocks of one block row (or, for the transposed band, of one block column) that hold a visible pair: begin ..
-// end - 1, without gaps. Those in [full_begin, full_end) need no mask: every row of the block row sees all block.k keys of
-// them. The others are edge blocks. A block row that is itself ragged (fewer than block.q rows) does not make its blocks
-// edge blocks: rows that do not exist have no result to spoil.
+// end - 1, without gaps. Those in [full_begin, full_end) need no mask: every row of the block row sees all block.k keys
+// of them. The others are edge blocks. A block row that is itself ragged (fewer than block.q rows) does not make its
+// blocks edge blocks: rows that do not exist have no result to spoil.
 struct BlockSpan {
   int64_t begin = 0;
   int64_t end = 0;
@@ -63,7 +63,8 @@ enum BlockEdge : uint32_t {
   kTailQ = 8,         // fewer than block.q rows exist
 };
 
-// ---- arithmetic ----------------------------------------------------------------------------------------------------------
+// ---- arithmetic
+// ----------------------------------------------------------------------------------------------------------
 
 TRIANGLE_FN int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 TRIANGLE_FN int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -93,7 +94,8 @@ TRIANGLE_FN int64_t floor_sum(int64_t n, int64_t m, int64_t a, int64_t b) {
   return sum;
 }
 
-// ---- rows and keys -------------------------------------------------------------------------------------------------------
+// ---- rows and keys
+// -------------------------------------------------------------------------------------------------------
 
 // Query i sits at position i + diagonal and sees keys max(0, position - window_left) .. min(position, sk - 1);
 // window_left == kNoWindow: no window. Any diagonal and any window_left >= 0 are exact, INT64_MAX included.
@@ -152,10 +154,10 @@ TRIANGLE_FN Range seeing_rows(const Band& band) {
 
 // Pairs (i, j) with j <= i + right: the band without its left side.
 TRIANGLE_FN int64_t pairs_below(int64_t sq, int64_t sk, int64_t right) {
-  const int64_t first = clamp64(-right, 0, sq);                  // the first row that sees key 0
-  const int64_t whole = clamp64(sk - 1 - right, first, sq);      // the first row that sees every key
-  const int64_t rows = whole - first;                            // rows that see first + right + 1, one more each
-  const int64_t ends = (first + right + 1) + (whole + right);    // twice their mean
+  const int64_t first = clamp64(-right, 0, sq);                // the first row that sees key 0
+  const int64_t whole = clamp64(sk - 1 - right, first, sq);    // the first row that sees every key
+  const int64_t rows = whole - first;                          // rows that see first + right + 1, one more each
+  const int64_t ends = (first + right + 1) + (whole + right);  // twice their mean
   const int64_t slope = rows % 2 == 0 ? rows / 2 * ends : ends / 2 * rows;  // an odd count has an even sum of ends
   return slope + (sq - whole) * sk;
 }
@@ -165,7 +167,8 @@ TRIANGLE_FN int64_t visible_pairs(const Band& band) {
   return pairs_below(band.sq, band.sk, band.right) - pairs_below(band.sq, band.sk, band.left - 1);
 }
 
-// ---- blocks --------------------------------------------------------------------------------------------------------------
+// ---- blocks
+// --------------------------------------------------------------------------------------------------------------
 
 TRIANGLE_FN int64_t row_block_count(const Band& band, const BlockShape& block) { return ceil_div(band.sq, block.q); }
 TRIANGLE_FN int64_t key_block_count(const Band& band, const BlockShape& block) { return ceil_div(band.sk, block.k); }
@@ -187,8 +190,8 @@ TRIANGLE_FN BlockSpan key_blocks(const Band& band, const BlockShape& block, int6
   if (row_block < seeing.begin || row_block >= seeing.end) return span;
   const int64_t first_row = row_block * block.q;
   const int64_t last_row = min64(first_row + block.q, band.sq) - 1;
-  // What some row sees. Consecutive rows' ranges touch, so the union has no gap; and the first row's left end, clipped to
-  // key 0, is right even where the first row itself is empty.
+  // What some row sees. Consecutive rows' ranges touch, so the union has no gap; and the first row's left end, clipped
+  // to key 0, is right even where the first row itself is empty.
   span.begin = max64(first_row + band.left, 0) / block.k;
   span.end = min64(last_row + band.right, band.sk - 1) / block.k + 1;
   // What every row sees, in whole blocks.
@@ -222,8 +225,8 @@ TRIANGLE_FN int64_t blocks_before(const Band& band, const BlockShape& block, int
   const int64_t first = seeing.begin;
   const int64_t past = min64(row_block, seeing.end);
   if (past <= first) return 0;
-  // Sum of the spans' ends, less 1 each: floor((last row + right) / block.k), capped where the last key is reached. Only
-  // the sequence's last block row can be ragged; it is added by itself.
+  // Sum of the spans' ends, less 1 each: floor((last row + right) / block.k), capped where the last key is reached.
+  // Only the sequence's last block row can be ragged; it is added by itself.
   const bool ragged = past * block.q > band.sq;
   const int64_t even = ragged ? past - 1 : past;
   const int64_t last_block = (band.sk - 1) / block.k;
@@ -243,8 +246,8 @@ TRIANGLE_FN int64_t count_blocks(const Band& band, const BlockShape& block) {
 }
 
 // Those of them that need no mask, as counted by BlockSpan::full(), in O(log) steps. A row block has
-// max(0, floor(common end / block.k) - ceil(common begin / block.k)) of them; the sum is taken piece by piece between the
-// row blocks where the begin leaves key 0 and where the end reaches the last key.
+// max(0, floor(common end / block.k) - ceil(common begin / block.k)) of them; the sum is taken piece by piece between
+// the row blocks where the begin leaves key 0 and where the end reaches the last key.
 TRIANGLE_FN int64_t full_blocks_before(const Band& band, const BlockShape& block, int64_t row_block) {
   const Range seeing = seeing_row_blocks(band, block);
   const int64_t past = min64(row_block, seeing.end);
@@ -258,8 +261,9 @@ TRIANGLE_FN int64_t full_blocks_before(const Band& band, const BlockShape& block
   const int64_t whole = band.sk / block.k;         // full blocks of a row that sees every key
   const int64_t first = clamp64(ceil_div(-end0, block.q), seeing.begin, max64(n, seeing.begin));  // end >= 0 from here
   const int64_t last = max64(n, first);
-  const int64_t sated = clamp64(ceil_div(band.sk - end0, block.q), first, last);    // every row sees the last key from here
-  const int64_t moving = clamp64(floor_div(-begin0, block.q) + 1, first, last);     // begin > 0 from here
+  const int64_t sated =
+      clamp64(ceil_div(band.sk - end0, block.q), first, last);  // every row sees the last key from here
+  const int64_t moving = clamp64(floor_div(-begin0, block.q) + 1, first, last);  // begin > 0 from here
   const int64_t both = max64(sated, moving);
   // Begin at key 0: end alone moves, then nothing does.
   const int64_t grown = min64(sated, moving);

@@ -10,8 +10,9 @@ struct Piece {
   int64_t batch = 0;  // packed: the document
   int64_t head_q = 0;
   int64_t head_kv = 0;
-  int64_t row = 0;   // forward: block row, and `blocks` are key blocks; backward: block column, and `blocks` are row blocks
-  BlockSpan blocks;  // full_begin .. full_end of these need no mask; block_edges() says what another one needs
+  int64_t row =
+      0;  // forward: block row, and `blocks` are key blocks; backward: block column, and `blocks` are row blocks
+  BlockSpan blocks;    // full_begin .. full_end of these need no mask; block_edges() says what another one needs
   bool opens = true;   // the piece begins its task; otherwise an earlier core has the beginning
   bool closes = true;  // the piece ends its task. One that opens and closes is whole: no merge with another core's part
 };

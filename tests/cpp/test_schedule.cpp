@@ -1,8 +1,6 @@
-// op_host/schedule.h against brute force: some thousand random small problems, each walked core by core and compared with
-// units listed one by one from the definition of a visible pair.
-// Build and run: g++ -std=c++17 -O1 -I<root> tests/cpp/test_schedule.cpp op_host/schedule.cpp && ./a.out
-#include "op_host/schedule.h"
-
+// op_host/schedule.h against brute force: some thousand random small problems, each walked core by core and compared
+// with units listed one by one from the definition of a visible pair. Build and run: g++ -std=c++17 -O1 -I<root>
+// tests/cpp/test_schedule.cpp op_host/schedule.cpp && ./a.out
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -14,15 +12,18 @@
 #include <type_traits>
 #include <vector>
 
+#include "op_host/schedule.h"
+
 namespace {
 
 using namespace triangle;
 
 void check(bool holds, const char* what, int line, const ScheduleProblem& p) {
   if (holds) return;
-  std::fprintf(stderr, "test_schedule.cpp:%d: %s: %s %s batch %ld heads %ld/%ld window %ld diagonal %ld (%d) block %ld x %ld",
-               line, what, p.backward ? "backward" : "forward", p.packed ? "packed" : "dense", long(p.batch), long(p.heads_q),
-               long(p.heads_kv), long(p.window_left), long(p.diagonal), int(p.bottom_right), long(p.block.q), long(p.block.k));
+  std::fprintf(
+      stderr, "test_schedule.cpp:%d: %s: %s %s batch %ld heads %ld/%ld window %ld diagonal %ld (%d) block %ld x %ld",
+      line, what, p.backward ? "backward" : "forward", p.packed ? "packed" : "dense", long(p.batch), long(p.heads_q),
+      long(p.heads_kv), long(p.window_left), long(p.diagonal), int(p.bottom_right), long(p.block.q), long(p.block.k));
   std::fprintf(stderr, " chunk %ld cost %ld/%ld/%ld cores %ld;", long(p.chunk), long(p.cost.full), long(p.cost.edge),
                long(p.cost.task), long(p.cores));
   for (const SequenceLengths& s : p.sequences) std::fprintf(stderr, " %ldx%ld", long(s.q), long(s.k));
@@ -31,7 +32,8 @@ void check(bool holds, const char* what, int line, const ScheduleProblem& p) {
 }
 #define CHECK(condition) check(condition, #condition, __LINE__, problem)
 
-// ---- the definition ------------------------------------------------------------------------------------------------------
+// ---- the definition
+// ------------------------------------------------------------------------------------------------------
 
 struct Unit {
   int64_t batch, head_q, row, first_block, past_block, cost;
@@ -113,13 +115,15 @@ int64_t least_limit(const std::vector<Unit>& units, int64_t cores) {
   }
 }
 
-// ---- the schedule against it ---------------------------------------------------------------------------------------------
+// ---- the schedule against it
+// ---------------------------------------------------------------------------------------------
 
 using UnitKey = std::tuple<int64_t, int64_t, int64_t, int64_t>;  // batch, head_q, row, first block
 
 // Walks one share, checks its pieces against the units and takes them out of `left`. Returns the share's cost.
 template <class Sequences>
-int64_t walk(const ScheduleProblem& problem, Walker<Sequences> walker, std::map<UnitKey, Unit>* left, std::vector<Unit>* order) {
+int64_t walk(const ScheduleProblem& problem, Walker<Sequences> walker, std::map<UnitKey, Unit>* left,
+             std::vector<Unit>* order) {
   int64_t cost = 0;
   Piece piece;
   while (walker.next(&piece)) {
@@ -190,7 +194,8 @@ void check_plan(const ScheduleProblem& problem) {
   CHECK(f.largest_unit == largest && f.tasks == tasks && f.empty_tasks == empty);
   CHECK(f.lower_bound <= plan.max_load);
   CHECK(plan.max_load <= f.lower_bound + std::max<int64_t>(largest - 1, 0));
-  CHECK(plan.max_load * problem.cores <= total + (problem.cores - 1) * std::max<int64_t>(largest - 1, 0) + problem.cores - 1);
+  CHECK(plan.max_load * problem.cores <=
+        total + (problem.cores - 1) * std::max<int64_t>(largest - 1, 0) + problem.cores - 1);
 }
 
 // What a kernel computes for itself from cu_seqlens is the host's plan without fillers.
@@ -203,8 +208,9 @@ void check_device_scheme(ScheduleProblem problem) {
     cu_k.push_back(cu_k.back() + int32_t(s.k));
   }
   const PackedSequences<const int32_t*> sequences{
-      cu_q.data(),  cu_k.data(),          int64_t(problem.sequences.size()), cu_q.back(),
-      cu_k.back(), problem.bottom_right, problem.diagonal,                  problem.window_left};
+      cu_q.data(),      cu_k.data(),        int64_t(problem.sequences.size()),
+      cu_q.back(),      cu_k.back(),        problem.bottom_right,
+      problem.diagonal, problem.window_left};
   TaskLine line = plan.line;
   line.cost = problem.cost;
   count_tasks_if_all_empty(sequences, &line);
@@ -218,9 +224,10 @@ void check_device_scheme(ScheduleProblem problem) {
     Piece a, b;
     while (planned.next(&b)) {
       CHECK(mine.next(&a));
-      CHECK(a.batch == b.batch && a.head_q == b.head_q && a.head_kv == b.head_kv && a.row == b.row && a.opens == b.opens &&
-            a.closes == b.closes && a.blocks.begin == b.blocks.begin && a.blocks.end == b.blocks.end &&
-            a.blocks.full_begin == b.blocks.full_begin && a.blocks.full_end == b.blocks.full_end);
+      CHECK(a.batch == b.batch && a.head_q == b.head_q && a.head_kv == b.head_kv && a.row == b.row &&
+            a.opens == b.opens && a.closes == b.closes && a.blocks.begin == b.blocks.begin &&
+            a.blocks.end == b.blocks.end && a.blocks.full_begin == b.blocks.full_begin &&
+            a.blocks.full_end == b.blocks.full_end);
     }
     CHECK(!mine.next(&a));
   }
@@ -230,7 +237,8 @@ void check_largest_first(const ScheduleProblem& problem) {
   const LargestFirst list(problem);
   std::map<std::tuple<int64_t, int64_t, int64_t>, int64_t> costs;
   const int64_t group = problem.backward ? problem.heads_q / problem.heads_kv : 1;
-  for (const Unit& unit : list_units(problem, problem.cost.task)) costs[{unit.batch, unit.head_q / group, unit.row}] += unit.cost;
+  for (const Unit& unit : list_units(problem, problem.cost.task))
+    costs[{unit.batch, unit.head_q / group, unit.row}] += unit.cost;
   CHECK(list.size() == int64_t(costs.size()));
   int64_t previous = INT64_MAX;
   for (int64_t claim = 0; claim < list.size(); ++claim) {

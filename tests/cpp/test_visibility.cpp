@@ -1,5 +1,5 @@
-// op_host/visibility.h against the definition, pair by pair: every small shape, then sizes where 32 bits would overflow.
-// Build and run: g++ -std=c++17 -O1 -I<root> tests/cpp/test_visibility.cpp && ./a.out
+// op_host/visibility.h against the definition, pair by pair: every small shape, then sizes where 32 bits would
+// overflow. Build and run: g++ -std=c++17 -O1 -I<root> tests/cpp/test_visibility.cpp && ./a.out
 #include <cstdio>
 #include <cstdlib>
 #include <initializer_list>
@@ -26,8 +26,8 @@ struct Case {
 
 void check(bool holds, const char* what, int line, const Case& c) {
   if (holds) return;
-  std::fprintf(stderr, "test_visibility.cpp:%d: %s: sq %ld sk %ld diagonal %ld window %ld block %ld x %ld\n", line, what,
-               long(c.sq), long(c.sk), long(c.diagonal), long(c.window), long(c.block.q), long(c.block.k));
+  std::fprintf(stderr, "test_visibility.cpp:%d: %s: sq %ld sk %ld diagonal %ld window %ld block %ld x %ld\n", line,
+               what, long(c.sq), long(c.sk), long(c.diagonal), long(c.window), long(c.block.q), long(c.block.k));
   std::exit(1);
 }
 #define CHECK(condition) check(condition, #condition, __LINE__, c)

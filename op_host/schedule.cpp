@@ -5,6 +5,7 @@
 #include <numeric>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace triangle {
 namespace {
@@ -100,40 +101,69 @@ void check(const ScheduleProblem& problem) {
   }
 }
 
-// Cuts a line whose fillers are chosen.
-void cut(Plan* plan, int64_t cores, int64_t limit) {
-  plan->places.assign(1, CorePlace{});
-  plan->loads.clear();
-  CorePlace place;
-  for (int64_t core = 0; core < cores; ++core) {
-    plan->loads.push_back(take_share(plan->line, plan->sequences(), limit, &place));
-    plan->places.push_back(place);
+// How much of the main part a core takes before its fillers.
+enum class MainShare {
+  kAll,   // as much as the limit allows
+  kEven,  // the cut nearest to an even division; fillers then level the rest
+};
+
+struct Shares {
+  std::vector<CorePlace> places{CorePlace{}};
+  std::vector<int64_t> loads;
+};
+
+// Shares of at most `limit` for all cores; false when something is left over.
+bool cut(const TaskLine& line, const BandList& sequences, int64_t cores, int64_t limit, MainShare rule,
+         Shares* shares) {
+  int64_t main_total = 0;
+  if (rule == MainShare::kEven) {
+    for (int64_t sequence = 0; sequence < sequences.count(); ++sequence) {
+      main_total += line.heads() * head_cost(line, sequence_tasks(line, sequences, sequence, kMain));
+    }
   }
-  plan->max_load = *std::max_element(plan->loads.begin(), plan->loads.end());
-  plan->total = std::accumulate(plan->loads.begin(), plan->loads.end(), int64_t{0});
+  const int64_t half_unit = unit_cost_bound(line, sequences) / 2;
+  *shares = Shares{};
+  CorePlace place;
+  int64_t main_done = 0;
+  for (int64_t core = 0; core < cores; ++core) {
+    int64_t budget = limit;
+    if (rule == MainShare::kEven && core + 1 < cores) {
+      const int64_t even = main_total / cores * (core + 1) + main_total % cores * (core + 1) / cores;
+      budget = clamp64(even - main_done + half_unit, 0, limit);
+    }
+    const int64_t main = advance(line, sequences, kMain, budget, &place.part[kMain]);
+    main_done += main;
+    shares->loads.push_back(main + advance(line, sequences, kFillers, limit - main, &place.part[kFillers]));
+    shares->places.push_back(place);
+  }
+  return place.part[kMain].sequence == sequences.count() && place.part[kFillers].sequence == sequences.count();
 }
 
 bool is_promised(int64_t limit, int64_t total, int64_t cores) {
   return static_cast<long double>(limit) * cores * 100 <= static_cast<long double>(total) * kPromisedPercent;
 }
 
-// Fillers, when plain cuts leave the busiest core too much: the fewest that keep the promise, else those that come
-// nearest.
-int64_t choose_fillers(Plan* plan, int64_t cores, int64_t limit) {
-  const int64_t total = total_cost(plan->line, plan->sequences());
+// Lowers the limit by fillers where plain cuts leave the busiest core too much: the fewest fillers that keep the
+// promise, else those that come nearest. Leaves the line and the shares as chosen.
+void choose_fillers(TaskLine* line, const BandList& sequences, int64_t cores, int64_t limit, Shares* shares) {
+  const int64_t total = total_cost(*line, sequences);
   const int64_t least = ceil_div(total, cores);
   int64_t chosen = 0;
   for (int64_t rows = 1; rows <= kMostFillers; ++rows) {
     for (const int64_t fillers : {rows, -rows}) {
-      if (limit == least || is_promised(limit, total, cores)) break;
-      plan->line.fillers = fillers;
-      if (!limit_suffices(plan->line, plan->sequences(), cores, limit - 1)) continue;
-      limit = std::min(limit - 1, smallest_limit(plan->line, plan->sequences(), cores));
-      chosen = fillers;
+      for (const MainShare rule : {MainShare::kAll, MainShare::kEven}) {
+        Shares found;
+        line->fillers = fillers;
+        while (limit > least && !is_promised(limit, total, cores) &&
+               cut(*line, sequences, cores, limit - 1, rule, &found)) {
+          limit = *std::max_element(found.loads.begin(), found.loads.end());
+          chosen = fillers;
+          *shares = found;
+        }
+      }
     }
   }
-  plan->line.fillers = chosen;
-  return limit;
+  line->fillers = chosen;
 }
 
 // Calls f(sequence index, tasks of the sequence, row) for every row of every sequence.
@@ -154,9 +184,14 @@ Plan make_plan(const ScheduleProblem& problem) {
   plan.bands = make_bands(problem);
   plan.line = make_line(problem);
   count_tasks_if_all_empty(plan.sequences(), &plan.line);
-  int64_t limit = smallest_limit(plan.line, plan.sequences(), problem.cores);
-  if (problem.allow_fillers) limit = choose_fillers(&plan, problem.cores, limit);
-  cut(&plan, problem.cores, limit);
+  const int64_t limit = smallest_limit(plan.line, plan.sequences(), problem.cores);
+  Shares shares;
+  cut(plan.line, plan.sequences(), problem.cores, limit, MainShare::kAll, &shares);
+  if (problem.allow_fillers) choose_fillers(&plan.line, plan.sequences(), problem.cores, limit, &shares);
+  plan.places = std::move(shares.places);
+  plan.loads = std::move(shares.loads);
+  plan.max_load = *std::max_element(plan.loads.begin(), plan.loads.end());
+  plan.total = std::accumulate(plan.loads.begin(), plan.loads.end(), int64_t{0});
   return plan;
 }
 

@@ -256,30 +256,13 @@ TRIANGLE_FN void count_tasks_if_all_empty(const Sequences& sequences, TaskLine* 
   if (total_cost(*line, sequences) == 0) line->cost.task = 1;
 }
 
-// Where a core begins (and the one before it ends), in both parts.
-struct CorePlace {
-  Start part[kLineParts];
-};
-
-// One core's share under a limit on its cost: as much of the main part as fits, then fillers. Returns its cost.
-template <class Sequences>
-TRIANGLE_FN int64_t take_share(const TaskLine& line, const Sequences& sequences, int64_t limit, CorePlace* place) {
-  const int64_t main = advance(line, sequences, kMain, limit, &place->part[kMain]);
-  if (line.fillers == 0) {
-    place->part[kFillers].sequence = static_cast<int32_t>(sequences.count());
-    return main;
-  }
-  return main + advance(line, sequences, kFillers, limit - main, &place->part[kFillers]);
-}
-
 // Whether `cores` shares of at most `limit` take the whole line.
 template <class Sequences>
 TRIANGLE_FN bool limit_suffices(const TaskLine& line, const Sequences& sequences, int64_t cores, int64_t limit) {
-  CorePlace place;
-  const int64_t count = sequences.count();
+  Start place;
   for (int64_t core = 0; core < cores; ++core) {
-    take_share(line, sequences, limit, &place);
-    if (place.part[kMain].sequence == count && place.part[kFillers].sequence == count) return true;
+    advance(line, sequences, kMain, limit, &place);
+    if (place.sequence == sequences.count()) return true;
   }
   return false;
 }
@@ -297,9 +280,9 @@ TRIANGLE_FN int64_t unit_cost_bound(const TaskLine& line, const Sequences& seque
   return blocks * max64(line.cost.full, line.cost.edge) + line.cost.task;
 }
 
-// The smallest limit that suffices. Shares under it are the contiguous partition whose busiest core has least to do
-// (with fillers: the least that taking the main part first can reach). Between ceil(mean) and ceil(mean) + one unit, so
-// about log2(unit) passes of O(sequences + cores * log) each: a kernel can do it for itself from cu_seqlens.
+// The smallest limit that suffices for a line without fillers: shares under it are the contiguous partition whose
+// busiest core has least to do. It lies between ceil(mean) and ceil(mean) + one unit, so this takes about log2(unit)
+// passes of O(sequences + cores * log) each, and a kernel can do it for itself from cu_seqlens.
 template <class Sequences>
 TRIANGLE_FN int64_t smallest_limit(const TaskLine& line, const Sequences& sequences, int64_t cores) {
   int64_t low = ceil_div(total_cost(line, sequences), cores);
@@ -315,14 +298,14 @@ TRIANGLE_FN int64_t smallest_limit(const TaskLine& line, const Sequences& sequen
   return low;
 }
 
-// Begin and end of one core's share, for a kernel that has no list of starts: O(sequences + core * log).
+// Begin and end of one core's share, for a kernel that has no list of places: O(sequences + core * log).
 template <class Sequences>
-TRIANGLE_FN void core_share(const TaskLine& line, const Sequences& sequences, int64_t limit, int64_t core,
-                            CorePlace* begin, CorePlace* end) {
-  *end = CorePlace{};
+TRIANGLE_FN void core_share(const TaskLine& line, const Sequences& sequences, int64_t limit, int64_t core, Start* begin,
+                            Start* end) {
+  *end = Start{};
   for (int64_t before = 0; before <= core; ++before) {
     *begin = *end;
-    take_share(line, sequences, limit, end);
+    advance(line, sequences, kMain, limit, end);
   }
 }
 

@@ -217,9 +217,9 @@ void check_device_scheme(ScheduleProblem problem) {
   const int64_t limit = smallest_limit(line, sequences, problem.cores);
   CHECK(limit >= plan.max_load);
   for (int64_t core = 0; core < problem.cores; ++core) {
-    CorePlace begin, end;
+    Start begin, end;
     core_share(line, sequences, limit, core, &begin, &end);
-    Walker<PackedSequences<const int32_t*>> mine(line, sequences, kMain, begin.part[kMain], end.part[kMain]);
+    Walker<PackedSequences<const int32_t*>> mine(line, sequences, kMain, begin, end);
     Walker<BandList> planned = plan.walker(core, kMain);
     Piece a, b;
     while (planned.next(&b)) {

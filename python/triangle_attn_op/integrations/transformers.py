@@ -1,0 +1,253 @@
+"""Hugging Face transformers: `attn_implementation="triangle"`.
+
+Importing this module registers the implementation, nothing else is needed:
+
+    import triangle_attn_op.integrations.transformers
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="triangle")
+
+Two functions are registered under the one name. `triangle_mask` decides what hides keys: nothing but the causal rule where it can (None), key
+padding beside the causal rule (bool `[B, 1, 1, Sk]`), or all of it (bool `[B, 1, Sq, Sk]`). `triangle_attention_forward` runs the operator. Without
+the first transformers would hand over no mask at all, and padding would be attended to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import transformers
+from packaging.version import Version
+from torch import Tensor, nn
+
+from triangle_attn_op.functional import triangle_attention
+
+NAME = "triangle"
+OLDEST = "5.4.0"  # the first whose mask functions take q_length and q_offset instead of cache_position
+
+if Version(transformers.__version__) < Version(OLDEST):
+    raise ImportError(f"triangle_attn_op: expected transformers >= {OLDEST}, got {transformers.__version__}")
+
+from transformers import AttentionInterface, AttentionMaskInterface  # noqa: E402
+from transformers.masking_utils import causal_mask_function, prepare_padding_mask, sdpa_mask  # noqa: E402
+
+# What other implementations take and this one does not; given, each is an error. The value says what to do instead.
+_EAGER = 'use attn_implementation="eager"'
+_UNSUPPORTED = {
+    "position_bias": _EAGER,
+    "s_aux": f"attention sinks are not implemented, {_EAGER}",
+    "sinks": f"attention sinks are not implemented, {_EAGER}",
+    "softcap": _EAGER,
+    "head_mask": _EAGER,
+    "cache": "paged caches (continuous batching) are not supported, use generate()",
+    "cu_seq_lens_q": "packed documents are recognised by position_ids, with attention_mask=None and use_cache=False",
+    "cu_seq_lens_k": "packed documents are recognised by position_ids, with attention_mask=None and use_cache=False",
+}
+
+_NOT_PASSED: Any = object()  # a model whose attention never mentions sliding_window, which is not the same as None
+_DIAGONAL = "_triangle_diagonal"
+
+
+def register() -> None:
+    """Makes `attn_implementation="triangle"` known to transformers; done on import, harmless when repeated."""
+    AttentionInterface.register(NAME, triangle_attention_forward)
+    AttentionMaskInterface.register(NAME, triangle_mask)
+
+
+def triangle_attention_forward(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = _NOT_PASSED,
+    is_causal: bool | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention of one layer, called by the model.
+
+    Args:
+        module: the layer; its `is_causal` and `config` are read.
+        query: `[B, Hq, Sq, D]`; key `[B, Hkv, Sk, D]` and value `[B, Hkv, Sk, Dv]`, the cache included.
+        attention_mask: None: the last query sees the last key, and the causal rule and the window hold. With one row, bool `[B, 1, 1, Sk]` (True =
+            may attend): key padding beside those rules. With Sq rows, bool or float (added to the scores), `[B, 1 or Hq, Sq, Sk]`: the mask says
+            everything, as in transformers' own implementations, and neither causal rule nor window is added.
+        dropout: probability, 0.0 in evaluation.
+        scaling: of the scores; None is 1/sqrt(D).
+        sliding_window: a query sees itself and the sliding_window - 1 keys before it.
+        is_causal: overrides the module's.
+
+    Returns:
+        (`[B, Sq, Hq, Dv]`, None): attention weights are never formed.
+
+    Raises:
+        NotImplementedError: what the operator cannot do was asked for (see `_UNSUPPORTED`); the message names it.
+        ValueError, TypeError: bad shapes or dtypes.
+    """
+    _refuse_unsupported(module, is_causal, kwargs)
+    q_length, kv_length = query.shape[2], key.shape[2]
+    if attention_mask is not None and attention_mask.dim() != 4:
+        raise ValueError(f"attention_mask: expected 4 dimensions [B, 1 or Hq, Sq, Sk], got shape {list(attention_mask.shape)}")
+    diagonal, window = kv_length - q_length, None
+    if attention_mask is None or (attention_mask.shape[-2] == 1 and q_length > 1):
+        if attention_mask is not None and attention_mask.dtype is not torch.bool:
+            raise ValueError(
+                f"attention_mask: expected {q_length} rows [B, 1 or Hq, {q_length}, {kv_length}], one for each query, or a bool key padding mask, "
+                f"got {attention_mask.dtype} {list(attention_mask.shape)}"
+            )
+        window = _window_size_left(module, sliding_window, kv_length)
+    else:
+        # The mask says everything. A diagonal of Sk - 1 hides nothing; `triangle_mask` knows the least one that hides nothing more than its mask.
+        diagonal = getattr(attention_mask, _DIAGONAL, kv_length - 1)
+    out = triangle_attention(
+        query,
+        key,
+        value,
+        attn_mask=attention_mask,
+        scale=scaling,
+        diagonal=diagonal,
+        window_size_left=window,
+        dropout_p=dropout,
+    )
+    return out.transpose(1, 2).contiguous(), None
+
+
+def triangle_mask(
+    batch_size: int,
+    q_length: int,
+    kv_length: int,
+    q_offset: int | Tensor = 0,
+    kv_offset: int = 0,
+    mask_function: Callable[..., Any] = causal_mask_function,
+    attention_mask: Tensor | None = None,
+    local_size: int | None = None,
+    allow_is_causal_skip: bool = True,
+    config: Any = None,
+    **kwargs: Any,
+) -> Tensor | None:
+    """What a forward pass hides, as little of it in memory as possible; called once a pass by the model, for each kind of layer.
+
+    Query i stands at position q_offset + i, key j at kv_offset + j. Where the last query stands on the last key, `triangle_attention_forward` hides
+    the same pairs by itself. Where it does not (a static cache, whose tail is still empty) or where the rule is another one (packed documents,
+    chunked attention, a model's own overlay), the mask is written out.
+
+    Returns:
+        None, bool `[B, 1, 1, Sk]` (key padding alone) or bool `[B, 1, Sq, Sk]`; True = may attend.
+
+    Raises:
+        NotImplementedError: bidirectional attention.
+    """
+    if "allow_is_bidirectional_skip" in kwargs:  # only transformers' bidirectional masks pass it
+        raise NotImplementedError(f"is_causal: expected True, triangle attention is causal; {_EAGER}")
+    # The flag is off wherever anything was laid over the causal rule or its window. A chunked layer (its local_size is no window) keeps it on.
+    causal_only = allow_is_causal_skip and (
+        mask_function is causal_mask_function if local_size is None else local_size == _config_window(config)
+    )
+    if causal_only and q_length > 1 and _ends_together(q_length, kv_length, q_offset, kv_offset):
+        return _key_padding(attention_mask, kv_length, kv_offset)
+    if causal_only and q_length == 1 and attention_mask is None and _ends_together(1, kv_length, q_offset, kv_offset):
+        return None
+    mask: Tensor = sdpa_mask(
+        batch_size=batch_size,
+        q_length=q_length,
+        kv_length=kv_length,
+        q_offset=q_offset,
+        kv_offset=kv_offset,
+        mask_function=mask_function,
+        attention_mask=attention_mask,
+        local_size=local_size,
+        allow_is_causal_skip=False,
+        **kwargs,
+    )
+    if q_length > 1 and not _tracing() and _within_causal(mask_function):
+        setattr(mask, _DIAGONAL, int(q_offset) - kv_offset)
+    return mask
+
+
+def _ends_together(q_length: int, kv_length: int, q_offset: int | Tensor, kv_offset: int) -> bool:
+    """Whether the last query stands on the last key. A static cache's offset is a tensor, which a compiler cannot look into."""
+    if isinstance(q_offset, Tensor) and _tracing():
+        return False
+    return bool(q_offset + q_length == kv_offset + kv_length)
+
+
+def _key_padding(attention_mask: Tensor | None, kv_length: int, kv_offset: int) -> Tensor | None:
+    """bool `[B, 1, 1, Sk]` from transformers' `[B, positions]`, or None where it is known to hide nothing."""
+    padding = prepare_padding_mask(attention_mask, kv_length, kv_offset)
+    if padding is None:
+        return None
+    padding = padding[:, kv_offset : kv_offset + kv_length]
+    # Looked into only where that costs no synchronisation with a device.
+    if padding.device.type == "cpu" and not _tracing() and bool(padding.all()):
+        return None
+    return padding[:, None, None, :]
+
+
+def _within_causal(mask_function: Callable[..., Any]) -> bool:
+    """Whether a function of transformers shows no key right of the diagonal, by its structure; False where that is not known.
+
+    Known are the causal rule, whatever is intersected with it, and packed documents: their positions are remapped to those within the document, which
+    keeps the order of tokens, but only beside the test that both tokens are of one document.
+    """
+    if mask_function is causal_mask_function:
+        return True
+    free = _free_variables(mask_function)
+    parts = free.get("mask_functions", ())
+    if getattr(mask_function, "__name__", "") != "and_mask":
+        return False
+    same_document = any("packed_sequence_mask" in _free_variables(part) for part in parts)
+    for part in parts:
+        remapped = _free_variables(part)
+        if same_document and "position_ids" in remapped and "mask_function" in remapped:
+            part = remapped["mask_function"]
+        if _within_causal(part):
+            return True
+    return False
+
+
+def _free_variables(function: Callable[..., Any]) -> dict[str, Any]:
+    code, closure = getattr(function, "__code__", None), getattr(function, "__closure__", None)
+    return {} if code is None or closure is None else dict(zip(code.co_freevars, (cell.cell_contents for cell in closure)))
+
+
+def _config_window(config: Any) -> int | None:
+    """The config's sliding window, or None for a model with chunked attention, whose local size may be mistaken for it."""
+    return None if getattr(config, "attention_chunk_size", None) is not None else getattr(config, "sliding_window", None)
+
+
+def _window_size_left(module: nn.Module, sliding_window: int | None, kv_length: int) -> int | None:
+    if sliding_window is None:
+        return None
+    if sliding_window is not _NOT_PASSED:
+        return sliding_window - 1
+    config = getattr(module, "config", None)
+    window = getattr(config, "sliding_window", None)
+    kinds, layer = getattr(config, "layer_types", None), getattr(module, "layer_idx", None)
+    sliding = kinds is None or layer is None or kinds[layer] == "sliding_attention"
+    if window is not None and sliding and kv_length > window:
+        # transformers' mask for such a layer is left to the operator's window, which needs to be told.
+        raise NotImplementedError(
+            f"sliding_window: {type(module).__name__} has a window of {window} in its config but does not pass it to the attention; {_EAGER}"
+        )
+    return None
+
+
+def _refuse_unsupported(module: nn.Module, is_causal: bool | None, kwargs: dict[str, Any]) -> None:
+    if is_causal is None:
+        is_causal = getattr(module, "is_causal", True)
+    if not is_causal:
+        raise NotImplementedError(f"is_causal: expected True, triangle attention is causal, got {type(module).__name__}; {_EAGER}")
+    if kwargs.get("output_attentions") or getattr(getattr(module, "config", None), "output_attentions", False):
+        raise NotImplementedError(f"output_attentions: attention weights are never formed; {_EAGER}")
+    for name, instead in _UNSUPPORTED.items():
+        if kwargs.get(name) is not None:
+            raise NotImplementedError(f"{name}: not supported by triangle attention; {instead}")
+
+
+def _tracing() -> bool:
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+register()

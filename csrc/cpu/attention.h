@@ -31,7 +31,7 @@ struct Problem {
   // d = Sk - Sq of its own sequence when bottom_right, otherwise `diagonal`.
   bool bottom_right = true;
   int64_t diagonal = 0;
-  int64_t window_left = -1;  // -1: none
+  int64_t window_left = -1;           // -1: none
   const int32_t* cu_seq_q = nullptr;  // [batch + 1], packed only; already checked
   const int32_t* cu_seq_k = nullptr;
   Mask mask;  // dense only
@@ -56,7 +56,8 @@ struct Backward {
 void forward(const Forward& args);
 void backward(const Backward& args);
 
-// Which instruction set runs ("avx512", "avx2", "neon", "portable"), chosen once from the CPU and TRIANGLE_ATTN_CPU_ISA.
+// Which instruction set runs ("avx512", "avx2", "neon", "portable"), chosen once from the CPU and
+// TRIANGLE_ATTN_CPU_ISA.
 const char* isa();
 
 }  // namespace triangle::cpu

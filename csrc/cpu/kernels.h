@@ -50,7 +50,7 @@ struct ForwardTile {
   int rows = 0;
   Keys keys;
   int64_t chunk_begin = 0, chunk_end = 0;  // chunks of `chunk` keys, anchored at key 0
-  void* partial = nullptr;  // set: write the state of the (single) chunk here; null: finish the rows
+  void* partial = nullptr;                 // set: write the state of the (single) chunk here; null: finish the rows
   void* scratch = nullptr;
 };
 
@@ -93,17 +93,17 @@ struct BackwardTile {
 };
 
 struct Kernels {
-  int nr = 0;              // lanes of a micro-panel
-  int key_block = 0;       // keys between two rescalings of the accumulator
-  int chunk = 0;           // keys that share one softmax state
-  int rows_forward = 0;    // most rows in a forward tile
-  int rows_backward = 0;   // rows in a backward block
-  int keys_backward = 0;   // keys in a backward column
-  size_t element = 0;      // bytes of an accumulator element
+  int nr = 0;             // lanes of a micro-panel
+  int key_block = 0;      // keys between two rescalings of the accumulator
+  int chunk = 0;          // keys that share one softmax state
+  int rows_forward = 0;   // most rows in a forward tile
+  int rows_backward = 0;  // rows in a backward block
+  int keys_backward = 0;  // keys in a backward column
+  size_t element = 0;     // bytes of an accumulator element
 
-  size_t (*forward_scratch)(int dim, int dim_v);                        // bytes a thread needs
-  size_t (*backward_scratch)(int dim, int dim_v);                       // bytes a thread needs
-  void (*pack_k)(const Common&, const Keys&, int64_t k0, int64_t k1);   // keys [k0, k1), k0 a multiple of key_block
+  size_t (*forward_scratch)(int dim, int dim_v);                       // bytes a thread needs
+  size_t (*backward_scratch)(int dim, int dim_v);                      // bytes a thread needs
+  void (*pack_k)(const Common&, const Keys&, int64_t k0, int64_t k1);  // keys [k0, k1), k0 a multiple of key_block
   void (*pack_v)(const Common&, const Keys&, int64_t k0, int64_t k1);
   void (*forward_tile)(const ForwardTile&);
   void (*merge_tile)(const MergeTile&);
@@ -116,6 +116,8 @@ struct Kernels {
   void (*end_column)(const BackwardColumn&);
   // dq = scale * accumulator; row r of the block goes to dq[r] (a null accumulator writes zeros).
   void (*write_dq)(const Common&, const void* accumulator, int rows, void* const* dq);
+  // y = exp(x) as the softmax computes it; for tests of its error.
+  void (*exp)(const void* x, void* y, int64_t n);
 };
 
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }

@@ -7,8 +7,8 @@
 namespace triangle::cpu {
 
 int num_threads();
-// Runs f(worker) once for each worker in [0, workers); workers <= num_threads(). Workers may run one after another (a host
-// is free to have fewer threads than it said), so f must never wait for a worker with a higher index to start.
+// Runs f(worker) once for each worker in [0, workers); workers <= num_threads(). Workers may run one after another (a
+// host is free to have fewer threads than it said), so f must never wait for a worker with a higher index to start.
 void run_workers(int workers, const std::function<void(int)>& f);
 
 }  // namespace triangle::cpu

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #ifndef TRIANGLE_ISA
@@ -153,8 +154,8 @@ TRIANGLE_INLINE T fold(Vector<T> v, Op op) {
   if constexpr (kDistance == 0) {
     return v[0];
   } else {
-    return fold<T, Op, kDistance / 2>(
-        op(v, detail::rotate<kDistance>(v, std::make_integer_sequence<int, kLanes<T>>{})), op);
+    return fold<T, Op, kDistance / 2>(op(v, detail::rotate<kDistance>(v, std::make_integer_sequence<int, kLanes<T>>{})),
+                                      op);
   }
 }
 template <class T>
@@ -167,11 +168,11 @@ TRIANGLE_INLINE T fold_sum(Vector<T> v) {
 }
 
 template <class N>
-TRIANGLE_INLINE N smaller(N a, N b) {
+TRIANGLE_INLINE constexpr N smaller(N a, N b) {
   return b < a ? b : a;
 }
 template <class N>
-TRIANGLE_INLINE N larger(N a, N b) {
+TRIANGLE_INLINE constexpr N larger(N a, N b) {
   return a < b ? b : a;
 }
 

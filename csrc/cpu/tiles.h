@@ -1,5 +1,5 @@
-// Tile sizes, one table per instruction set and accumulator type. A micro-tile is kMr rows by kNr = 2 vectors of columns.
-// key_block and chunk fix the order in which a row is summed; the others do not change forward bits.
+// Tile sizes, one table per instruction set and accumulator type. A micro-tile is kMr rows by kNr = 2 vectors of
+// columns. key_block and chunk fix the order in which a row is summed; the others do not change forward bits.
 #pragma once
 #include "csrc/cpu/simd.h"
 

@@ -1,0 +1,296 @@
+// Backward: which column of keys runs where and when. A column accumulates its dk and dv privately and adds to dq block
+// by block, column j after column j - 1: the order, and so every bit, is the same for any number of threads. Pairs of
+// (sequence, kv head) are whole tasks while there are enough of them; of the others each column is a task, and the
+// threads follow each other down the rows.
+#include <algorithm>
+
+#include "csrc/cpu/tasks.h"
+
+namespace triangle::cpu {
+namespace {
+
+constexpr int kMostRows = 256;
+
+struct Unit {
+  const Sequence* sequence = nullptr;
+  int64_t kv_head = 0;
+  int64_t row_blocks = 0;  // of one q head
+  int64_t columns = 0;
+  bool whole = true;
+  int64_t first_task = 0;
+  int64_t prepares = 0;  // tasks before the columns, of units that are not whole: one per q head
+  int64_t slot = 0, slot_before = -1;
+  double products = 0;
+
+  int64_t tasks() const { return whole ? 1 : prepares + columns; }
+};
+
+// Workspace of a unit in flight, in its slot.
+struct Workspace {
+  char* dq = nullptr;                      // [group][row block][D / nr][rows_backward][nr]
+  double* delta = nullptr;                 // [group][Sq]
+  std::atomic<int32_t>* column = nullptr;  // [group][row block]: the column whose turn it is to add to dq
+};
+
+class BackwardPass {
+ public:
+  explicit BackwardPass(const Backward& args)
+      : args_(args),
+        problem_(args.problem),
+        kernels_(kernels(args.problem.dtype)),
+        common_(common_of(args.problem, kernels_)),
+        bytes_(storage_bytes(args.problem.dtype)),
+        element_(static_cast<int64_t>(kernels_.element)),
+        group_(args.problem.heads_q / args.problem.heads_kv),
+        sequences_(sequences(args.problem)) {
+    plan();
+  }
+
+  void run() {
+    left_ = std::vector<std::atomic<int64_t>>(2 * units_.size());
+    for (size_t u = 0; u < units_.size(); ++u) {
+      prepares_left(u).store(units_[u].prepares, std::memory_order_relaxed);
+      columns_left(u).store(units_[u].columns, std::memory_order_relaxed);
+    }
+    run_tasks(tasks_, workers_, kernels_.backward_scratch(common_.dim, common_.dim_v),
+              [this](int64_t task, void* scratch) { run_task(task, scratch); });
+  }
+
+ private:
+  std::atomic<int64_t>& prepares_left(size_t unit) { return left_[2 * unit]; }
+  std::atomic<int64_t>& columns_left(size_t unit) { return left_[2 * unit + 1]; }
+
+  void plan() {
+    double products = 0;
+    for (const Sequence& s : sequences_) {
+      if (s.band.sq == 0 && s.band.sk == 0) continue;
+      Unit unit;
+      unit.sequence = &s;
+      unit.row_blocks = ceil_div(s.band.sq, kernels_.rows_backward);
+      unit.columns = ceil_div(s.band.sk, kernels_.keys_backward);
+      unit.products = double(visible_pairs(s.band)) * double(group_) * double(3 * problem_.dim + 2 * problem_.dim_v);
+      for (unit.kv_head = 0; unit.kv_head < problem_.heads_kv; ++unit.kv_head) units_.push_back(unit);
+      products += unit.products * double(problem_.heads_kv);
+    }
+    workers_ = worth_workers(products);
+    std::stable_sort(units_.begin(), units_.end(),
+                     [](const Unit& a, const Unit& b) { return a.products > b.products; });
+
+    // A unit above half a thread's share would leave threads idle at the end; so would a remainder of equal units.
+    int64_t whole = 0;
+    for (Unit& unit : units_) {
+      unit.whole = workers_ == 1 || unit.products * 2 * workers_ <= products;
+      whole += unit.whole;
+    }
+    if (workers_ > 1) {
+      int64_t odd = whole % workers_;
+      for (auto unit = units_.rbegin(); unit != units_.rend() && odd > 0; ++unit) {
+        if (!unit->whole) continue;
+        unit->whole = false;
+        --odd;
+        --whole;
+      }
+    }
+    std::stable_partition(units_.begin(), units_.end(), [](const Unit& unit) { return unit.whole; });
+
+    const int64_t whole_slots = std::min<int64_t>(workers_, whole);
+    const int64_t shared = static_cast<int64_t>(units_.size()) - whole;
+    // Two pairs in flight hide the end of one behind the start of the next; short pairs need more to feed every thread.
+    int64_t fewest = INT64_MAX;
+    for (const Unit& unit : units_)
+      if (!unit.whole) fewest = std::min(fewest, std::max<int64_t>(unit.columns, 1));
+    const int64_t shared_slots = shared ? std::min<int64_t>(shared, 1 + ceil_div(2 * workers_, fewest)) : 0;
+    std::vector<int64_t> owner(shared_slots, -1);
+    int64_t next = 0;
+    for (size_t u = 0; u < units_.size(); ++u) {
+      Unit& unit = units_[u];
+      unit.prepares = unit.whole ? 0 : group_;
+      unit.first_task = tasks_;
+      tasks_ += unit.tasks();
+      row_blocks_ = std::max(row_blocks_, unit.row_blocks);
+      rows_ = std::max(rows_, unit.sequence->band.sq);
+      if (unit.whole) continue;
+      unit.slot = whole_slots + next;
+      unit.slot_before = owner[next];
+      owner[next] = static_cast<int64_t>(u);
+      next = (next + 1) % shared_slots;
+    }
+    for (int64_t slot = 0; slot < whole_slots; ++slot) free_.push_back(slot);
+    dq_block_bytes_ = kernels_.rows_backward * round_up(problem_.dim, kernels_.nr) * element_;
+    dq_bytes_ = group_ * row_blocks_ * dq_block_bytes_;
+    delta_bytes_ = round_up(group_ * rows_ * int64_t{sizeof(double)}, 64);
+    column_bytes_ = round_up(group_ * row_blocks_ * int64_t{sizeof(std::atomic<int32_t>)}, 64);
+    memory_ = Memory((dq_bytes_ + delta_bytes_ + column_bytes_) * (whole_slots + shared_slots));
+  }
+
+  Workspace workspace(int64_t slot) const {
+    char* base = static_cast<char*>(memory_.data()) + (dq_bytes_ + delta_bytes_ + column_bytes_) * slot;
+    Workspace w;
+    w.dq = base;
+    w.delta = reinterpret_cast<double*>(base + dq_bytes_);
+    w.column = reinterpret_cast<std::atomic<int32_t>*>(base + dq_bytes_ + delta_bytes_);
+    return w;
+  }
+
+  void run_task(int64_t task, void* scratch) {
+    const auto after = std::upper_bound(units_.begin(), units_.end(), task,
+                                        [](int64_t t, const Unit& unit) { return t < unit.first_task; });
+    const size_t u = after - units_.begin() - 1;
+    const Unit& unit = units_[u];
+    const int64_t i = task - unit.first_task;
+    if (unit.whole) {
+      const int64_t slot = take_slot();
+      const Workspace w = workspace(slot);
+      for (int64_t g = 0; g < group_; ++g) prepare(unit, w, g);
+      for (int64_t j = 0; j < unit.columns; ++j) column(unit, w, j, scratch);
+      const std::lock_guard<std::mutex> lock(mutex_);
+      free_.push_back(slot);
+    } else if (i < unit.prepares) {
+      // Both counters: a unit without columns is done when it is prepared.
+      if (unit.slot_before >= 0) {
+        wait_until([&] {
+          return columns_left(unit.slot_before).load(std::memory_order_acquire) == 0 &&
+                 prepares_left(unit.slot_before).load(std::memory_order_acquire) == 0;
+        });
+      }
+      prepare(unit, workspace(unit.slot), i);
+      prepares_left(u).fetch_sub(1, std::memory_order_release);
+    } else {
+      wait_until([&] { return prepares_left(u).load(std::memory_order_acquire) == 0; });
+      column(unit, workspace(unit.slot), i - unit.prepares, scratch);
+      columns_left(u).fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  int64_t take_slot() {  // there are as many slots as workers
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const int64_t slot = free_.back();
+    free_.pop_back();
+    return slot;
+  }
+
+  struct Block {
+    int64_t first_row = 0, rows = 0;
+    int64_t first_column = 0, past_column = 0;  // columns that some row of it sees; none: equal
+  };
+  Block block_of(const Unit& unit, int64_t index) const {
+    const Band& band = unit.sequence->band;
+    Block b;
+    b.first_row = index * kernels_.rows_backward;
+    b.rows = std::min<int64_t>(kernels_.rows_backward, band.sq - b.first_row);
+    BlockShape shape;
+    shape.q = kernels_.rows_backward;
+    shape.k = kernels_.keys_backward;
+    const BlockSpan span = key_blocks(band, shape, index);
+    b.first_column = span.begin;
+    b.past_column = span.end;
+    return b;
+  }
+
+  // delta of one q head, the hand-over counters of its row blocks, and zeros for dq that no column will write.
+  void prepare(const Unit& unit, const Workspace& w, int64_t g) const {
+    const Sequence& s = *unit.sequence;
+    const int64_t head = unit.kv_head * group_ + g;
+    for (int64_t row = 0; row < s.band.sq; ++row) {
+      double delta = kernels_.delta(common_, address(args_.dout, s, head, s.q_row, row, bytes_),
+                                    address(args_.out, s, head, s.q_row, row, bytes_));
+      if (args_.dlse.data) delta -= statistic(args_.dlse, s, head, row);
+      w.delta[g * s.band.sq + row] = delta;
+    }
+    for (int64_t i = 0; i < unit.row_blocks; ++i) {
+      const Block block = block_of(unit, i);
+      new (&w.column[g * unit.row_blocks + i]) std::atomic<int32_t>(static_cast<int32_t>(block.first_column));
+      if (block.first_column == block.past_column) write_dq(s, head, block, nullptr);
+    }
+  }
+
+  double statistic(const Tensor& t, const Sequence& s, int64_t head, int64_t row) const {
+    const void* p = address(t, s, head, s.q_row, row, element_);
+    return element_ == 8 ? *static_cast<const double*>(p) : static_cast<double>(*static_cast<const float*>(p));
+  }
+
+  void write_dq(const Sequence& s, int64_t head, const Block& block, const void* accumulator) const {
+    void* dq[kMostRows];
+    for (int64_t r = 0; r < block.rows; ++r) dq[r] = address(args_.dq, s, head, s.q_row, block.first_row + r, bytes_);
+    kernels_.write_dq(common_, accumulator, static_cast<int>(block.rows), dq);
+  }
+
+  // Column j of a unit: every q head of the group, every row block that sees it, top to bottom.
+  void column(const Unit& unit, const Workspace& w, int64_t j, void* scratch) const {
+    const Sequence& s = *unit.sequence;
+    BackwardColumn column;
+    column.common = &common_;
+    column.keys.k = address(args_.k, s, unit.kv_head, s.k_row, 0, bytes_);
+    column.keys.v = address(args_.v, s, unit.kv_head, s.k_row, 0, bytes_);
+    column.keys.k_row = args_.k.row;
+    column.keys.v_row = args_.v.row;
+    column.keys.count = s.band.sk;
+    column.key0 = j * kernels_.keys_backward;
+    column.count = static_cast<int>(std::min<int64_t>(kernels_.keys_backward, s.band.sk - column.key0));
+    column.dk = address(args_.dk, s, unit.kv_head, s.k_row, 0, bytes_);
+    column.dv = address(args_.dv, s, unit.kv_head, s.k_row, 0, bytes_);
+    column.dk_row = args_.dk.row;
+    column.dv_row = args_.dv.row;
+    column.scratch = scratch;
+    kernels_.begin_column(column);
+    for (int64_t g = 0; g < group_; ++g) {
+      const int64_t head = unit.kv_head * group_ + g;
+      for (int64_t i = 0; i < unit.row_blocks; ++i) {
+        const Block block = block_of(unit, i);
+        if (j < block.first_column || j >= block.past_column) continue;
+        BackwardRow rows[kMostRows];
+        for (int64_t r = 0; r < block.rows; ++r) rows[r] = row_of(s, w, g, head, block.first_row + r);
+        BackwardTile tile;
+        tile.row = rows;
+        tile.rows = static_cast<int>(block.rows);
+        tile.dq = w.dq + (g * unit.row_blocks + i) * dq_block_bytes_;
+        tile.first = j == block.first_column;
+        kernels_.column_rows(column, tile);
+        std::atomic<int32_t>& turn = w.column[g * unit.row_blocks + i];
+        wait_until([&] { return turn.load(std::memory_order_acquire) == j; });
+        kernels_.column_dq(column, tile);
+        if (j + 1 == block.past_column) write_dq(s, head, block, tile.dq);
+        turn.store(static_cast<int32_t>(j + 1), std::memory_order_release);
+      }
+    }
+    kernels_.end_column(column);
+  }
+
+  BackwardRow row_of(const Sequence& s, const Workspace& w, int64_t g, int64_t head, int64_t row) const {
+    BackwardRow r;
+    r.q = address(args_.q, s, head, s.q_row, row, bytes_);
+    r.dout = address(args_.dout, s, head, s.q_row, row, bytes_);
+    r.mask = mask_address(problem_.mask, s.index, head, row, storage_bytes(problem_.mask.dtype));
+    const Range keys = visible_keys(s.band, row);
+    r.lo = keys.begin;
+    r.hi = keys.end;
+    r.lse = statistic(args_.lse, s, head, row);
+    r.delta = w.delta[g * s.band.sq + row];
+    r.philox_row = static_cast<uint32_t>(row);
+    r.philox_head = static_cast<uint32_t>(s.index * problem_.heads_q + head);
+    return r;
+  }
+
+  const Backward& args_;
+  const Problem& problem_;
+  const Kernels& kernels_;
+  const Common common_;
+  const int64_t bytes_, element_;
+  const int64_t group_;
+  const std::vector<Sequence> sequences_;
+  std::vector<Unit> units_;
+  std::vector<std::atomic<int64_t>> left_;  // prepares and columns each unit has still to finish
+  int64_t tasks_ = 0;
+  int workers_ = 1;
+  int64_t row_blocks_ = 0, rows_ = 0;  // most of any unit
+  int64_t dq_block_bytes_ = 0, dq_bytes_ = 0, delta_bytes_ = 0, column_bytes_ = 0;
+  Memory memory_;
+  std::mutex mutex_;
+  std::vector<int64_t> free_;  // slots of whole units
+};
+
+}  // namespace
+
+void backward(const Backward& args) { BackwardPass(args).run(); }
+
+}  // namespace triangle::cpu

@@ -1,0 +1,77 @@
+// Which instruction set runs: the best the CPU and its operating system support, unless TRIANGLE_ATTN_CPU_ISA names
+// one.
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "csrc/cpu/tasks.h"
+
+namespace triangle::cpu {
+
+// Each exists where sources.cmake compiles it: on x86-64 the first two, on AArch64 NEON, the last everywhere.
+namespace avx512 {
+const Kernels& kernels(bool fp64);
+}
+namespace avx2 {
+const Kernels& kernels(bool fp64);
+}
+namespace neon {
+const Kernels& kernels(bool fp64);
+}
+namespace portable {
+const Kernels& kernels(bool fp64);
+}
+
+namespace {
+
+struct Isa {
+  const char* name;
+  bool (*supported)();  // by the CPU and, for the registers to be saved, by the operating system
+  const Kernels& (*kernels)(bool fp64);
+};
+
+#if defined(__x86_64__)
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+// Best first.
+const Isa kAll[] = {
+#if defined(__x86_64__)
+    {"avx512", has_avx512, avx512::kernels},
+    {"avx2", has_avx2, avx2::kernels},
+#elif defined(__aarch64__)
+    {"neon", [] { return true; }, neon::kernels},
+#endif
+    {"portable", [] { return true; }, portable::kernels},
+};
+
+const Isa& choose() {
+  const char* wanted = std::getenv("TRIANGLE_ATTN_CPU_ISA");
+  std::string choices;
+  for (const Isa& isa : kAll) {
+    if (!isa.supported()) continue;
+    if (!wanted || !*wanted || std::strcmp(wanted, isa.name) == 0) return isa;
+    choices += (choices.empty() ? "" : ", ") + std::string(isa.name);
+  }
+  throw std::runtime_error("TRIANGLE_ATTN_CPU_ISA: expected one of " + choices + " on this CPU, got '" + wanted + "'");
+}
+
+const Isa& chosen() {
+  static const Isa& isa = choose();
+  return isa;
+}
+
+}  // namespace
+
+const char* isa() { return chosen().name; }
+
+const Kernels& kernels(DType dtype) { return chosen().kernels(dtype == DType::kFloat64); }
+
+}  // namespace triangle::cpu

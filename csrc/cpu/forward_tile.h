@@ -1,0 +1,306 @@
+// Forward of one tile of rows: online softmax over key blocks inside chunks, chunks merged left to right.
+// A row's bits depend on its visible keys, D, Dv and nothing else: every operation below is per row, and what a row
+// does not see is an exact no-op for it (p = 0, factor = 1).
+#pragma once
+#include "csrc/cpu/gemm.h"
+#include "csrc/cpu/microtiles.h"
+#include "csrc/cpu/pack.h"
+#include "csrc/cpu/scores.h"
+
+namespace triangle::cpu::TRIANGLE_ISA {
+
+template <class T>
+struct ForwardScratch {
+  T* q = nullptr;       // [D / nr][rows][nr]
+  T* s = nullptr;       // [key_block / nr][rows][nr]: scores, then probabilities
+  T* acc = nullptr;     // [Dv / nr][rows][nr], of the chunk
+  T* total = nullptr;   // [Dv / nr][rows][nr], of the chunks before it
+  T* k = nullptr;       // [key_block / nr][D][nr], used where keys are not packed beforehand
+  T* v = nullptr;       // [Dv / nr][key_block][nr]
+  T* max = nullptr;     // [rows], of the chunk
+  T* sum = nullptr;     // [rows][lanes], of the chunk: lane i sums keys i, i + lanes, ...
+  T* factor = nullptr;  // [rows]: exp(old max - new max)
+  T* total_max = nullptr;
+  T* total_sum = nullptr;  // [rows]
+  T* dropout = nullptr;    // [key_block]
+
+  size_t lay_out(T* base, int dim, int dim_v) {
+    using G = Tiles<T>;
+    Arena<T> arena{base};
+    const size_t rows = G::kRowsForward, d = padded(dim, G::kNr), dv = padded(dim_v, G::kNr);
+    q = arena.take(rows * d);
+    s = arena.take(rows * G::kKeyBlock);
+    acc = arena.take(rows * dv);
+    total = arena.take(rows * dv);
+    k = arena.take(G::kKeyBlock * size_t(dim));
+    v = arena.take(G::kKeyBlock * dv);
+    max = arena.take(rows);
+    sum = arena.take(rows * kLanes<T>);
+    factor = arena.take(rows);
+    total_max = arena.take(rows);
+    total_sum = arena.take(rows);
+    dropout = arena.take(G::kKeyBlock);
+    return arena.used * sizeof(T);
+  }
+};
+
+template <class T>
+struct ForwardContext {
+  const ForwardTile& tile;
+  const Common& common;
+  ForwardScratch<T> scratch;
+  MicroTiles micro;
+};
+
+template <class T>
+void pack_block_k(const Common& common, const Keys& keys, int64_t key0, int count, T* to) {
+  with_storage<T>(common.dtype, [&](auto* s) {
+    using S = typename std::remove_const<typename std::remove_pointer<decltype(s)>::type>::type;
+    pack_transposed<T, S>(static_cast<const S*>(keys.k) + key0 * keys.k_row, keys.k_row, count, common.dim, to);
+  });
+}
+template <class T>
+void pack_block_v(const Common& common, const Keys& keys, int64_t key0, int count, T* to) {
+  with_storage<T>(common.dtype, [&](auto* s) {
+    using S = typename std::remove_const<typename std::remove_pointer<decltype(s)>::type>::type;
+    const S* from = static_cast<const S*>(keys.v) + key0 * keys.v_row;
+    pack_rows<T, S>([&](int r) { return from + r * keys.v_row; }, count, common.dim_v, to,
+                    ptrdiff_t(Tiles<T>::kKeyBlock) * Tiles<T>::kNr);
+  });
+}
+
+// Row r of a micro-tile: its scores of block key0 become probabilities; max, sum and factor are brought up to date.
+// Columns [begin, end) are the micro-tile's; those the row does not see become 0.
+template <class T>
+TRIANGLE_INLINE void softmax_row(ForwardContext<T>& x, int r, int64_t key0, int begin, int end) {
+  using V = Vector<T>;
+  constexpr int lanes = kLanes<T>;
+  constexpr int nr = Tiles<T>::kNr;
+  const Row& row = x.tile.row[r];
+  const ptrdiff_t panel = ptrdiff_t(x.tile.rows) * nr;
+  T* s = x.scratch.s + r * nr;
+  const auto at = [&](int column) { return s + column / nr * panel + column % nr; };
+  const int64_t from = row.lo - key0, to = row.hi - key0;
+  const int first = from < begin ? begin : from > end ? end : int(from);
+  const int past = to < first ? first : to > end ? end : int(to);
+  if (first >= past) {
+    x.scratch.factor[r] = 1;
+    for (int c = begin; c < end; c += lanes) store(at(c), V{});
+    return;
+  }
+  const int first_vector = first / lanes * lanes;
+
+  V most = splat(-kInfinity<T>);
+  for (int c = first_vector; c < past; c += lanes) {
+    V score = load(at(c));
+    const bool edge = c < first || c + lanes > past;
+    if (row.mask)
+      score = apply_mask<T>(score, x.common, row.mask, key0 + c, larger(first - c, 0), smaller(past - c, lanes));
+    if (edge) score = hide_outside<T>(score, c, first, past);
+    if (edge || row.mask) store(at(c), score);
+    most = maximum(score, most);
+  }
+  const T old_max = x.scratch.max[r];
+  const T new_max = larger(old_max, fold_max<T>(most));
+  const T shift = new_max == -kInfinity<T> ? T(0) : new_max;  // -inf - -inf would be NaN
+  const V factor = exp(splat(old_max - shift));
+  x.scratch.max[r] = new_max;
+  x.scratch.factor[r] = factor[0];
+
+  if (x.common.dropout) dropout_factors<T>(x.common, row.philox_row, row.philox_head, key0, past, x.scratch.dropout);
+  V sum = load(x.scratch.sum + r * lanes) * factor;
+  const V shifts = splat(shift);
+  for (int c = begin; c < first_vector; c += lanes) store(at(c), V{});
+  int c = first_vector;
+  for (; c < past; c += lanes) {
+    V p = exp(load(at(c)) - shifts);
+    sum += p;
+    if (x.common.dropout) p *= load(x.scratch.dropout + c);
+    store(at(c), p);
+  }
+  for (; c < end; c += lanes) store(at(c), V{});
+  store(x.scratch.sum + r * lanes, sum);
+}
+
+// One key block: s = q k^T, softmax, acc = acc * factor + p v.
+template <class T>
+void forward_block(ForwardContext<T>& x, int64_t key0) {
+  using G = Tiles<T>;
+  constexpr int nr = G::kNr, block = G::kKeyBlock;
+  const int rows = x.tile.rows, dim = x.common.dim, dim_v = x.common.dim_v;
+  const ptrdiff_t panel = ptrdiff_t(rows) * nr;
+  const Keys& keys = x.tile.keys;
+  const T* k = x.scratch.k;
+  const T* v = x.scratch.v;
+  if (keys.packed_k) {
+    k = static_cast<const T*>(keys.packed_k) + key0 * dim;
+    v = static_cast<const T*>(keys.packed_v) + key0 * padded(dim_v, nr);
+  } else {
+    const int count = int(smaller<int64_t>(block, x.micro.hi - key0));
+    pack_block_k<T>(x.common, keys, key0, count, x.scratch.k);
+    pack_block_v<T>(x.common, keys, key0, count, x.scratch.v);
+  }
+
+  Product<T> score;
+  score.a_panel = panel;
+  score.k = dim;
+  score.alpha = T(x.common.scale);
+  for (int c = 0; c < block; c += nr) {
+    score.b = k + ptrdiff_t(c) * dim;
+    for (int i = 0; i < x.micro.count; ++i) {
+      const MicroTile& t = x.micro.tile[i];
+      if (t.end(key0, block) <= c || t.begin<T>(key0, block) > c) continue;
+      score.a = x.scratch.q + t.row * nr;
+      score.c = x.scratch.s + c / nr * panel + t.row * nr;
+      multiply<T>(t.rows, nr, score);
+    }
+  }
+
+  for (int i = 0; i < x.micro.count; ++i) {
+    const MicroTile& t = x.micro.tile[i];
+    const int begin = t.begin<T>(key0, block), end = t.end(key0, block);
+    if (begin >= end) continue;
+    for (int r = t.row; r < t.row + t.rows; ++r) softmax_row<T>(x, r, key0, begin, end);
+  }
+
+  Product<T> value;
+  value.a_panel = panel;
+  value.finish = Finish::kRescale;
+  for (int c = 0; c < dim_v; c += nr) {
+    for (int i = 0; i < x.micro.count; ++i) {
+      const MicroTile& t = x.micro.tile[i];
+      const int begin = t.begin<T>(key0, block), end = t.end(key0, block);
+      if (begin >= end) continue;
+      value.a = x.scratch.s + begin / nr * panel + t.row * nr;
+      value.b = v + ptrdiff_t(c) * block + begin * nr;
+      value.k = end - begin;
+      value.c = x.scratch.acc + c / nr * panel + t.row * nr;
+      value.factor = x.scratch.factor + t.row;
+      multiply<T>(t.rows, dim_v - c, value);
+    }
+  }
+}
+
+// The state of one chunk from nothing; false: no row of the tile sees a key of it.
+template <class T>
+bool forward_chunk(ForwardContext<T>& x, int64_t chunk) {
+  using G = Tiles<T>;
+  const int rows = x.tile.rows;
+  const int64_t begin = larger<int64_t>(chunk * G::kChunk, x.micro.lo / G::kKeyBlock * G::kKeyBlock);
+  const int64_t end = smaller<int64_t>((chunk + 1) * G::kChunk, x.micro.hi);
+  for (int r = 0; r < rows; ++r) x.scratch.max[r] = -kInfinity<T>;
+  std::memset(x.scratch.sum, 0, sizeof(T) * rows * kLanes<T>);
+  std::memset(x.scratch.acc, 0, sizeof(T) * rows * padded(x.common.dim_v, G::kNr));
+  for (int64_t key0 = begin; key0 < end; key0 += G::kKeyBlock) forward_block<T>(x, key0);
+  return begin < end;
+}
+
+// total = total merged with (max, sum, acc); either may be empty, and then the other comes out unchanged.
+template <class T>
+void merge_state(const ForwardScratch<T>& s, int rows, int dim_v, const T* acc, const T* max, const T* sum) {
+  constexpr int lanes = kLanes<T>;
+  constexpr int nr = Tiles<T>::kNr;
+  for (int r = 0; r < rows; ++r) {
+    const T new_max = larger(s.total_max[r], max[r]);
+    const T shift = new_max == -kInfinity<T> ? T(0) : new_max;
+    const Vector<T> old_factor = exp(splat(s.total_max[r] - shift));
+    const Vector<T> new_factor = exp(splat(max[r] - shift));
+    s.total_max[r] = new_max;
+    s.total_sum[r] = fma(splat(s.total_sum[r]), old_factor, splat(sum[r]) * new_factor)[0];
+    for (int c = 0; c < dim_v; c += lanes) {
+      const ptrdiff_t at = ptrdiff_t(c / nr) * rows * nr + r * nr + c % nr;
+      store(s.total + at, fma(load(s.total + at), old_factor, load(acc + at) * new_factor));
+    }
+  }
+}
+
+// out = total / sum, lse = max + log(sum); a row that saw nothing gets 0 and -inf.
+template <class T>
+void write_rows(const ForwardScratch<T>& s, const Common& common, const Row* row, int rows) {
+  constexpr int nr = Tiles<T>::kNr;
+  for (int r = 0; r < rows; ++r) {
+    const bool empty = s.total_max[r] == -kInfinity<T>;
+    const T inverse = empty ? T(0) : T(1) / s.total_sum[r];
+    with_storage<T>(common.dtype, [&](auto* storage) {
+      using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
+      unpack_row<T, S>(static_cast<S*>(row[r].out), s.total + r * nr, ptrdiff_t(rows) * nr, common.dim_v, inverse);
+    });
+    *static_cast<T*>(row[r].lse) = empty ? -kInfinity<T> : s.total_max[r] + log(s.total_sum[r]);
+  }
+}
+
+// State of one chunk in memory: acc [Dv / nr][rows][nr], max [rows], sum [rows].
+template <class T>
+size_t partial_elements(int rows, int dim_v) {
+  return size_t(rows) * (padded(dim_v, Tiles<T>::kNr) + 2);
+}
+
+template <class T>
+void clear_total(const ForwardScratch<T>& s, int rows, int dim_v) {
+  for (int r = 0; r < rows; ++r) s.total_max[r] = -kInfinity<T>;
+  std::memset(s.total_sum, 0, sizeof(T) * rows);
+  std::memset(s.total, 0, sizeof(T) * rows * padded(dim_v, Tiles<T>::kNr));
+}
+
+template <class T>
+void forward_tile(const ForwardTile& tile) {
+  const Common& common = *tile.common;
+  const int rows = tile.rows;
+  ForwardContext<T> x{tile, common, {}, {}};
+  ForwardScratch<T>& s = x.scratch;
+  s.lay_out(static_cast<T*>(tile.scratch), common.dim, common.dim_v);
+  x.micro.template cut<T>(tile.row, rows);
+  with_storage<T>(common.dtype, [&](auto* storage) {
+    using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
+    pack_rows<T, S>([&](int r) { return static_cast<const S*>(tile.row[r].q); }, rows, common.dim, s.q,
+                    ptrdiff_t(rows) * Tiles<T>::kNr);
+  });
+
+  T* const chunk_sum = s.factor;  // the lanes' sums folded, once the chunk's factors are no longer needed
+  const auto run_chunk = [&](int64_t chunk) {
+    const bool seen = forward_chunk<T>(x, chunk);
+    for (int r = 0; r < rows; ++r) chunk_sum[r] = fold_sum<T>(load(s.sum + r * kLanes<T>));
+    return seen;
+  };
+  if (tile.partial) {
+    run_chunk(tile.chunk_begin);
+    T* to = static_cast<T*>(tile.partial);
+    const size_t elements = size_t(rows) * padded(common.dim_v, Tiles<T>::kNr);
+    std::memcpy(to, s.acc, elements * sizeof(T));
+    std::memcpy(to + elements, s.max, rows * sizeof(T));
+    std::memcpy(to + elements + rows, chunk_sum, rows * sizeof(T));
+    return;
+  }
+  bool fresh = true;
+  clear_total(s, rows, common.dim_v);
+  for (int64_t chunk = tile.chunk_begin; chunk < tile.chunk_end; ++chunk) {
+    if (!run_chunk(chunk)) continue;
+    if (fresh) {
+      const T* total = s.total;
+      s.total = s.acc;
+      s.acc = const_cast<T*>(total);
+      std::memcpy(s.total_max, s.max, rows * sizeof(T));
+      std::memcpy(s.total_sum, chunk_sum, rows * sizeof(T));
+      fresh = false;
+    } else {
+      merge_state<T>(s, rows, common.dim_v, s.acc, s.max, chunk_sum);
+    }
+  }
+  write_rows(s, common, tile.row, rows);
+}
+
+template <class T>
+void merge_tile(const MergeTile& tile) {
+  const int rows = tile.rows, dim_v = tile.common->dim_v;
+  ForwardScratch<T> s;
+  s.lay_out(static_cast<T*>(tile.scratch), tile.common->dim, dim_v);
+  clear_total(s, rows, dim_v);
+  const size_t elements = size_t(rows) * padded(dim_v, Tiles<T>::kNr);
+  for (int64_t chunk = 0; chunk < tile.chunks; ++chunk) {
+    const T* acc = static_cast<const T*>(tile.partials) + chunk * partial_elements<T>(rows, dim_v);
+    merge_state<T>(s, rows, dim_v, acc, acc + elements, acc + elements + rows);
+  }
+  write_rows(s, *tile.common, tile.row, rows);
+}
+
+}  // namespace triangle::cpu::TRIANGLE_ISA

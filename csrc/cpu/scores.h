@@ -1,0 +1,82 @@
+// What happens to a score besides the product: visibility, the user's mask, dropout.
+#pragma once
+#include "csrc/cpu/convert.h"
+#include "csrc/cpu/exp.h"
+#include "csrc/cpu/kernels.h"
+#include "csrc/cpu/tiles.h"
+
+namespace triangle::cpu::TRIANGLE_ISA {
+
+// s where begin <= column < end, -inf elsewhere; lane i is column first + i.
+template <class T>
+TRIANGLE_INLINE Vector<T> hide_outside(Vector<T> s, int first, int begin, int end) {
+  using I = typename IntOf<T>::type;
+  const IntVector<T> column = indices<T>(first);
+  const auto inside = (column >= I(begin)) & (column < I(end));
+  return inside ? s : splat(-kInfinity<T>);
+}
+
+template <class T, class S>
+TRIANGLE_INLINE Vector<T> mask_lanes(const char* mask, int64_t key, int64_t stride, int begin, int end) {
+  Vector<T> m{};
+  const S* at = reinterpret_cast<const S*>(mask) + key * stride;
+  for (int i = begin; i < end; ++i) {
+    if constexpr (sizeof(S) == 2) {
+      m[i] = T(load_part<float>(at + i * stride, 1)[0]);
+    } else {
+      m[i] = T(at[i * stride]);
+    }
+  }
+  return m;
+}
+
+// s plus the mask of keys key + [begin, end), or hidden where a boolean mask says false; no other element of it is
+// read.
+template <class T>
+inline Vector<T> apply_mask(Vector<T> s, const Common& common, const char* mask, int64_t key, int begin, int end) {
+  const int64_t stride = common.mask_col;
+  switch (common.mask_dtype) {
+    case DType::kBool: {
+      const Vector<T> keep = mask_lanes<T, uint8_t>(mask, key, stride, begin, end);
+      return keep != T(0) ? s : splat(-kInfinity<T>);
+    }
+    case DType::kBFloat16:
+      return s + mask_lanes<T, BFloat16>(mask, key, stride, begin, end);
+    case DType::kFloat16:
+      return s + mask_lanes<T, Float16>(mask, key, stride, begin, end);
+    case DType::kFloat64:
+      return s + mask_lanes<T, double>(mask, key, stride, begin, end);
+    default:
+      if (stride == 1 && begin == 0 && end == kLanes<T> && sizeof(T) == 4)
+        return s + load_as(reinterpret_cast<const T*>(mask) + key);
+      return s + mask_lanes<T, float>(mask, key, stride, begin, end);
+  }
+}
+
+// factor[i] = 0 or 1 / (1 - p) for columns first + i, i < count, of one row; see op_host/philox.h for the counter.
+// Philox 4x32-10 is repeated here because code shared with other objects must not be compiled with this object's flags.
+template <class T>
+inline void dropout_factors(const Common& common, uint32_t row, uint32_t head, int64_t first, int count, T* factor) {
+  const T keep = T(common.keep_scale);
+  for (int i = 0; i < count; i += 4) {
+    uint32_t c0 = uint32_t((first + i) / 4), c1 = row, c2 = head, c3 = common.offset;
+    uint32_t k0 = common.key[0], k1 = common.key[1];
+    for (int round = 0; round < 10; ++round) {
+      const uint64_t a = uint64_t(0xD2511F53u) * c0;
+      const uint64_t b = uint64_t(0xCD9E8D57u) * c2;
+      const uint32_t old1 = c1, old3 = c3;
+      c0 = uint32_t(b >> 32) ^ old1 ^ k0;
+      c1 = uint32_t(b);
+      c2 = uint32_t(a >> 32) ^ old3 ^ k1;
+      c3 = uint32_t(a);
+      k0 += 0x9E3779B9u;
+      k1 += 0xBB67AE85u;
+    }
+    factor[i] = c0 >= common.threshold ? keep : T(0);
+    factor[i + 1] = c1 >= common.threshold ? keep : T(0);
+    factor[i + 2] = c2 >= common.threshold ? keep : T(0);
+    factor[i + 3] = c3 >= common.threshold ? keep : T(0);
+  }
+}
+
+}  // namespace triangle::cpu::TRIANGLE_ISA

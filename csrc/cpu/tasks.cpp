@@ -1,0 +1,114 @@
+#include "csrc/cpu/tasks.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <new>
+#include <thread>
+
+#include "csrc/cpu/parallel.h"
+#include "op_host/philox.h"
+
+namespace triangle::cpu {
+
+Memory::Memory(size_t bytes) {
+  constexpr size_t line = 64;
+  void* p = std::aligned_alloc(line, (bytes + line - 1) / line * line);
+  if (!p && bytes) throw std::bad_alloc();
+  data_.reset(p);
+}
+void Memory::Free::operator()(void* p) const { std::free(p); }
+
+void* thread_scratch(size_t bytes) {
+  constexpr size_t kept = size_t{4} << 20;
+  thread_local Memory memory;
+  thread_local size_t size = 0;
+  if (bytes > size || (size > kept && bytes <= kept)) {
+    size = 0;
+    memory = Memory();
+    memory = Memory(bytes);
+    size = bytes;
+  }
+  return memory.data();
+}
+
+void yield_thread() { std::this_thread::yield(); }
+
+void run_tasks(int64_t count, int workers, size_t scratch_bytes, const std::function<void(int64_t, void*)>& task) {
+  workers = static_cast<int>(std::min<int64_t>({count, workers, num_threads()}));
+  if (workers <= 1) {
+    void* scratch = thread_scratch(scratch_bytes);
+    for (int64_t i = 0; i < count; ++i) task(i, scratch);
+    return;
+  }
+  std::atomic<int64_t> next{0};
+  std::mutex mutex;
+  std::exception_ptr error;
+  run_workers(workers, [&](int) {
+    try {
+      void* scratch = thread_scratch(scratch_bytes);  // before the first claim: a claimed task always runs
+      for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) task(i, scratch);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex);
+      if (!error) error = std::current_exception();
+    }
+  });
+  // A worker without memory leaves its share to the others; only when nobody was left is the work undone.
+  if (error && next.load() < count) std::rethrow_exception(error);
+}
+
+int worth_workers(double products) {
+  constexpr double worth_a_thread = 4e5;
+  return static_cast<int>(std::max(1.0, std::min<double>(num_threads(), products / worth_a_thread)));
+}
+
+int64_t storage_bytes(DType dtype) {
+  switch (dtype) {
+    case DType::kBool:
+      return 1;
+    case DType::kBFloat16:
+    case DType::kFloat16:
+      return 2;
+    case DType::kFloat64:
+      return 8;
+    default:
+      return 4;
+  }
+}
+
+std::vector<Sequence> sequences(const Problem& problem) {
+  std::vector<Sequence> all(problem.batch);
+  for (int64_t b = 0; b < problem.batch; ++b) {
+    Sequence& s = all[b];
+    s.index = b;
+    int64_t sq = problem.seq_q, sk = problem.seq_k;
+    if (problem.cu_seq_q) {
+      s.q_row = problem.cu_seq_q[b];
+      s.k_row = problem.cu_seq_k[b];
+      sq = problem.cu_seq_q[b + 1] - s.q_row;
+      sk = problem.cu_seq_k[b + 1] - s.k_row;
+    }
+    const int64_t diagonal = problem.bottom_right ? bottom_right_diagonal(sq, sk) : problem.diagonal;
+    s.band = make_band(sq, sk, diagonal, problem.window_left);
+  }
+  return all;
+}
+
+Common common_of(const Problem& p, const Kernels&) {
+  Common c;
+  c.dtype = p.dtype;
+  c.dim = static_cast<int>(p.dim);
+  c.dim_v = static_cast<int>(p.dim_v);
+  c.scale = p.scale;
+  c.mask_dtype = p.mask.dtype;
+  c.mask_col = p.mask.col;
+  c.dropout = p.dropout_p > 0;
+  c.threshold = dropout_threshold(p.dropout_p);
+  c.offset = static_cast<uint32_t>(p.offset);
+  c.key[0] = static_cast<uint32_t>(p.seed);
+  c.key[1] = static_cast<uint32_t>(p.seed >> 32) ^ static_cast<uint32_t>(p.offset >> 32);
+  c.keep_scale = 1.0 / (1.0 - p.dropout_p);
+  return c;
+}
+
+}  // namespace triangle::cpu

@@ -8,13 +8,12 @@
 
 namespace ascend_sim {
 
-void GlobalMemory::Register(std::string name, uint64_t address, uint64_t bytes, bool initialised, bool writable) {
+void GlobalMemory::Register(std::string name, uint64_t address, uint64_t bytes, bool initialised) {
   GmRegion region;
   region.name = std::move(name);
   region.address = address;
   region.bytes = bytes;
   region.initialised = initialised;
-  region.writable = writable;
   auto at = std::upper_bound(regions_.begin(), regions_.end(), address,
                              [](uint64_t a, const GmRegion& r) { return a < r.address; });
   regions_.insert(at, std::move(region));

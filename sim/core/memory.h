@@ -14,14 +14,13 @@ struct GmRegion {
   uint64_t address = 0;
   uint64_t bytes = 0;
   bool initialised = true;  // contents may be read before the kernel writes them
-  bool writable = true;
   Shadow shadow;
 };
 
 class GlobalMemory {
  public:
   // Regions must not overlap.
-  void Register(std::string name, uint64_t address, uint64_t bytes, bool initialised, bool writable);
+  void Register(std::string name, uint64_t address, uint64_t bytes, bool initialised);
   void Clear() {
     regions_.clear();
     last_ = 0;

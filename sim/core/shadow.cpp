@@ -23,6 +23,12 @@ uint32_t MaskOf(uint64_t granule, uint64_t begin, uint64_t end) {
   return upto & ~((1u << low) - 1);
 }
 
+// Whether an earlier access is known complete: by the clock, as part of the same instruction, or by the pipe's order.
+inline bool Ordered(Who who, uint32_t seq, const Shadow::Context& context) {
+  return context.clock[who] >= seq ||
+         (who == context.self.who && (context.same_pipe_ordered || seq == context.self.seq));
+}
+
 }  // namespace
 
 void Shadow::Touch(uint64_t begin, uint64_t length, const Context& context, std::vector<Conflict>* conflicts) {
@@ -46,7 +52,7 @@ void Shadow::TouchCell(uint64_t index, uint32_t mask, const Context& context, st
   }
   if (cell.overflown == 0) {
     bool ordered = true;
-    for (int i = 0; i < cell.count; ++i) ordered &= context.clock[cell.entries[i].who] >= cell.entries[i].seq;
+    for (int i = 0; i < cell.count; ++i) ordered &= Ordered(cell.entries[i].who, cell.entries[i].seq, context);
     if (ordered && self.kind == Access::kWrite) {
       bool covered = true;
       for (int i = 0; i < cell.count; ++i) covered &= (cell.entries[i].mask & ~mask) == 0;
@@ -87,8 +93,7 @@ void Shadow::TouchSlow(uint64_t index, uint32_t mask, const Context& context, st
     if (shared != 0) {
       const bool both_read = e.kind == Access::kRead && self.kind == Access::kRead;
       const bool both_atomic = e.kind == Access::kAtomic && self.kind == Access::kAtomic;
-      const bool ordered =
-          context.clock[e.who] >= e.seq || (context.same_pipe_ordered && e.who == self.who);
+      const bool ordered = Ordered(e.who, e.seq, context);
       bool conflict = !ordered && !both_read && !both_atomic;
       if (both_atomic && !ordered && context.report_atomics && e.who / kPipeCount != self.who / kPipeCount) {
         conflict = true;

@@ -1,0 +1,235 @@
+"""Loads kernel libraries and launches their kernels on numpy arrays or torch CPU tensors."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._native import BufferC, Engine, OptionsC
+from .report import Report
+
+_engines: dict[str, Engine] = {}
+
+
+@dataclass(frozen=True)
+class Struct:
+    """A struct passed to the kernel by value, as its bytes."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel of a library. type: what it declares ("unset" if nothing); args: kind and bytes of each argument."""
+
+    name: str
+    type: str
+    args: tuple[tuple[str, int], ...]
+
+
+def _find_engine(library: Path) -> Engine:
+    """The libascend_sim.so that `library` was linked to: environment, then next to it, then through its run path."""
+    candidates = []
+    if "ASCEND_SIM_LIBRARY" in os.environ:
+        candidates.append(Path(os.environ["ASCEND_SIM_LIBRARY"]))
+    candidates += [library.parent / "libascend_sim.so", library.parent / "sim" / "libascend_sim.so"]
+    for parent in library.parents:
+        candidates.append(parent / "build" / "sim" / "libascend_sim.so")
+    for candidate in candidates:
+        if candidate.exists():
+            key = str(candidate.resolve())
+            if key not in _engines:
+                _engines[key] = Engine(key)
+            return _engines[key]
+    raise FileNotFoundError(f"libascend_sim.so: not found near {library}; set ASCEND_SIM_LIBRARY to its path")
+
+
+def load(path: str | os.PathLike[str]) -> KernelLibrary:
+    """Loads a kernel library built by ascend_sim_add_kernel. Raises OSError where it cannot be loaded."""
+    return KernelLibrary(Path(path).resolve())
+
+
+def socs(engine_library: str | os.PathLike[str]) -> dict[str, Any]:
+    """The chips and their parameters: {"chips": {name: {parameter: value}}, "parameters": [...]}."""
+    engine = _find_engine(Path(engine_library).resolve())
+    result: dict[str, Any] = engine.take_json(engine.handle.ascend_sim_socs())
+    return result
+
+
+class _GmArray:
+    """Simulated global memory holding a copy of one array, written back after the launch."""
+
+    def __init__(self, engine: Engine, source: np.ndarray[Any, Any] | None, nbytes: int) -> None:
+        self.engine, self.source, self.nbytes = engine, source, nbytes
+        self.address = engine.handle.ascend_sim_gm_alloc(max(nbytes, 1))
+        if not self.address:
+            raise MemoryError(f"cannot map {nbytes} bytes of simulated global memory")
+        if source is not None and nbytes:
+            ctypes.memmove(self.address, np.ascontiguousarray(source).ctypes.data, nbytes)
+
+    def write_back(self) -> None:
+        if self.source is None or not self.source.flags.writeable or not self.nbytes:
+            return
+        raw = (ctypes.c_uint8 * self.nbytes).from_address(self.address)
+        result = np.frombuffer(raw, dtype=self.source.dtype).reshape(self.source.shape)
+        if not np.array_equal(self.source.view(np.uint8) if self.source.flags.c_contiguous else self.source, result):
+            self.source[...] = result
+
+    def free(self) -> None:
+        self.engine.handle.ascend_sim_gm_free(self.address, max(self.nbytes, 1))
+
+
+def _as_array(value: Any) -> np.ndarray[Any, Any] | None:
+    """A numpy view of a numpy array or of a torch CPU tensor (bfloat16 as raw 16-bit words), else None."""
+    if isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "detach") and hasattr(value, "numpy"):
+        tensor = value.detach()
+        if str(tensor.dtype) == "torch.bfloat16":
+            import torch
+
+            tensor = tensor.view(torch.uint16)
+        array: np.ndarray[Any, Any] = tensor.numpy()
+        return array
+    return None
+
+
+class KernelLibrary:
+    """The kernels of one shared library."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such kernel library")
+        self.path = path
+        self.engine = _find_engine(path)
+        error = self.engine.handle.ascend_sim_load(str(path).encode())
+        if error:
+            raise OSError(f"{path}: {error.decode()}")
+        listing = self.engine.take_json(self.engine.handle.ascend_sim_kernels(str(path).encode()))
+        self.kernels = {
+            k["name"]: Kernel(k["name"], k["type"], tuple((a["kind"], a["bytes"]) for a in k["args"])) for k in listing
+        }
+
+    def launch(
+        self,
+        kernel: str,
+        *args: Any,
+        block_dim: int = 1,
+        soc: str = "Ascend910B2",
+        parameters: Mapping[str, float] | None = None,
+        type: str = "",
+        order: str = "eager",
+        seed: int = 0,
+        auto_sync: bool = False,
+        timing_only: bool = False,
+        determinism: bool = False,
+        trace: bool = False,
+        uninitialised: Sequence[int] = (),
+        names: Sequence[str] | None = None,
+        stack_bytes: int = 0,
+        instruction_budget: int = 0,
+        watchdog_seconds: float = 10.0,
+    ) -> Report:
+        """Runs `kernel` on block_dim simulated cores and returns its report; arrays are updated in place.
+
+        args: numpy arrays or torch CPU tensors (GM pointers), None (null pointer), int, float, Struct; an int passed
+            for a pointer with timing_only=True is a GM region of that many bytes without data behind it.
+        parameters: overrides of SoC parameters, see socs().
+        order: "eager", "lazy" or "random" (with seed): when issued instructions execute. Findings do not depend on it.
+        auto_sync: the synchronisation bisheng inserts on AIV unless told not to.
+        timing_only: no data and no checks, only the timeline.
+        determinism: report floating-point atomic adds whose order is open.
+        uninitialised: indices of array arguments that may not be read before they are written.
+        names: names of the array arguments in findings (default arg0, arg1, ...).
+        """
+        known = self.kernels.get(kernel)
+        gm: list[_GmArray] = []
+        buffers: list[BufferC] = []
+        storage: list[Any] = []
+        pointers = (ctypes.c_void_p * max(len(args), 1))()
+        sizes = (ctypes.c_uint64 * max(len(args), 1))()
+        try:
+            for i, value in enumerate(args):
+                kind, size = known.args[i] if known is not None and i < len(known.args) else ("", 8)
+                cell: Any
+                array = _as_array(value)
+                if array is not None or (kind == "pointer" and isinstance(value, int) and timing_only):
+                    block = _GmArray(self.engine, array, array.nbytes if array is not None else int(value))
+                    gm.append(block)
+                    name = names[i] if names is not None and i < len(names) else f"arg{i}"
+                    buffers.append(BufferC(name.encode(), block.address, block.nbytes, int(i not in uninitialised)))
+                    cell = ctypes.c_uint64(block.address)
+                elif value is None:
+                    cell = ctypes.c_uint64(0)
+                elif isinstance(value, Struct):
+                    cell = (ctypes.c_uint8 * max(len(value.data), 1)).from_buffer_copy(value.data or b"\0")
+                    size_given = len(value.data)
+                    storage.append(cell)
+                    pointers[i] = ctypes.addressof(cell)
+                    sizes[i] = size_given
+                    continue
+                elif isinstance(value, float):
+                    cell = ctypes.c_float(value) if size == 4 else ctypes.c_double(value)
+                elif isinstance(value, (int, np.integer)) and kind != "pointer":
+                    cell = (ctypes.c_uint8 * size).from_buffer_copy(
+                        int(value).to_bytes(size, "little", signed=int(value) < 0)
+                    )
+                else:
+                    raise TypeError(
+                        f"{kernel}: argument {i}: expected {kind or 'an array or number'}, got {value.__class__.__name__}"
+                    )
+                storage.append(cell)
+                pointers[i] = ctypes.addressof(cell)
+                sizes[i] = ctypes.sizeof(cell)
+            options = OptionsC(
+                soc.encode(),
+                ";".join(f"{k}={v!r}" for k, v in (parameters or {}).items()).encode(),
+                type.encode(),
+                order.encode(),
+                block_dim,
+                seed,
+                auto_sync,
+                timing_only,
+                determinism,
+                trace,
+                stack_bytes,
+                instruction_budget,
+                watchdog_seconds,
+            )
+            handle = self.engine.handle.ascend_sim_launch(
+                str(self.path).encode(),
+                kernel.encode(),
+                ctypes.byref(options),
+                ctypes.cast(pointers, ctypes.POINTER(ctypes.c_void_p)),
+                ctypes.cast(sizes, ctypes.POINTER(ctypes.c_uint64)),
+                len(args),
+                (BufferC * max(len(buffers), 1))(*buffers),
+                len(buffers),
+            )
+            data = self.engine.take_json(self.engine.handle.ascend_sim_report_json(handle))
+            report = Report.from_json(data, self._trace_writer(handle) if trace else None)
+            if trace:
+                weakref.finalize(report, self.engine.handle.ascend_sim_report_free, handle)
+            else:
+                self.engine.handle.ascend_sim_report_free(handle)
+            if not timing_only:
+                for block in gm:
+                    block.write_back()
+            return report
+        finally:
+            for block in gm:
+                block.free()
+
+    def _trace_writer(self, handle: int) -> Any:
+        def write(path: str) -> None:
+            if self.engine.handle.ascend_sim_report_trace(handle, path.encode()) != 0:
+                raise OSError(f"{path}: cannot be written")
+
+        return write

@@ -1,0 +1,78 @@
+# ascend_sim_add_kernel(name SOURCES a.cpp ... [INCLUDES dirs] [DEFINES defs] [KERNELS names])
+#
+# Builds lib<name>.so holding every kernel of the sources twice, for AIC and for AIV. The two halves define functions of
+# the same names with different bodies (`if ASCEND_IS_AIC`), so each is linked into one relocatable object whose symbols
+# are then made local. Kernels are found by their `__global__`; KERNELS adds template instances such as "k<half>".
+set(ASCEND_SIM_DIR ${CMAKE_CURRENT_LIST_DIR}/.. CACHE INTERNAL "")
+
+function(_ascend_sim_kernels_of source out)
+  file(READ ${source} text)
+  string(REGEX REPLACE "//[^\n]*" "" text "${text}")
+  string(REPLACE ";" " " text "${text}")
+  # A template kernel has no name of its own to register; its instances come through KERNELS.
+  string(REGEX REPLACE "template[ ]*<[^>]*>[ \r\n\t]*(extern \"C\"|inline)?[ \r\n\t]*__global__" "" text "${text}")
+  string(REGEX MATCHALL "__global__[^({]*(__mix__[ ]*\\([^)]*\\)[^({]*)?\\(" found "${text}")
+  set(result)
+  foreach(item IN LISTS found)
+    set(type kUnset)
+    if(item MATCHES "__mix__[ ]*\\([ ]*1[ ]*,[ ]*2[ ]*\\)")
+      set(type kMix12)
+    elseif(item MATCHES "__mix__[ ]*\\([ ]*1[ ]*,[ ]*1[ ]*\\)")
+      set(type kMix11)
+    elseif(item MATCHES "__mix__[ ]*\\([ ]*1[ ]*,[ ]*0[ ]*\\)")
+      set(type kMix10)
+    elseif(item MATCHES "__mix__[ ]*\\([ ]*0[ ]*,[ ]*1[ ]*\\)")
+      set(type kMix01)
+    elseif(item MATCHES "__cube__")
+      set(type kAicOnly)
+    elseif(item MATCHES "__vector__")
+      set(type kAivOnly)
+    endif()
+    string(REGEX MATCH "([A-Za-z_0-9]+)[ \r\n\t]*\\($" unused "${item}")
+    if(NOT CMAKE_MATCH_1 STREQUAL "")
+      list(APPEND result "ASCEND_SIM_REGISTER(${type}, ${CMAKE_MATCH_1})")
+    endif()
+  endforeach()
+  set(${out} "${result}" PARENT_SCOPE)
+endfunction()
+
+function(ascend_sim_add_kernel name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;INCLUDES;DEFINES;KERNELS")
+  if(NOT arg_SOURCES)
+    message(FATAL_ERROR "ascend_sim_add_kernel(${name}): SOURCES is empty")
+  endif()
+  set(dir ${CMAKE_CURRENT_BINARY_DIR}/${name}.kernel)
+  set(wrappers)
+  foreach(source IN LISTS arg_SOURCES)
+    get_filename_component(source ${source} ABSOLUTE)
+    get_filename_component(stem ${source} NAME_WE)
+    _ascend_sim_kernels_of(${source} registrations)
+    foreach(kernel IN LISTS arg_KERNELS)
+      list(APPEND registrations "ASCEND_SIM_REGISTER(kUnset, ${kernel})")
+    endforeach()
+    set(arg_KERNELS)  # instances belong to the first source
+    list(JOIN registrations "\n" registrations)
+    file(CONFIGURE OUTPUT ${dir}/${stem}.cpp @ONLY CONTENT
+"#include \"@source@\"\n#include \"ascend_sim/register.h\"\n@registrations@\n")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+    list(APPEND wrappers ${dir}/${stem}.cpp)
+  endforeach()
+  foreach(core IN ITEMS aic aiv)
+    add_library(${name}_${core} OBJECT ${wrappers})
+    target_include_directories(${name}_${core} PRIVATE ${arg_INCLUDES} ${ASCEND_SIM_DIR}/include ${ASCEND_SIM_DIR})
+    target_compile_features(${name}_${core} PRIVATE cxx_std_17)
+    target_compile_definitions(${name}_${core} PRIVATE ${arg_DEFINES} __CCE_AICORE__=220 __NPU_ARCH__=2201 __DAV_C220__
+      ASCEND_SIM=1 $<IF:$<STREQUAL:${core},aic>,__DAV_C220_CUBE__=1,__DAV_C220_VEC__=1>)
+    target_compile_options(${name}_${core} PRIVATE -O1 -fPIC -fvisibility=hidden -fno-gnu-unique -Wall -Wno-unused
+      -Wno-unknown-pragmas -Wno-attributes -ffp-contract=off)
+    set(merged ${dir}/${core}.o)
+    add_custom_command(OUTPUT ${merged}
+      COMMAND ${CMAKE_CXX_COMPILER} -r -nostdlib -Wl,--force-group-allocation -o ${merged} $<TARGET_OBJECTS:${name}_${core}>
+      COMMAND ${CMAKE_OBJCOPY} --localize-hidden ${merged}
+      DEPENDS ${name}_${core} $<TARGET_OBJECTS:${name}_${core}> COMMAND_EXPAND_LISTS VERBATIM)
+    list(APPEND objects ${merged})
+  endforeach()
+  add_library(${name} SHARED ${objects})
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(${name} PRIVATE ascend_sim)
+endfunction()

@@ -1,0 +1,101 @@
+#include "core/device.h"
+
+#include <cstdarg>
+#include <cstdio>
+
+#include "core/machine.h"
+
+namespace ascend_sim {
+namespace device {
+
+CoreType Type() { return CurrentCore().type; }
+
+int64_t BlockIdx() {
+  const Core& core = CurrentCore();
+  if (core.type == CoreType::kAic) return core.block;
+  return static_cast<int64_t>(core.block) * CurrentMachine().group_size_aiv() + core.sub_block;
+}
+
+int64_t BlockNum() { return CurrentMachine().options.block_dim; }
+int64_t SubBlockIdx() { return CurrentCore().sub_block; }
+int64_t SubBlockNum() {
+  const int aivs = CurrentMachine().group_size_aiv();
+  return aivs == 0 ? 1 : aivs;
+}
+int64_t PhysicalCore() { return CurrentCore().index; }
+uint64_t Cycle() { return static_cast<uint64_t>(CurrentMachine().timeline.Now(CurrentCore().index)); }
+bool TimingOnly() { return CurrentMachine().options.timing_only; }
+uint64_t Capacity(Buffer buffer) { return CurrentCore().capacity[static_cast<int>(buffer)]; }
+
+uint8_t* HostAddress(const Local& t) {
+  uint8_t* base = CurrentCore().bases[static_cast<int>(t.buffer)];
+  return base == nullptr ? nullptr : base + t.offset;
+}
+
+Registers& Regs() { return CurrentCore().registers; }
+
+void SetFlag(Pipe from, Pipe to, int id, Site site) { CurrentMachine().SetFlag(from, to, id, site); }
+void WaitFlag(Pipe from, Pipe to, int id, Site site) { CurrentMachine().WaitFlag(from, to, id, site); }
+void Barrier(Pipe pipe, Site site) { CurrentMachine().Barrier(pipe, site); }
+void CrossSet(int mode, Pipe pipe, int id, Site site) { CurrentMachine().CrossSet(mode, pipe, id, site); }
+void CrossWait(int id, Site site) { CurrentMachine().CrossWait(id, site); }
+
+int UserCrossId(int id, Site site) {
+  if (id < 0 || id > 10) {
+    CurrentMachine().Report(Rule::kCrossFlagId, site, "CrossCoreSetFlag/WaitFlag", Pipe::kS,
+                            "flag id " + std::to_string(id) + " is outside 0..10 (11 to 15 belong to SyncAll)");
+  }
+  return id;
+}
+
+namespace {
+// The ids CANN keeps for SyncAll.
+constexpr int kSyncAiv = 14, kSyncAic = 11, kSyncAivToAic = 12, kSyncAicToAiv = 13;
+}  // namespace
+
+void SyncAll(bool aiv_only, Site site) {
+  Machine& machine = CurrentMachine();
+  const Core& core = CurrentCore();
+  machine.Barrier(Pipe::kAll, site);
+  const bool mixed = machine.has_aic() && machine.group_size_aiv() > 0;
+  if (!mixed || aiv_only) {
+    if (mixed && core.type == CoreType::kAic) return;
+    const int id = core.type == CoreType::kAiv ? kSyncAiv : kSyncAic;
+    machine.CrossSet(0, core.type == CoreType::kAiv ? Pipe::kMte3 : Pipe::kFix, id, site);
+    machine.CrossWait(id, site);
+    return;
+  }
+  // Everyone: each AIC collects its AIVs, the AICs meet, then release their AIVs.
+  if (core.type == CoreType::kAic) {
+    machine.CrossWait(kSyncAivToAic, site);
+    machine.CrossSet(0, Pipe::kFix, kSyncAic, site);
+    machine.CrossWait(kSyncAic, site);
+    machine.CrossSet(2, Pipe::kMte2, kSyncAicToAiv, site);
+  } else {
+    machine.CrossSet(2, Pipe::kMte3, kSyncAivToAic, site);
+    machine.CrossWait(kSyncAicToAiv, site);
+  }
+}
+
+uint32_t Allocate(Buffer buffer, uint32_t offset, uint32_t bytes, Site site) {
+  return CurrentCore().allocations.Allocate(buffer, offset, bytes, site);
+}
+void Free(uint32_t handle, Site site) { CurrentCore().allocations.Free(handle, site); }
+
+void Report(int rule, Site site, const char* call, const char* format, ...) {
+  char text[1024];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  CurrentMachine().Report(static_cast<Rule>(rule), site, call, Pipe::kS, text);
+}
+
+void NotImplemented(const char* call, Site site) {
+  CurrentMachine().Report(Rule::kNotImplemented, site, call, Pipe::kS,
+                          std::string(call) + " is not implemented by the simulator");
+  CurrentMachine().StopLaunch();
+}
+
+}  // namespace device
+}  // namespace ascend_sim

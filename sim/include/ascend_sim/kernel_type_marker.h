@@ -1,0 +1,26 @@
+// KERNEL_TASK_TYPE_DEFAULT(x) inside a kernel: known when the library is loaded, without running the kernel.
+#pragma once
+
+namespace ascend_sim {
+
+void RegisterKernelType(const char* function, int type);
+
+namespace detail {
+// Tag is a class local to the kernel, so its name, which __PRETTY_FUNCTION__ spells, holds the kernel's.
+template <class Tag, int kType>
+struct KernelTypeMarker {
+  static const char* Name() { return __PRETTY_FUNCTION__; }
+  static bool Register() {
+    RegisterKernelType(Name(), kType);
+    return true;
+  }
+  static bool registered;
+};
+template <class Tag, int kType>
+bool KernelTypeMarker<Tag, kType>::registered = KernelTypeMarker<Tag, kType>::Register();
+}  // namespace detail
+}  // namespace ascend_sim
+
+#define ASCEND_SIM_KERNEL_TYPE(value) \
+  struct Tag {};                      \
+  static_cast<void>(&ascend_sim::detail::KernelTypeMarker<Tag, value>::registered)

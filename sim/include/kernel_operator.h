@@ -1,0 +1,4 @@
+// What an Ascend C kernel includes.
+#pragma once
+
+#include "kernel_basic_intf.h"

@@ -1,0 +1,60 @@
+#include "isa/scalar.h"
+
+#include "core/instruction.h"
+#include "core/machine.h"
+
+namespace ascend_sim {
+
+namespace {
+
+// Executes at issue: the scalar unit does not run behind itself. In timing-only runs on-chip buffers hold zeros.
+template <class Operand>
+struct Load {
+  static constexpr const char* kName = "GetValue";
+  static constexpr Pipe kPipe = Pipe::kS;
+  Operand t;
+  int64_t offset;
+  uint32_t bytes;
+  void* value;
+  void Validate(Check&) const {}
+  void Touch(Footprint& f) const { f.Read("tensor", t, offset, bytes); }
+  void Execute(const Exec& exec) const { std::memcpy(value, exec.At(t, offset), bytes); }
+  Cost GetCost() const { return Cost::Scalar(); }
+};
+
+template <class Operand>
+struct Store {
+  static constexpr const char* kName = "SetValue";
+  static constexpr Pipe kPipe = Pipe::kS;
+  Operand t;
+  int64_t offset;
+  uint32_t bytes;
+  const void* value;
+  void Validate(Check&) const {}
+  void Touch(Footprint& f) const { f.Write("tensor", t, offset, bytes); }
+  void Execute(const Exec& exec) const { std::memcpy(exec.At(t, offset), value, bytes); }
+  Cost GetCost() const { return Cost::Scalar(); }
+};
+
+template <class I>
+void IssueScalar(const I& instruction, Site site) {
+  IssueErased(&instruction, detail::OpsOf<I>(), site);
+  if (CurrentMachine().options.timing_only) instruction.Execute(CurrentCore().exec());
+}
+
+}  // namespace
+
+void ScalarLoad(const Local& t, int64_t offset, void* value, uint32_t bytes, Site site) {
+  IssueScalar(Load<Local>{t, offset, bytes, value}, site);
+}
+void ScalarLoad(const Global& t, int64_t offset, void* value, uint32_t bytes, Site site) {
+  IssueScalar(Load<Global>{t, offset, bytes, value}, site);
+}
+void ScalarStore(const Local& t, int64_t offset, const void* value, uint32_t bytes, Site site) {
+  IssueScalar(Store<Local>{t, offset, bytes, value}, site);
+}
+void ScalarStore(const Global& t, int64_t offset, const void* value, uint32_t bytes, Site site) {
+  IssueScalar(Store<Global>{t, offset, bytes, value}, site);
+}
+
+}  // namespace ascend_sim

@@ -1,0 +1,48 @@
+"""Builds the test kernels on demand (ninja rebuilds only what changed) and loads them by file name.
+
+ASCEND_SIM_BUILD names another build directory, for working on a copy beside a running test session.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# The simulator's Python side needs nothing of the operator, so its tests do not import the package around it.
+sys.path.insert(0, str(ROOT / "python" / "triangle_attn_op"))
+BUILD = Path(os.environ.get("ASCEND_SIM_BUILD", ROOT / "build" / "sim_tests"))
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.fail(f"{' '.join(command)}\n{done.stdout[-6000:]}\n{done.stderr[-4000:]}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def kernels() -> Callable[[str], Any]:
+    """kernels("vector_add") is the library of tests/sim/kernels/vector_add.cpp, built and loaded."""
+    import ascend_sim
+
+    loaded: dict[str, Any] = {}
+
+    def get(name: str) -> Any:
+        if name not in loaded:
+            BUILD.mkdir(parents=True, exist_ok=True)
+            with open(BUILD / ".lock", "w") as lock:  # parallel test workers share the build directory
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not (BUILD / "build.ninja").exists():
+                    _run("cmake", "-S", str(ROOT / "tests/sim/kernels"), "-B", str(BUILD), "-G", "Ninja")
+                _run("ninja", "-C", str(BUILD), f"lib{name}.so")
+            loaded[name] = ascend_sim.load(BUILD / f"lib{name}.so")
+        return loaded[name]
+
+    return get

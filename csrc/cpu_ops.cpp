@@ -88,8 +88,8 @@ cpu::Problem make_problem(const Sizes& s, const Tensor& q, const OptTensor& attn
   check(p.dtype != cpu::DType::kBool, "q: expected float32, bfloat16, float16 or float64");
   p.scale = options.scale.value_or(s.dim > 0 ? 1.0 / std::sqrt(static_cast<double>(s.dim)) : 1.0);
   p.bottom_right = !options.diagonal.has_value() && options.alignment == "bottom_right";
-  // Any diagonal beyond Sk hides nothing more; clamped so that i + diagonal cannot overflow.
-  p.diagonal = std::clamp(options.diagonal.value_or(0), -s.seq_q - 1, s.seq_k);
+  // Not clamped: the window hangs from the diagonal, and make_band() takes any of them.
+  p.diagonal = options.diagonal.value_or(0);
   p.window_left = -1;
   if (options.window_size_left.has_value()) p.window_left = *options.window_size_left;
   if (s.packed) {

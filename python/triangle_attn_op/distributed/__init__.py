@@ -1,0 +1,20 @@
+"""Triangle attention over many devices: a sequence cut over ranks (ring, all-to-all), DTensor sharding, checkpointing.
+
+`python -m triangle_attn_op.distributed --table` prints what each rank computes and sends, measured on local processes.
+"""
+
+from __future__ import annotations
+
+from .exchange import Counters, counters, reset_counters
+from .layout import ContextLayout, Segment, split_batch
+from .ring import ring_attention
+
+__all__ = [
+    "ContextLayout",
+    "Counters",
+    "Segment",
+    "counters",
+    "reset_counters",
+    "ring_attention",
+    "split_batch",
+]

@@ -1,0 +1,107 @@
+"""What a context-parallel call was given: checked on this rank, and on a group's first call compared over its ranks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from .._checks import check_dense, check_varlen
+from .agreement import check_once
+from .layout import ContextLayout
+from .slots import rows_dim
+
+
+def agree(
+    what: str,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    group: dist.ProcessGroup,
+    layout: ContextLayout | None,
+    scale: float | None,
+    window_size_left: int | None,
+) -> ContextLayout:
+    """The checked layout. What must be equal on all ranks is compared once for a group."""
+    problem: str | None = None
+    error: Exception | None = None
+    rank, ranks = dist.get_rank(group), dist.get_world_size(group)
+    try:
+        layout = _checked_layout(q, k, v, layout, rank, ranks, scale, window_size_left)
+    except (ValueError, TypeError, NotImplementedError) as raised:
+        problem, error = str(raised), raised
+    dim = rows_dim(q) if isinstance(q, Tensor) and q.dim() in (3, 4) else None
+    common = {
+        "q": _shape_without(q, dim),
+        "k": _shape_without(k, dim),
+        "v": _shape_without(v, dim),
+        "dtype": str(getattr(q, "dtype", None)),
+        "scale": scale,
+        "window_size_left": window_size_left,
+        "layout": None if layout is None else (layout.name, layout.length, layout.ranks, layout.cu_seq),
+    }
+    try:
+        check_once(what, group, common, problem)
+    except ValueError:
+        if error is not None and not isinstance(error, ValueError):
+            raise error from None
+        raise
+    assert layout is not None
+    return layout
+
+
+def _shape_without(t: Any, dim: int | None) -> str:
+    """The shape for comparing: layouts say how many tokens a rank holds, and that may differ."""
+    if not isinstance(t, Tensor):
+        return type(t).__name__
+    return "[" + ", ".join("local" if i == dim else str(size) for i, size in enumerate(t.shape)) + "]"
+
+
+def _checked_layout(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    layout: ContextLayout | None,
+    rank: int,
+    ranks: int,
+    scale: float | None,
+    window_size_left: int | None,
+) -> ContextLayout:
+    packed = isinstance(q, Tensor) and q.dim() == 3
+    if packed:
+        ends = [
+            torch.tensor([0, t.shape[0]], dtype=torch.int32, device=t.device) if isinstance(t, Tensor) else t
+            for t in (q, k)
+        ]
+        check_varlen(
+            q,
+            k,
+            v,
+            ends[0],
+            ends[1],
+            q.shape[0],
+            k.shape[0] if isinstance(k, Tensor) else 0,
+            scale=scale,
+            window_size_left=window_size_left,
+        )
+    else:
+        check_dense(q, k, v, scale=scale, window_size_left=window_size_left)
+    dim = rows_dim(q)
+    if layout is None:
+        if packed:
+            raise ValueError("layout: expected a ContextLayout with cu_seq for packed documents [T, H, D], got None")
+        layout = ContextLayout.of_local(q.shape[dim], ranks)
+    if layout.ranks != ranks:
+        raise ValueError(f"layout: expected one of the group's {ranks} ranks, got one of {layout.ranks}")
+    if packed != (layout.cu_seq is not None):
+        expected = "cu_seq with [T, H, D]" if packed else "no cu_seq with [B, H, S, D]"
+        raise ValueError(f"layout: expected {expected}, got {layout.name} with cu_seq = {layout.cu_seq}")
+    for name, t in (("q", q), ("k", k)):
+        if t.shape[dim] != layout.local_length(rank):
+            raise ValueError(
+                f"{name}: expected the layout's {layout.local_length(rank)} tokens of rank {rank}, got shape "
+                f"{list(t.shape)}"
+            )
+    return layout

@@ -1,0 +1,237 @@
+"""Ring attention: each rank keeps its queries, the keys and values of the others come by in turn, and partial results
+merge by lse.
+
+In step t rank r computes with the keys of rank r - t, while those of rank r - t - 1 are on their way. They come
+straight from their
+owner, so that only rows which some query sees travel, once. Source: Liu et al., "Ring Attention with Blockwise
+Transformers", 2023.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Literal, overload
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from .. import ops
+from ..functional import merge_attention
+from .exchange import count_calls
+from .inputs import agree
+from .layout import ContextLayout
+from .plan import Call, Schedule, Step, schedule
+from .slots import Arriving, Returning, rows_dim, rows_of
+
+
+@overload
+def ring_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    group: dist.ProcessGroup | None = ...,
+    layout: ContextLayout | None = ...,
+    scale: float | None = ...,
+    window_size_left: int | None = ...,
+    dropout_p: float = ...,
+    return_lse: Literal[False] = ...,
+) -> Tensor: ...
+
+
+@overload
+def ring_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    group: dist.ProcessGroup | None = ...,
+    layout: ContextLayout | None = ...,
+    scale: float | None = ...,
+    window_size_left: int | None = ...,
+    dropout_p: float = ...,
+    return_lse: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+
+
+@torch.compiler.disable
+def ring_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    group: dist.ProcessGroup | None = None,
+    layout: ContextLayout | None = None,
+    scale: float | None = None,
+    window_size_left: int | None = None,
+    dropout_p: float = 0.0,
+    return_lse: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Causal attention of a sequence that is cut over the ranks of `group`; every rank calls it with its own tokens, in
+    forward and backward.
+
+    Args:
+        q: this rank's queries, `[B, Hq, local, D]`, or `[local, Hq, D]` for packed documents; any strides with a
+            contiguous last dimension.
+        k: `[B, Hkv, local, D]` or `[local, Hkv, D]`; sent as it is, never repeated for the heads of a group.
+        v: `[B, Hkv, local, Dv]` or `[local, Hkv, Dv]`.
+        group: the context-parallel group; the default group where None.
+        layout: which tokens each rank holds; by default zigzag over equal parts, for a dense batch. Packed documents
+            need theirs.
+        scale: of the scores; default 1/sqrt(D).
+        window_size_left: None, or w >= 0: a query sees itself and the w tokens before it. Keys that no query sees are
+            not sent.
+        dropout_p: must be 0.
+        return_lse: also return lse.
+
+    Returns:
+        out like q with v's head dimension, and lse `[B, Hq, local]` or `[local, Hq]` in float32 (float64 for float64).
+        Both are differentiable.
+        They equal the operator's on the whole sequence but for the rounding of the merge, in float32, and of partial
+        results, in q's dtype.
+
+    Raises:
+        ValueError, TypeError: bad arguments; on the group's first call also where ranks disagree, on all of them, with
+            the ranks' values.
+        NotImplementedError: dropout_p > 0.
+        RuntimeError: a rank is gone, or did not answer within the group's timeout.
+    """
+    group = group if group is not None else dist.group.WORLD
+    if group is None:
+        raise ValueError("group: expected an initialised process group (torch.distributed.init_process_group)")
+    if dropout_p != 0.0:
+        raise NotImplementedError(f"dropout_p: not supported in ring attention yet, expected 0.0, got {dropout_p}")
+    if all(isinstance(t, Tensor) for t in (q, k, v)):
+        q, k, v = ops.autocast(q, k, v)
+    layout = agree("ring attention", q, k, v, group, layout, scale, window_size_left)
+    plan = schedule(layout, dist.get_rank(group), window_size_left)
+    out, lse = _Ring.apply(q, k, v, group, plan, scale)
+    return (out, lse) if return_lse else out
+
+
+class _Ring(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, group: dist.ProcessGroup, plan: Schedule, scale: float | None
+    ) -> tuple[Tensor, Tensor]:
+        out, lse = _forward(q, k, v, group, plan, scale)
+        ctx.save_for_backward(q, k, v, out, lse)
+        ctx.group, ctx.plan, ctx.scale = group, plan, scale
+        ctx.set_materialize_grads(False)
+        return out, lse
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tensor | None, ...]:
+        q, k, v, out, lse = ctx.saved_tensors
+        # Without a gradient on this rank the others still wait for its share of theirs.
+        dout = torch.zeros_like(out) if dout is None else dout
+        return (*_backward(dout, dlse, q, k, v, out, lse, ctx.group, ctx.plan, ctx.scale), None, None, None)
+
+
+def _forward(
+    q: Tensor, k: Tensor, v: Tensor, group: dist.ProcessGroup, plan: Schedule, scale: float | None
+) -> tuple[Tensor, Tensor]:
+    dim = rows_dim(q)
+    wide = torch.float64 if q.dtype is torch.float64 else torch.float32
+    acc = ops.like_layout(q, [*q.shape[:-1], v.shape[-1]]).to(wide).zero_()
+    lse = q.new_full(q.shape[:-1], -torch.inf, dtype=wide)
+    arriving = Arriving(k, v, group, plan, "ring attention forward")
+    for t, step in enumerate(plan.steps):
+        keys, values = arriving.next(t)
+        for call in step.calls:
+            rows = call.q_range
+            part, part_lse = _call_forward(
+                rows_of(q, dim, rows), rows_of(keys, dim, call.k_range), rows_of(values, dim, call.k_range), call, scale
+            )
+            merged, merged_lse = merge_attention(rows_of(acc, dim, rows), rows_of(lse, dim, rows), part, part_lse)
+            rows_of(acc, dim, rows).copy_(merged)
+            rows_of(lse, dim, rows).copy_(merged_lse)
+        _count(q, step)
+    return acc.to(q.dtype), lse
+
+
+def _backward(
+    dout: Tensor,
+    dlse: Tensor | None,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    group: dist.ProcessGroup,
+    plan: Schedule,
+    scale: float | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Each pair's probability follows from the final lse, so every step gives its exact share of dq, dk and dv; shares
+    add up in wide precision.
+    """
+    dim = rows_dim(q)
+    wide = lse.dtype
+    dq, dk, dv = (ops.like_layout(t, list(t.shape)).to(wide).zero_() for t in (q, k, v))
+    arriving = Arriving(k, v, group, plan, "ring attention backward")
+    returning = Returning(dk, dv, k.dtype, group, plan)
+    for t, step in enumerate(plan.steps):
+        keys, values = arriving.next(t)
+        dkeys, dvalues = (
+            (dk, dv) if t == 0 else (keys.new_zeros(keys.shape, dtype=wide), values.new_zeros(values.shape, dtype=wide))
+        )
+        for call in step.calls:
+            rows, columns = call.q_range, call.k_range
+            shares = _call_backward(
+                rows_of(dout, dim, rows),
+                None if dlse is None else rows_of(dlse, dim, rows),
+                rows_of(q, dim, rows),
+                rows_of(keys, dim, columns),
+                rows_of(values, dim, columns),
+                rows_of(out, dim, rows),
+                rows_of(lse, dim, rows),
+                call,
+                scale,
+            )
+            for total, share, where in zip((dq, dkeys, dvalues), shares, (rows, columns, columns)):
+                rows_of(total, dim, where).add_(share)
+        _count(q, step)
+        if t:
+            returning.send(t, dkeys, dvalues)
+    returning.finish()
+    return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype)
+
+
+def _call_forward(q: Tensor, k: Tensor, v: Tensor, call: Call, scale: float | None) -> tuple[Tensor, Tensor]:
+    band: dict[str, Any] = {"scale": scale, "diagonal": call.diagonal, "window_size_left": call.window_size_left}
+    if q.dim() == 4:
+        return ops.attn_lse(q, k, v, **band)
+    cu_q, cu_k, longest = _packed_offsets(call, q.device)
+    return ops.attn_lse(q, k, v, None, cu_q, cu_k, **longest, **band)
+
+
+def _call_backward(
+    dout: Tensor,
+    dlse: Tensor | None,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    call: Call,
+    scale: float | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    band: dict[str, Any] = {"scale": scale, "diagonal": call.diagonal, "window_size_left": call.window_size_left}
+    if q.dim() == 4:
+        return ops.attn_backward(dout, dlse, q, k, v, out, lse, **band)
+    cu_q, cu_k, longest = _packed_offsets(call, q.device)
+    return ops.attn_backward(dout, dlse, q, k, v, out, lse, None, cu_q, cu_k, **longest, **band)
+
+
+def _packed_offsets(call: Call, device: torch.device) -> tuple[Tensor, Tensor, dict[str, int]]:
+    offsets = call.offsets()
+    cu_q, cu_k = (torch.tensor(own, dtype=torch.int32, device=device) for own in offsets)
+    max_q, max_k = (max(end - begin for begin, end in itertools.pairwise(own)) for own in offsets)
+    return cu_q, cu_k, {"max_q": max_q, "max_k": max_k}
+
+
+def _count(q: Tensor, step: Step) -> None:
+    heads = q.shape[1] * (q.shape[0] if q.dim() == 4 else 1)
+    count_calls(len(step.calls), heads * step.pairs())

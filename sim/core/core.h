@@ -89,7 +89,8 @@ class Core {
   size_t clock_size = 0;
   uint32_t seq[kPipeCount] = {};             // instructions issued so far
   std::vector<uint32_t> sites[kPipeCount];   // site id of each
-  Who who(Pipe pipe) const { return static_cast<Who>(index * kPipeCount + static_cast<int>(pipe)); }
+  Who who(Pipe pipe) const { return static_cast<Who>(index * kClocksPerCore + static_cast<int>(pipe)); }
+  size_t waits_clock() const { return static_cast<size_t>(index) * kClocksPerCore + kPipeCount; }
 
   struct Flag {
     uint32_t set = 0;
@@ -97,7 +98,8 @@ class Core {
   };
   Flag flags[kPipeCount][kPipeCount][kFlagIds];
   std::deque<Signal> cross[kCrossFlagIds];         // arrived, not yet waited for
-  std::deque<uint32_t> cross_waits[kCrossFlagIds];  // S sequence numbers at which arrivals were consumed
+  std::deque<uint32_t> cross_waits[kCrossFlagIds];  // counts of passed_waits at which arrivals were consumed
+  uint32_t passed_waits = 0;
   uint64_t cross_arrived[kCrossFlagIds] = {}, cross_consumed[kCrossFlagIds] = {};
 
   struct UnitBit {

@@ -130,7 +130,7 @@ void Machine::BuildCores() {
   const double physical = has_aic() ? soc.aic_cores : soc.aiv_cores;
   const int groups = static_cast<int>(std::min<double>(options.block_dim, physical));
   const int per_group = aic_per_group_ + aiv_per_group_;
-  const size_t clock_size = static_cast<size_t>(groups) * per_group * kPipeCount;
+  const size_t clock_size = static_cast<size_t>(groups) * per_group * kClocksPerCore;
   std::vector<Core*> pointers;
   for (int g = 0; g < groups; ++g) {
     for (int k = 0; k < per_group; ++k) {
@@ -749,7 +749,7 @@ void Machine::Arrive(Core& target, int id, Signal signal, const Core& setter, Si
   ++target.cross_arrived[id];
   if (!options.timing_only) {
     // How many arrivals the setter knows to be consumed does not depend on the schedule.
-    const uint32_t known = signal.clock[target.who(Pipe::kS)];
+    const uint32_t known = signal.clock[target.waits_clock()];
     while (!target.cross_waits[id].empty() && target.cross_waits[id].front() <= known) {
       target.cross_waits[id].pop_front();
       ++target.cross_consumed[id];
@@ -788,9 +788,9 @@ void Machine::CrossWait(int id, Site site) {
   Signal signal = std::move(core.cross[id].front());
   core.cross[id].pop_front();
   if (!options.timing_only) {
-    core.cross_waits[id].push_back(++core.seq[static_cast<int>(Pipe::kS)]);
-    core.sites[static_cast<int>(Pipe::kS)].push_back(SiteId(site, "CrossCoreWaitFlag"));
+    core.cross_waits[id].push_back(++core.passed_waits);
     Join(core, Pipe::kS, signal);
+    for (int p = 0; p < kPipeCount; ++p) core.clock(static_cast<Pipe>(p))[core.waits_clock()] = core.passed_waits;
     order.PushWait(core, Pipe::kS, signal.work);
   }
   timeline.NotBefore(core.index, Pipe::kS, signal.time);
@@ -874,8 +874,8 @@ uint32_t Machine::SiteId(Site site, const char* name) {
 }
 
 Place Machine::PlaceOf(Who who, uint32_t seq) const {
-  const int core = who / kPipeCount;
-  const auto pipe = static_cast<Pipe>(who % kPipeCount);
+  const int core = who / kClocksPerCore;
+  const auto pipe = static_cast<Pipe>(who % kClocksPerCore);
   const std::vector<uint32_t>& log = cores[static_cast<size_t>(core)]->sites[static_cast<int>(pipe)];
   const SiteInfo& info = seq >= 1 && seq <= log.size() ? sites_[log[seq - 1]] : sites_[0];
   return Place{info.file, info.line, info.name, core, pipe};

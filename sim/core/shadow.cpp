@@ -95,14 +95,19 @@ void Shadow::TouchSlow(uint64_t index, uint32_t mask, const Context& context, st
       const bool both_atomic = e.kind == Access::kAtomic && self.kind == Access::kAtomic;
       const bool ordered = Ordered(e.who, e.seq, context);
       bool conflict = !ordered && !both_read && !both_atomic;
-      if (both_atomic && !ordered && context.report_atomics && e.who / kPipeCount != self.who / kPipeCount) {
+      if (both_atomic && !ordered && context.report_atomics && e.who / kClocksPerCore != self.who / kClocksPerCore) {
         conflict = true;
       }
-      if (conflict && conflicts->size() < 8) {
-        const int low = __builtin_ctz(shared), high = 31 - __builtin_clz(shared);
+      if (conflict) {
         const uint64_t base = index * kGranule;
-        conflicts->push_back(
-            Conflict{AccessId{e.seq, e.who, e.kind}, base + static_cast<uint64_t>(low), base + static_cast<uint64_t>(high) + 1});
+        const uint64_t begin = base + static_cast<uint64_t>(__builtin_ctz(shared));
+        const uint64_t end = base + 32 - static_cast<uint64_t>(__builtin_clz(shared));
+        Conflict* last = conflicts->empty() ? nullptr : &conflicts->back();
+        if (last != nullptr && last->end == begin && last->earlier.seq == e.seq && last->earlier.who == e.who) {
+          last->end = end;  // one finding for a stretch that conflicts with the same access
+        } else if (conflicts->size() < 8) {
+          conflicts->push_back(Conflict{AccessId{e.seq, e.who, e.kind}, begin, end});
+        }
       }
       // Forget what can no longer be the earlier side of an unreported race: anything ordered before a later write
       // (or already reported against it), and an earlier read or atomic of this same pipe.

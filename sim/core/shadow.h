@@ -12,7 +12,7 @@
 
 namespace ascend_sim {
 
-// A pipe of a core as one number: core * kPipeCount + pipe.
+// A pipe of a core as one number: core * kClocksPerCore + pipe.
 using Who = uint16_t;
 
 struct AccessId {

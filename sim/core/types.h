@@ -16,6 +16,8 @@ enum class CoreType : uint8_t { kAic, kAiv };
 
 enum class Pipe : uint8_t { kS, kV, kM, kMte1, kMte2, kMte3, kFix, kAll };
 constexpr int kPipeCount = 7;  // kAll is an argument of PipeBarrier, not a pipe
+// Components of a vector clock per core: its pipes, and how many cross-core waits its scalar unit has passed.
+constexpr int kClocksPerCore = 8;
 
 enum class Buffer : uint8_t { kGm, kL1, kL0A, kL0B, kL0C, kUb, kBt, kFb };
 constexpr int kBufferCount = 8;  // kBt: bias table; kFb: fixpipe parameter buffer

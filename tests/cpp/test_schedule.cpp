@@ -293,6 +293,10 @@ void check_errors() {
   bad = good;
   bad.sequences = {{int64_t{1} << 31, int64_t{1} << 31}};
   expect_error(bad, "pairs of all heads: expected at most 2^62 in all, got 4611686018427387904 * 12");
+  bad.heads_q = 1;
+  bad.packed = true;
+  bad.sequences.push_back(bad.sequences[0]);
+  expect_error(bad, "cost of all sequences: expected below 2^62, got more");
 }
 
 // A long context: 1M keys, 64 heads, counted in int64 and cut at once.

@@ -210,8 +210,9 @@ ascend_sim_report* ascend_sim_launch(const char* path, const char* name, const a
   const Kernel& kernel = found->second;
   if (machine.options.type == KernelType::kUnset) machine.options.type = DeclaredType(library->second, name, kernel);
   if (machine.options.type == KernelType::kUnset) {
-    Fail(report.get(), std::string("kernel '") + name +
-                           "' declares no KERNEL_TASK_TYPE; state the type (aiv_only, aic_only, mix_1_2, ...) at launch");
+    Fail(report.get(),
+         std::string("kernel '") + name +
+             "' declares no KERNEL_TASK_TYPE; state the type (aiv_only, aic_only, mix_1_2, ...) at launch");
     return report.release();
   }
   if (arg_count != kernel.args.size()) {

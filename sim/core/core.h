@@ -34,13 +34,13 @@ struct Registers {
   bool counter_mode = false;
   AtomicOp atomic = AtomicOp::kNone;
   DType atomic_type = DType::kF32;
-  bool saturate = false;              // control bit: inf -> +-max, NaN -> 0 in conversions
-  uint64_t pad_value = 0;             // SetPadValue
-  uint64_t compare_mask[4] = {};      // SetCmpMask / GetCmpMask
+  bool saturate = false;                  // control bit: inf -> +-max, NaN -> 0 in conversions
+  uint64_t pad_value = 0;                 // SetPadValue
+  uint64_t compare_mask[4] = {};          // SetCmpMask / GetCmpMask
   uint64_t fixpipe_nz2nd[3] = {1, 0, 0};  // SetFixpipeNz2ndFlag: ndNum, srcNdStride, dstNdStride
-  uint64_t quant_scalar = 0;          // SetFixpipePreQuantFlag
+  uint64_t quant_scalar = 0;              // SetFixpipePreQuantFlag
   uint64_t load3d[8] = {};
-  int64_t accumulator = 0;            // GetAccVal
+  int64_t accumulator = 0;  // GetAccVal
 };
 
 // Allocations a framework makes in on-chip buffers (TPipe, TQue): a Local carries the handle, and using one that was
@@ -82,13 +82,14 @@ class Core {
 
   Registers registers;
   Allocations allocations;
+  void* tpipe = nullptr;  // the framework's state: the PipeState of the TPipe constructed last
 
   // Happens-before. clock(p)[w]: how far pipe w of some core is known complete to what pipe p does next.
   uint32_t* clock(Pipe pipe) { return clocks.data() + static_cast<size_t>(pipe) * clock_size; }
   std::vector<uint32_t> clocks;
   size_t clock_size = 0;
-  uint32_t seq[kPipeCount] = {};             // instructions issued so far
-  std::vector<uint32_t> sites[kPipeCount];   // site id of each
+  uint32_t seq[kPipeCount] = {};            // instructions issued so far
+  std::vector<uint32_t> sites[kPipeCount];  // site id of each
   Who who(Pipe pipe) const { return static_cast<Who>(index * kClocksPerCore + static_cast<int>(pipe)); }
   size_t waits_clock() const { return static_cast<size_t>(index) * kClocksPerCore + kPipeCount; }
 
@@ -97,7 +98,7 @@ class Core {
     Signal signal;
   };
   Flag flags[kPipeCount][kPipeCount][kFlagIds];
-  std::deque<Signal> cross[kCrossFlagIds];         // arrived, not yet waited for
+  std::deque<Signal> cross[kCrossFlagIds];          // arrived, not yet waited for
   std::deque<uint32_t> cross_waits[kCrossFlagIds];  // counts of passed_waits at which arrivals were consumed
   uint32_t passed_waits = 0;
   uint64_t cross_arrived[kCrossFlagIds] = {}, cross_consumed[kCrossFlagIds] = {};

@@ -31,13 +31,13 @@ const char* PathName(Path path);
 // Vector instructions grouped by their published cycles per repeat of 256 B.
 enum class VectorClass : uint8_t {
   kNone,
-  kAdd,      // add, sub: two sources
-  kMul,      // mul: two sources
-  kHeavy,    // max, min, exp, ln, cast, select, compare
-  kDiv,      // div
-  kScalar,   // muls, adds, block reductions, duplicate, copies
-  kReduce,   // whole reductions
-  kGather,   // gather, scatter, transposes
+  kAdd,     // add, sub: two sources
+  kMul,     // mul: two sources
+  kHeavy,   // max, min, exp, ln, cast, select, compare
+  kDiv,     // div
+  kScalar,  // muls, adds, block reductions, duplicate, copies
+  kReduce,  // whole reductions
+  kGather,  // gather, scatter, transposes
 };
 constexpr int kVectorClassCount = 8;
 
@@ -47,15 +47,15 @@ struct Cost {
   CostKind kind = CostKind::kScalar;
   // kMove
   Path path = Path::kNone;
-  uint64_t bytes = 0;    // moved, counted on the side of the larger unit
-  uint32_t bursts = 1;   // separate contiguous pieces
+  uint64_t bytes = 0;   // moved, counted on the side of the larger unit
+  uint32_t bursts = 1;  // separate contiguous pieces
   // kCube
-  uint64_t steps = 0;      // 16 x 16 x 32 B multiply steps
+  uint64_t steps = 0;  // 16 x 16 x 32 B multiply steps
   bool fp32 = false;
   // kVector
   VectorClass vector = VectorClass::kNone;
-  uint32_t repeats = 0;    // of 256 B
-  bool counter = false;    // counter mode
+  uint32_t repeats = 0;  // of 256 B
+  bool counter = false;  // counter mode
   uint8_t sources = 1;
 
   static Cost Scalar() { return Cost{}; }

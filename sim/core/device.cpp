@@ -77,6 +77,7 @@ void SyncAll(bool aiv_only, Site site) {
   }
 }
 
+void*& CurrentTPipe() { return CurrentCore().tpipe; }
 uint32_t Allocate(Buffer buffer, uint32_t offset, uint32_t bytes, Site site) {
   return CurrentCore().allocations.Allocate(buffer, offset, bytes, site);
 }

@@ -12,15 +12,15 @@ struct Registers;
 namespace device {
 
 CoreType Type();
-int64_t BlockIdx();       // CANN's GetBlockIdx: AIVs of a mixed kernel count 0..2N-1
-int64_t BlockNum();       // launched AI cores
+int64_t BlockIdx();  // CANN's GetBlockIdx: AIVs of a mixed kernel count 0..2N-1
+int64_t BlockNum();  // launched AI cores
 int64_t SubBlockIdx();
-int64_t SubBlockNum();    // AIVs per AIC of this kernel
+int64_t SubBlockNum();  // AIVs per AIC of this kernel
 int64_t PhysicalCore();
-uint64_t Cycle();         // the scalar unit's simulated clock
+uint64_t Cycle();  // the scalar unit's simulated clock
 bool TimingOnly();
-uint64_t Capacity(Buffer buffer);       // of this core; 0 where it has none
-uint8_t* HostAddress(const Local& t);   // raw bytes, unchecked
+uint64_t Capacity(Buffer buffer);      // of this core; 0 where it has none
+uint8_t* HostAddress(const Local& t);  // raw bytes, unchecked
 
 Registers& Regs();
 
@@ -34,6 +34,7 @@ int UserCrossId(int id, Site site);
 // Hard SyncAll; aiv_only: in a mixed kernel only the AIVs meet.
 void SyncAll(bool aiv_only, Site site);
 
+void*& CurrentTPipe();  // the running core's, see framework/pipe_state.h
 uint32_t Allocate(Buffer buffer, uint32_t offset, uint32_t bytes, Site site);
 void Free(uint32_t handle, Site site);
 

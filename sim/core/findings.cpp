@@ -32,6 +32,7 @@ const RuleInfo& InfoOf(Rule rule) {
       {"queue", "ErrorBuffer2", true},
       {"queue.position", "ErrorBuffer1", true},
       {"buffer.not-initialised", "ErrorBuffer0", true},
+      {"buffer-pool.not-initialised", "ErrorBuffer4", true},
       {"leak", "ErrorLeak", false},
       {"double-free", "ErrorFree", false},
       {"wrong-core", "", true},

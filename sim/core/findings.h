@@ -25,7 +25,7 @@ enum class Rule : uint8_t {
   kUnallocatedWrite,
   kCapacity,
   kReservedUb,
-  kArgument,        // a parameter outside its documented range or combination
+  kArgument,  // a parameter outside its documented range or combination
   kFlagSetTwice,
   kFlagWaitWithoutSet,
   kFlagLeftSet,
@@ -35,18 +35,19 @@ enum class Rule : uint8_t {
   kCrossFlagHalf,
   kCrossFlagLeftSet,
   kUnitFlag,
-  kQueue,           // EnQue/DeQue/AllocTensor/FreeTensor out of protocol
-  kQueuePosition,   // tensor's position or queue is not the one it was made for
+  kQueue,          // EnQue/DeQue/AllocTensor/FreeTensor out of protocol
+  kQueuePosition,  // tensor's position or queue is not the one it was made for
   kBufferNotInitialised,
+  kPoolNotInitialised,
   kLeak,
   kDoubleFree,
-  kWrongCore,       // an instruction issued on a core type that does not have it
+  kWrongCore,  // an instruction issued on a core type that does not have it
   kNotImplemented,
   kDeadlock,
   kEndlessLoop,
   kCrash,
   kLaunch,
-  kMessage,         // a kernel assertion
+  kMessage,  // a kernel assertion
 };
 constexpr int kRuleCount = static_cast<int>(Rule::kMessage) + 1;
 
@@ -68,8 +69,8 @@ struct Place {
 
 struct Finding {
   Rule rule;
-  Place site;       // the access or call that shows the fault
-  Place other;      // the earlier access, set or allocation it conflicts with (line 0: none)
+  Place site;   // the access or call that shows the fault
+  Place other;  // the earlier access, set or allocation it conflicts with (line 0: none)
   Buffer buffer = Buffer::kGm;
   uint64_t begin = 0, end = 0;  // byte range in the buffer; for GM relative to the region
   std::string region;           // GM region name

@@ -29,9 +29,9 @@ struct LaunchOptions {
   uint32_t block_dim = 1;
   OrderMode order = OrderMode::kEager;
   uint64_t seed = 0;
-  bool auto_sync = false;       // as bisheng on AIV unless --cce-auto-sync=off: V-V and S-V, S-MTE2, S-MTE3 are ordered
-  bool timing_only = false;     // no data, no checks: only the timeline
-  bool determinism = false;     // report floating-point atomics whose order is open
+  bool auto_sync = false;    // as bisheng on AIV unless --cce-auto-sync=off: V-V and S-V, S-MTE2, S-MTE3 are ordered
+  bool timing_only = false;  // no data, no checks: only the timeline
+  bool determinism = false;  // report floating-point atomics whose order is open
   bool trace = false;
   uint64_t stack_bytes = 1u << 20;
   uint64_t instruction_budget = 2000000000;  // per launch

@@ -15,15 +15,15 @@ const char* BufferName(Buffer buffer) {
 }
 
 const char* DTypeName(DType type) {
-  static const char* names[] = {"half",    "bfloat16_t", "float",    "int8_t",  "uint8_t",  "int16_t", "uint16_t",
+  static const char* names[] = {"half",    "bfloat16_t", "float",   "int8_t",   "uint8_t", "int16_t", "uint16_t",
                                 "int32_t", "uint32_t",   "int64_t", "uint64_t", "int4b_t", "double",  "bool"};
   return names[static_cast<int>(type)];
 }
 
 const char* PathName(Path path) {
-  static const char* names[kPathCount] = {"none",     "GM->L1",         "GM->UB",         "UB->GM", "L1->GM", "L0C->GM",
+  static const char* names[kPathCount] = {"none",           "GM->L1",        "GM->UB",  "UB->GM",  "L1->GM",  "L0C->GM",
                                           "L0C->GM atomic", "UB->GM atomic", "L0C->L1", "L1->L0A", "L1->L0B", "L1->BT",
-                                          "L1->FB",   "UB->UB",         "UB->L1",         "fill"};
+                                          "L1->FB",         "UB->UB",        "UB->L1",  "fill"};
   return names[static_cast<int>(path)];
 }
 

@@ -30,16 +30,17 @@ std::string Number(double value) {
 }
 
 std::string PlaceJson(const Machine& machine, const Place& place) {
-  return "{\"file\":" + JsonQuote(place.file) + ",\"line\":" + std::to_string(place.line) + ",\"instruction\":" +
-         JsonQuote(place.instruction) + ",\"core\":" + JsonQuote(machine.CoreName(place.core)) + ",\"pipe\":\"" +
-         PipeName(place.pipe) + "\"}";
+  return "{\"file\":" + JsonQuote(place.file) + ",\"line\":" + std::to_string(place.line) +
+         ",\"instruction\":" + JsonQuote(place.instruction) + ",\"core\":" + JsonQuote(machine.CoreName(place.core)) +
+         ",\"pipe\":\"" + PipeName(place.pipe) + "\"}";
 }
 
 std::string FindingJson(const Machine& machine, const Finding& f) {
   const RuleInfo& info = InfoOf(f.rule);
   std::string json = "{\"rule\":" + JsonQuote(info.id) + ",\"npuchk\":" + JsonQuote(info.npuchk) +
                      ",\"fatal\":" + (info.fatal ? "true" : "false") + ",\"message\":" + JsonQuote(f.message) +
-                     ",\"count\":" + std::to_string(f.count) + ",\"site\":" + PlaceJson(machine, f.site) + ",\"other\":";
+                     ",\"count\":" + std::to_string(f.count) + ",\"site\":" + PlaceJson(machine, f.site) +
+                     ",\"other\":";
   json += f.other.line != 0 ? PlaceJson(machine, f.other) : "null";
   json += ",\"buffer\":\"" + std::string(BufferName(f.buffer)) + "\",\"region\":" + JsonQuote(f.region) +
           ",\"begin\":" + std::to_string(f.begin) + ",\"end\":" + std::to_string(f.end) + "}";
@@ -106,9 +107,10 @@ bool WriteTrace(const Machine& machine, const char* path) {
   bool first = true;
   for (const TraceEvent& e : machine.timeline.events) {
     const Machine::SiteInfo& site = machine.SiteOf(e.site);
-    std::fprintf(file, "%s{\"ph\":\"X\",\"pid\":%d,\"tid\":%d,\"ts\":%.6f,\"dur\":%.6f,\"name\":\"%s\",\"args\":{\"site\":%s}}",
-                 first ? "" : ",\n", e.core, static_cast<int>(e.pipe), e.start * us, (e.end - e.start) * us, site.name,
-                 JsonQuote(std::string(site.file) + ":" + std::to_string(site.line)).c_str());
+    std::fprintf(
+        file, "%s{\"ph\":\"X\",\"pid\":%d,\"tid\":%d,\"ts\":%.6f,\"dur\":%.6f,\"name\":\"%s\",\"args\":{\"site\":%s}}",
+        first ? "" : ",\n", e.core, static_cast<int>(e.pipe), e.start * us, (e.end - e.start) * us, site.name,
+        JsonQuote(std::string(site.file) + ":" + std::to_string(site.line)).c_str());
     first = false;
   }
   std::fputs("\n]}\n", file);

@@ -50,8 +50,8 @@ class Shadow {
   struct Context {
     const uint32_t* clock;
     AccessId self;
-    bool same_pipe_ordered;   // program order suffices within self.who
-    bool report_atomics;      // determinism mode: concurrent atomics of different cores conflict
+    bool same_pipe_ordered;  // program order suffices within self.who
+    bool report_atomics;     // determinism mode: concurrent atomics of different cores conflict
   };
 
   // Records the access to bytes [begin, begin + length) and appends what it races with (at most a few per call).

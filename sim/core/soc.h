@@ -19,7 +19,8 @@ struct Soc {
   // Bytes per second for the chip.
   double hbm_bandwidth, l2_read_bandwidth, l2_mixed_bandwidth;
   // Cycles.
-  double vector_head, vector_tail, vector_counter_extra, mte_latency, mte1_latency, fix_latency, cube_head, scalar_issue;
+  double vector_head, vector_tail, vector_counter_extra, mte_latency, mte1_latency, fix_latency, cube_head,
+      scalar_issue;
 
   // Looks a chip up by its name ("Ascend910B2"); false when unknown.
   static bool Lookup(const std::string& name, Soc* soc);
@@ -33,7 +34,7 @@ struct Soc {
 // One row per parameter: what it is, its unit, where it comes from, and whether it was fitted rather than published.
 struct SocParameter {
   const char* name;
-  double Soc::*member;
+  double Soc::* member;
   const char* unit;
   const char* source;
   bool fitted;

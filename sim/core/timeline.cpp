@@ -24,7 +24,8 @@ double Timeline::Occupancy(const Cost& cost, double* latency) const {
     case CostKind::kVector: {
       static const double per_repeat[kVectorClassCount] = {1, 2.1, 2.3, 2, 4, 1, 7, 8};
       *latency = soc_.vector_head + soc_.vector_tail;
-      return cost.repeats * per_repeat[static_cast<int>(cost.vector)] + (cost.counter && cost.sources == 2 ? soc_.vector_counter_extra : 0);
+      return cost.repeats * per_repeat[static_cast<int>(cost.vector)] +
+             (cost.counter && cost.sources == 2 ? soc_.vector_counter_extra : 0);
     }
     case CostKind::kMove: {
       const double chip = 1e9 * soc_.ghz;

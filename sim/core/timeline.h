@@ -39,7 +39,7 @@ class Timeline {
   // WaitFlag: the pipe starts nothing before `time`. On S, issue itself waits.
   void NotBefore(int core, Pipe pipe, double time);
   void Advance(int core) { cores_[core].now += soc_.scalar_issue; }  // a call that only the scalar unit executes
-  void Barrier(int core, Pipe pipe);  // kAll: issue waits for every pipe
+  void Barrier(int core, Pipe pipe);                                 // kAll: issue waits for every pipe
   double Now(int core) const { return cores_[core].now; }
   double EndOf(int core) const;
 

@@ -122,7 +122,7 @@ struct Half {
   Half() = default;
   Half(float value) : bits(FloatToHalf(value)) {}  // NOLINT: implicit as on the device
   template <class T, class = std::enable_if_t<std::is_arithmetic<T>::value && !std::is_same<T, float>::value>>
-  Half(T value) : Half(static_cast<float>(value)) {}  // NOLINT
+  Half(T value) : Half(static_cast<float>(value)) {}    // NOLINT
   operator float() const { return HalfToFloat(bits); }  // NOLINT
   Half& operator+=(float other) { return *this = Half(static_cast<float>(*this) + other); }
   Half& operator-=(float other) { return *this = Half(static_cast<float>(*this) - other); }

@@ -70,7 +70,7 @@ Watchdog::Watchdog(Machine& machine, double seconds) {
   alternate.ss_sp = stack.get();
   alternate.ss_size = 1 << 16;
   sigaltstack(&alternate, &old_stack_);
-  struct sigaction action {};
+  struct sigaction action{};
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   action.sa_sigaction = &Watchdog::OnFault;
@@ -82,7 +82,7 @@ Watchdog::Watchdog(Machine& machine, double seconds) {
   g_stalled_ticks = 0;
   g_limit_ticks = static_cast<int>(seconds / kTickSeconds) + 1;
   if (seconds > 0) {
-    struct sigevent event {};
+    struct sigevent event{};
     event.sigev_notify = SIGEV_THREAD_ID;
     event.sigev_signo = TickSignal();
 #ifndef sigev_notify_thread_id
@@ -91,7 +91,7 @@ Watchdog::Watchdog(Machine& machine, double seconds) {
     event.sigev_notify_thread_id = static_cast<int>(syscall(SYS_gettid));
     has_timer_ = timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer_) == 0;
     if (has_timer_) {
-      struct itimerspec spec {};
+      struct itimerspec spec{};
       spec.it_interval.tv_nsec = static_cast<long>(kTickSeconds * 1e9);
       spec.it_value = spec.it_interval;
       timer_settime(timer_, 0, &spec, nullptr);
@@ -121,10 +121,11 @@ std::string Watchdog::Describe(const Machine::Fault& fault, const Core& core) {
   Dl_info where{};
   const char* function = dladdr(fault.pc, &where) != 0 && where.dli_sname != nullptr ? where.dli_sname : "";
   if ((fault.signal == SIGSEGV || fault.signal == SIGBUS) && core.fiber.OnGuardPage(fault.address)) {
-    std::snprintf(text, sizeof text, "the kernel overflowed its stack; its last call is given (launch option stack_bytes)");
+    std::snprintf(text, sizeof text,
+                  "the kernel overflowed its stack; its last call is given (launch option stack_bytes)");
   } else if (fault.signal == SIGSEGV || fault.signal == SIGBUS) {
-    std::snprintf(text, sizeof text, "the kernel crashed: %s at address %p%s%s; its last call is given", strsignal(fault.signal),
-                  fault.address, *function ? " in " : "", function);
+    std::snprintf(text, sizeof text, "the kernel crashed: %s at address %p%s%s; its last call is given",
+                  strsignal(fault.signal), fault.address, *function ? " in " : "", function);
   } else {
     std::snprintf(text, sizeof text, "the kernel crashed: %s%s%s; its last call is given", strsignal(fault.signal),
                   *function ? " in " : "", function);

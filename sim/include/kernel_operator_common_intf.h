@@ -55,13 +55,13 @@ constexpr SimEventPipes SimPipesOf(HardEvent event) {
   using P = ascend_sim::Pipe;
   // In the order of HardEvent.
   constexpr SimEventPipes rows[] = {
-      {P::kMte2, P::kMte1}, {P::kMte1, P::kMte2}, {P::kMte1, P::kM},    {P::kM, P::kMte1},    {P::kMte2, P::kV},
-      {P::kV, P::kMte2},    {P::kMte3, P::kV},    {P::kV, P::kMte3},    {P::kM, P::kV},       {P::kV, P::kM},
-      {P::kV, P::kV},       {P::kMte3, P::kMte1}, {P::kMte1, P::kMte3}, {P::kMte1, P::kV},    {P::kMte2, P::kM},
-      {P::kM, P::kMte2},    {P::kV, P::kMte1},    {P::kM, P::kFix},     {P::kFix, P::kM},     {P::kMte3, P::kMte2},
-      {P::kMte2, P::kMte3}, {P::kS, P::kV},       {P::kV, P::kS},       {P::kS, P::kMte2},    {P::kMte2, P::kS},
-      {P::kS, P::kMte3},    {P::kMte3, P::kS},    {P::kMte2, P::kFix},  {P::kFix, P::kMte2},  {P::kFix, P::kS},
-      {P::kM, P::kS},       {P::kFix, P::kMte3},  {P::kMte1, P::kFix},  {P::kFix, P::kMte1},  {P::kFix, P::kFix},
+      {P::kMte2, P::kMte1}, {P::kMte1, P::kMte2}, {P::kMte1, P::kM},    {P::kM, P::kMte1},   {P::kMte2, P::kV},
+      {P::kV, P::kMte2},    {P::kMte3, P::kV},    {P::kV, P::kMte3},    {P::kM, P::kV},      {P::kV, P::kM},
+      {P::kV, P::kV},       {P::kMte3, P::kMte1}, {P::kMte1, P::kMte3}, {P::kMte1, P::kV},   {P::kMte2, P::kM},
+      {P::kM, P::kMte2},    {P::kV, P::kMte1},    {P::kM, P::kFix},     {P::kFix, P::kM},    {P::kMte3, P::kMte2},
+      {P::kMte2, P::kMte3}, {P::kS, P::kV},       {P::kV, P::kS},       {P::kS, P::kMte2},   {P::kMte2, P::kS},
+      {P::kS, P::kMte3},    {P::kMte3, P::kS},    {P::kMte2, P::kFix},  {P::kFix, P::kMte2}, {P::kFix, P::kS},
+      {P::kM, P::kS},       {P::kFix, P::kMte3},  {P::kMte1, P::kFix},  {P::kFix, P::kMte1}, {P::kFix, P::kFix},
   };
   return rows[static_cast<int>(event)];
 }

@@ -25,8 +25,8 @@ DataCopyParams SimContiguous(uint32_t count, Site site) {
 
 // GM -> UB, GM -> L1
 template <typename T>
-__aicore__ inline void DataCopy(const LocalTensor<T>& dst, const GlobalTensor<T>& src, const DataCopyParams& repeatParams,
-                                Site site = Site::Here()) {
+__aicore__ inline void DataCopy(const LocalTensor<T>& dst, const GlobalTensor<T>& src,
+                                const DataCopyParams& repeatParams, Site site = Site::Here()) {
   Issue(ascend_sim::CopyIn{dst.sim(), src.sim(), SimCopyShape(repeatParams)}, site);
 }
 template <typename T>
@@ -37,8 +37,8 @@ __aicore__ inline void DataCopy(const LocalTensor<T>& dst, const GlobalTensor<T>
 
 // UB -> GM, L1 -> GM
 template <typename T>
-__aicore__ inline void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T>& src, const DataCopyParams& repeatParams,
-                                Site site = Site::Here()) {
+__aicore__ inline void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T>& src,
+                                const DataCopyParams& repeatParams, Site site = Site::Here()) {
   const ascend_sim::Registers& regs = ascend_sim::device::Regs();
   Issue(ascend_sim::CopyOut{dst.sim(), src.sim(), SimCopyShape(repeatParams), regs.atomic_type,
                             static_cast<uint8_t>(regs.atomic)},
@@ -52,8 +52,8 @@ __aicore__ inline void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T>
 
 // UB -> UB
 template <typename T>
-__aicore__ inline void DataCopy(const LocalTensor<T>& dst, const LocalTensor<T>& src, const DataCopyParams& repeatParams,
-                                Site site = Site::Here()) {
+__aicore__ inline void DataCopy(const LocalTensor<T>& dst, const LocalTensor<T>& src,
+                                const DataCopyParams& repeatParams, Site site = Site::Here()) {
   Issue(ascend_sim::CopyLocal{dst.sim(), src.sim(), SimCopyShape(repeatParams)}, site);
 }
 template <typename T>

@@ -17,23 +17,25 @@ inline void SimBinary(const LocalTensor<T>& dst, const LocalTensor<T>& src0, con
 }
 
 // The three forms of CANN: mask bits, contiguous mask, count.
-#define ASCEND_SIM_BINARY(Name, kOp)                                                                                  \
-  template <typename T, bool isSetMask = true>                                                                        \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,      \
-                              uint64_t mask[], const uint8_t repeatTime, const BinaryRepeatParams& repeatParams,      \
-                              Site site = Site::Here()) {                                                             \
-    SimBinary<ascend_sim::VecBinary::Op::kOp>(dst, src0, src1, SimShape<isSetMask>(mask, repeatTime), repeatParams, site); \
-  }                                                                                                                   \
-  template <typename T, bool isSetMask = true>                                                                        \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,      \
-                              uint64_t mask, const uint8_t repeatTime, const BinaryRepeatParams& repeatParams,        \
-                              Site site = Site::Here()) {                                                             \
-    SimBinary<ascend_sim::VecBinary::Op::kOp>(dst, src0, src1, SimShape<isSetMask>(mask, repeatTime), repeatParams, site); \
-  }                                                                                                                   \
-  template <typename T>                                                                                               \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,      \
-                              const int32_t& count, Site site = Site::Here()) {                                       \
-    SimBinary<ascend_sim::VecBinary::Op::kOp>(dst, src0, src1, SimCountShape(count), BinaryRepeatParams(), site);      \
+#define ASCEND_SIM_BINARY(Name, kOp)                                                                                \
+  template <typename T, bool isSetMask = true>                                                                      \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,    \
+                              uint64_t mask[], const uint8_t repeatTime, const BinaryRepeatParams& repeatParams,    \
+                              Site site = Site::Here()) {                                                           \
+    SimBinary<ascend_sim::VecBinary::Op::kOp>(dst, src0, src1, SimShape<isSetMask>(mask, repeatTime), repeatParams, \
+                                              site);                                                                \
+  }                                                                                                                 \
+  template <typename T, bool isSetMask = true>                                                                      \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,    \
+                              uint64_t mask, const uint8_t repeatTime, const BinaryRepeatParams& repeatParams,      \
+                              Site site = Site::Here()) {                                                           \
+    SimBinary<ascend_sim::VecBinary::Op::kOp>(dst, src0, src1, SimShape<isSetMask>(mask, repeatTime), repeatParams, \
+                                              site);                                                                \
+  }                                                                                                                 \
+  template <typename T>                                                                                             \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,    \
+                              const int32_t& count, Site site = Site::Here()) {                                     \
+    SimBinary<ascend_sim::VecBinary::Op::kOp>(dst, src0, src1, SimCountShape(count), BinaryRepeatParams(), site);   \
   }
 ASCEND_SIM_BINARY(Add, kAdd)
 ASCEND_SIM_BINARY(Sub, kSub)

@@ -19,7 +19,9 @@ void Combine(AtomicOp op, uint8_t* dst, const uint8_t* src, uint64_t bytes) {
   const T* s = reinterpret_cast<const T*>(src);
   for (uint64_t i = 0; i < bytes / sizeof(T); ++i) {
     const C a = static_cast<C>(d[i]), b = static_cast<C>(s[i]);
-    d[i] = static_cast<T>(op == AtomicOp::kAdd ? static_cast<C>(a + b) : op == AtomicOp::kMax ? (a > b ? a : b) : (a < b ? a : b));
+    d[i] = static_cast<T>(op == AtomicOp::kAdd   ? static_cast<C>(a + b)
+                          : op == AtomicOp::kMax ? (a > b ? a : b)
+                                                 : (a < b ? a : b));
   }
 }
 }  // namespace detail

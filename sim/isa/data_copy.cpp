@@ -12,9 +12,7 @@ void ValidateShape(Check& check, const CopyShape& s) {
 }
 
 uint32_t Bytes(const CopyShape& s) { return s.len * kBlockBytes; }
-Dim Bursts(const CopyShape& s, uint16_t gap) {
-  return Dim{s.count, static_cast<int64_t>(s.len + gap) * kBlockBytes};
-}
+Dim Bursts(const CopyShape& s, uint16_t gap) { return Dim{s.count, static_cast<int64_t>(s.len + gap) * kBlockBytes}; }
 uint64_t Total(const CopyShape& s) { return static_cast<uint64_t>(s.count) * Bytes(s); }
 
 template <class Copy>
@@ -77,7 +75,8 @@ void CopyLocal::Execute(const Exec& exec) const {
   ForEachBurst(shape, [&](int64_t d, int64_t s) { std::memmove(exec.At(dst, d), exec.At(src, s), Bytes(shape)); });
 }
 Cost CopyLocal::GetCost() const {
-  return Cost::Vector(VectorClass::kScalar, static_cast<uint32_t>((Total(shape) + kRepeatBytes - 1) / kRepeatBytes), false, 1);
+  return Cost::Vector(VectorClass::kScalar, static_cast<uint32_t>((Total(shape) + kRepeatBytes - 1) / kRepeatBytes),
+                      false, 1);
 }
 ASCEND_SIM_INSTRUCTION(CopyLocal)
 

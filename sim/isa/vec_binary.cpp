@@ -11,8 +11,8 @@ const char* VecBinary::name() const {
 
 void VecBinary::Validate(Check& check) const {
   const bool logical = op == Op::kAnd || op == Op::kOr;
-  const bool numeric = type == DType::kF16 || type == DType::kF32 ||
-                       (op != Op::kDiv && (type == DType::kI16 || type == DType::kI32));
+  const bool numeric =
+      type == DType::kF16 || type == DType::kF32 || (op != Op::kDiv && (type == DType::kI16 || type == DType::kI32));
   const bool ok = logical ? type == DType::kI16 || type == DType::kU16 : numeric;
   if (!ok) check.Fail(Rule::kArgument, "element type %s is not supported", DTypeName(type));
   check.Aligned("dst", dst.t, kBlockBytes, true);
@@ -91,10 +91,10 @@ void VecBinary::Execute(const Exec& exec) const {
 }
 
 Cost VecBinary::GetCost() const {
-  const VectorClass cls = op == Op::kMul                      ? VectorClass::kMul
-                          : op == Op::kDiv                    ? VectorClass::kDiv
-                          : op == Op::kMax || op == Op::kMin  ? VectorClass::kHeavy
-                                                              : VectorClass::kAdd;
+  const VectorClass cls = op == Op::kMul                     ? VectorClass::kMul
+                          : op == Op::kDiv                   ? VectorClass::kDiv
+                          : op == Op::kMax || op == Op::kMin ? VectorClass::kHeavy
+                                                             : VectorClass::kAdd;
   return Cost::Vector(cls, shape.Repeats(kRepeatBytes / BytesOf(type)), shape.counter, 2);
 }
 

@@ -22,7 +22,8 @@ void TouchWalk(Footprint& f, bool write, const char* name, const VecWalk& walk, 
     if (rest != 0) add(base + whole * block_step, rest * bytes, Dim{repeats, repeat_step});
   };
   if (shape.counter) {
-    const uint32_t full = static_cast<uint32_t>(shape.mask[0] / lanes), rest = static_cast<uint32_t>(shape.mask[0] % lanes);
+    const uint32_t full = static_cast<uint32_t>(shape.mask[0] / lanes),
+                   rest = static_cast<uint32_t>(shape.mask[0] % lanes);
     if (full != 0) add_prefix(0, lanes, full);
     if (rest != 0) add_prefix(full * repeat_step, rest, 1);
     return;

@@ -70,8 +70,10 @@ void ForEachRun(const VecShape& shape, const VecWalk* const (&walks)[kOperands],
       uint32_t end = lane + 1;
       while (end < block_end && shape.Active(lanes, r, end)) ++end;
       for (int o = 0; o < kOperands; ++o) {
-        offsets[o] = (static_cast<int64_t>(r) * walks[o]->repeat_stride + static_cast<int64_t>(block) * walks[o]->block_stride) * kBlockBytes +
-                     static_cast<int64_t>(lane % per_block) * bytes;
+        offsets[o] =
+            (static_cast<int64_t>(r) * walks[o]->repeat_stride + static_cast<int64_t>(block) * walks[o]->block_stride) *
+                kBlockBytes +
+            static_cast<int64_t>(lane % per_block) * bytes;
       }
       body(offsets, end - lane);
       lane = end;

@@ -13,10 +13,10 @@ namespace detail {
 
 template <class T>
 constexpr ArgInfo InfoOfArg() {
-  return ArgInfo{std::is_pointer<T>::value                                  ? ArgKind::kPointer
-                 : std::is_integral<T>::value || std::is_enum<T>::value     ? ArgKind::kInteger
-                 : std::is_floating_point<T>::value                         ? ArgKind::kFloat
-                                                                            : ArgKind::kStruct,
+  return ArgInfo{std::is_pointer<T>::value                              ? ArgKind::kPointer
+                 : std::is_integral<T>::value || std::is_enum<T>::value ? ArgKind::kInteger
+                 : std::is_floating_point<T>::value                     ? ArgKind::kFloat
+                                                                        : ArgKind::kStruct,
                  sizeof(T)};
 }
 
@@ -64,8 +64,8 @@ struct Registrar {
 #define ASCEND_SIM_CAT2(a, b) a##b
 #define ASCEND_SIM_CAT(a, b) ASCEND_SIM_CAT2(a, b)
 // type: an ascend_sim::KernelType. The variadic part is the kernel, template arguments included.
-#define ASCEND_SIM_REGISTER(type, ...)                                                                          \
-  static const ascend_sim::detail::Registrar ASCEND_SIM_CAT(ascend_sim_registrar_, __COUNTER__)(                \
-      #__VA_ARGS__, ASCEND_SIM_THIS_CORE, ascend_sim::KernelType::type,                                         \
+#define ASCEND_SIM_REGISTER(type, ...)                                                                                 \
+  static const ascend_sim::detail::Registrar ASCEND_SIM_CAT(ascend_sim_registrar_, __COUNTER__)(                       \
+      #__VA_ARGS__, ASCEND_SIM_THIS_CORE, ascend_sim::KernelType::type,                                                \
       ascend_sim::detail::KernelTraits<&__VA_ARGS__>::Infos(), ascend_sim::detail::KernelTraits<&__VA_ARGS__>::kCount, \
       &ascend_sim::detail::KernelTraits<&__VA_ARGS__>::Invoke);

@@ -1,0 +1,276 @@
+// The way of an instruction through the engine: limits, footprint, bounds, races, execution order, time.
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+
+#include "core/engine.h"
+
+namespace ascend_sim {
+
+namespace {
+constexpr uint32_t kYieldEvery = 256;  // instructions between visits of the scheduler, keeps cores close in time
+}  // namespace
+
+void IssueErased(const void* instruction, const InstructionOps& ops, Site site) {
+  CurrentMachine().Issue(instruction, ops, site);
+}
+
+void Machine::CountStep(Core& core, Site site, const char* name) {
+  core.last_site = site;
+  core.last_name = name;
+  ++core.issued;
+  if (++instructions_ > options.instruction_budget) {
+    Report(Rule::kEndlessLoop, site, name, Pipe::kS,
+           Format("the launch's budget of %llu instructions is used up: an endless loop?",
+                  static_cast<unsigned long long>(options.instruction_budget)));
+  }
+  if (options.order == OrderMode::kRandom && !options.timing_only ? order.random()() % 16 == 0
+                                                                  : ++since_yield_ >= kYieldEvery) {
+    since_yield_ = 0;
+    in_engine = false;
+    core.fiber.Yield();
+    in_engine = true;
+  }
+}
+
+void Machine::Issue(const void* instruction, const InstructionOps& ops, Site site) {
+  EngineScope scope(*this);
+  Core& core = *g_core;
+  const char* name = ops.name(instruction);
+  const Pipe pipe = ops.pipe(instruction);
+  CountStep(core, site, name);
+  if (!options.timing_only) {
+    Check check(core, pipe, name, site);
+    ops.validate(instruction, check);
+    if (check.failed()) StopLaunch();
+    footprint_.Clear();
+    ops.touch(instruction, footprint_);
+    CheckBounds(core, pipe, name, site);
+    ++core.seq[static_cast<int>(pipe)];
+    core.sites[static_cast<int>(pipe)].push_back(SiteId(site, name));
+    if (options.auto_sync && core.type == CoreType::kAiv) AutoSync(core, pipe);
+    if (footprint_.unit != Footprint::Unit::kNone) UnitBefore(core, pipe, name, site);
+    TouchRegions(core, pipe, name, site);
+    order.Push(core, pipe, instruction, ops);
+  }
+  const Span span = timeline.Add(core.index, pipe, ops.cost(instruction));
+  if (timeline.trace && timeline.events.size() < timeline.trace_limit) {
+    timeline.events.push_back(TraceEvent{core.index, pipe, SiteId(site, name), span.start, span.end});
+  }
+  if (!options.timing_only && footprint_.unit != Footprint::Unit::kNone) UnitAfter(core, pipe, site);
+}
+
+namespace {
+// Lowest and one past the highest byte of a region.
+void Extent(const Region& region, int64_t* begin, int64_t* end) {
+  *begin = static_cast<int64_t>(region.offset);
+  *end = *begin + region.bytes;
+  for (int d = 0; d < 3; ++d) {
+    const int64_t reach = region.stride[d] * (static_cast<int64_t>(region.count[d]) - 1);
+    (reach < 0 ? *begin : *end) += reach;
+  }
+}
+}  // namespace
+
+void Machine::CheckBounds(Core& core, Pipe pipe, const char* name, Site site) {
+  for (const Region& region : footprint_.regions) {
+    const Footprint::Operand& operand = footprint_.operands[region.operand];
+    const bool write = region.access != Access::kRead;
+    const Rule out = write ? Rule::kOutOfBoundsWrite : Rule::kOutOfBoundsRead;
+    int64_t begin, end;
+    Extent(region, &begin, &end);
+    if (region.buffer == Buffer::kGm) {
+      GmRegion* gm_region = gm.Find(static_cast<uint64_t>(begin));
+      if (gm_region != nullptr && static_cast<uint64_t>(end) <= gm_region->address + gm_region->bytes) continue;
+      const GmRegion* near = gm_region != nullptr ? gm_region : gm.Nearest(static_cast<uint64_t>(begin));
+      std::string text;
+      if (near == nullptr) {
+        text = Format("%s: %s global memory, but the launch registered none", operand.name, write ? "writes" : "reads");
+      } else {
+        text = Format("%s: %s bytes [%lld, %lld) of GM '%s', which has %llu bytes", operand.name,
+                      write ? "writes" : "reads", static_cast<long long>(begin - static_cast<int64_t>(near->address)),
+                      static_cast<long long>(end - static_cast<int64_t>(near->address)), near->name.c_str(),
+                      static_cast<unsigned long long>(near->bytes));
+      }
+      Report(out, site, name, pipe, text);
+      continue;
+    }
+    const uint64_t capacity = core.capacity[static_cast<int>(region.buffer)];
+    if (capacity == 0) {
+      Report(Rule::kWrongCore, site, name, pipe,
+             Format("%s is in %s, which an %s core does not have", operand.name, BufferName(region.buffer),
+                    core.type == CoreType::kAic ? "AIC" : "AIV"));
+    }
+    if (begin < 0 || static_cast<uint64_t>(end) > capacity) {
+      Report(out, site, name, pipe,
+             Format("%s: %s bytes [%lld, %lld) of %s, which has %llu bytes", operand.name, write ? "writes" : "reads",
+                    static_cast<long long>(begin), static_cast<long long>(end), BufferName(region.buffer),
+                    static_cast<unsigned long long>(capacity)));
+    }
+    if (region.buffer == Buffer::kUb && static_cast<double>(end) > soc.ub_bytes - soc.ub_reserved_bytes) {
+      Report(Rule::kReservedUb, site, name, pipe,
+             Format("%s: bytes [%lld, %lld) reach the reserved end of UB (usable: %.0f bytes)", operand.name,
+                    static_cast<long long>(begin), static_cast<long long>(end), soc.ub_bytes - soc.ub_reserved_bytes));
+    }
+    const Local& t = operand.local;
+    if (t.bytes != 0 && (begin < t.offset || end > static_cast<int64_t>(t.offset) + t.bytes)) {
+      Report(out, site, name, pipe,
+             Format("%s: %s bytes [%lld, %lld) relative to a tensor of %u bytes (in %s at %u)", operand.name,
+                    write ? "writes" : "reads", static_cast<long long>(begin - t.offset),
+                    static_cast<long long>(end - t.offset), t.bytes, BufferName(t.buffer), t.offset));
+    }
+    const Allocations::Entry* allocation = core.allocations.Find(t.handle);
+    if (allocation != nullptr && !allocation->live) {
+      Finding finding;
+      finding.rule = write ? Rule::kUnallocatedWrite : Rule::kUnallocatedRead;
+      finding.site = Place{site.file, site.line, name, core.index, pipe};
+      finding.other = Place{allocation->freed.file, allocation->freed.line, "FreeTensor", core.index, Pipe::kS};
+      finding.buffer = region.buffer;
+      finding.begin = static_cast<uint64_t>(begin);
+      finding.end = static_cast<uint64_t>(end);
+      finding.message = Format("%s was freed before this use", operand.name);
+      Report(std::move(finding));
+    }
+  }
+}
+
+void Machine::TouchRegions(Core& core, Pipe pipe, const char* name, Site site) {
+  Shadow::Context context;
+  context.clock = core.clock(pipe);
+  context.self = AccessId{core.seq[static_cast<int>(pipe)], core.who(pipe), Access::kRead};
+  context.same_pipe_ordered =
+      pipe == Pipe::kS || footprint_.in_order || (options.auto_sync && core.type == CoreType::kAiv && pipe == Pipe::kV);
+  context.report_atomics = options.determinism;
+  for (const Region& region : footprint_.regions) {
+    Shadow* shadow = &core.shadow[static_cast<int>(region.buffer)];
+    GmRegion* gm_region = nullptr;
+    uint64_t base = region.offset;
+    if (region.buffer == Buffer::kGm) {
+      int64_t begin, end;
+      Extent(region, &begin, &end);
+      gm_region = gm.Find(static_cast<uint64_t>(begin));
+      if (gm_region == nullptr) continue;
+      shadow = &gm_region->shadow;
+      base -= gm_region->address;
+    }
+    context.self.kind = region.access;
+    conflicts_.clear();
+    const bool check_defined = region.access != Access::kWrite && !(gm_region != nullptr && gm_region->initialised);
+    uint64_t undefined = ~0ull;
+    for (uint32_t k = 0; k < region.count[2]; ++k) {
+      for (uint32_t j = 0; j < region.count[1]; ++j) {
+        for (uint32_t i = 0; i < region.count[0]; ++i) {
+          const uint64_t at =
+              base + static_cast<uint64_t>(region.stride[0] * i + region.stride[1] * j + region.stride[2] * k);
+          if (check_defined && undefined == ~0ull) {
+            const uint64_t first = shadow->FirstUndefined(at, region.bytes);
+            if (first < at + region.bytes) undefined = first;
+          }
+          shadow->Touch(at, region.bytes, context, &conflicts_);
+        }
+      }
+    }
+    if (undefined != ~0ull) {
+      Finding finding;
+      finding.rule = Rule::kUninitialisedRead;
+      finding.site = Place{site.file, site.line, name, core.index, pipe};
+      finding.buffer = region.buffer;
+      finding.begin = undefined;
+      finding.end = undefined + 1;
+      if (gm_region != nullptr) finding.region = gm_region->name;
+      finding.message = Format("%s: byte %llu of %s was never written", footprint_.operands[region.operand].name,
+                               static_cast<unsigned long long>(undefined),
+                               gm_region != nullptr ? gm_region->name.c_str() : BufferName(region.buffer));
+      Report(std::move(finding));
+    }
+    for (const Shadow::Conflict& conflict : conflicts_) {
+      ReportRace(core, pipe, name, site, region, gm_region, conflict);
+    }
+  }
+}
+
+void Machine::ReportRace(Core& core, Pipe pipe, const char* name, Site site, const Region& region,
+                         const GmRegion* gm_region, const Shadow::Conflict& conflict) {
+  Finding finding;
+  const Access now = region.access, before = conflict.earlier.kind;
+  if (now == Access::kAtomic && before == Access::kAtomic) {
+    finding.rule = Rule::kNondeterministicAtomic;
+  } else if (now == Access::kRead) {
+    finding.rule = Rule::kRaceReadAfterWrite;
+  } else if (before == Access::kRead) {
+    finding.rule = Rule::kRaceWriteAfterRead;
+  } else if (now != before) {
+    finding.rule = Rule::kRaceAtomicStore;
+  } else {
+    finding.rule = Rule::kRaceWriteAfterWrite;
+  }
+  finding.site = Place{site.file, site.line, name, core.index, pipe};
+  finding.other = PlaceOf(conflict.earlier.who, conflict.earlier.seq);
+  finding.buffer = region.buffer;
+  finding.begin = conflict.begin;
+  finding.end = conflict.end;
+  if (gm_region != nullptr) finding.region = gm_region->name;
+  static const char* verbs[] = {"reads", "writes", "atomically updates"};
+  static const char* past[] = {"read", "write", "atomic update"};
+  std::string missing;
+  if (finding.other.core != core.index) {
+    missing = "a cross-core flag or SyncAll";
+  } else if (finding.other.pipe == pipe) {
+    missing = Format("a PipeBarrier<PIPE_%s>", PipeName(pipe));
+  } else {
+    missing = Format("SetFlag/WaitFlag<%s_%s>", PipeName(finding.other.pipe), PipeName(pipe));
+  }
+  finding.message = Format(
+      "%s (%s, PIPE_%s) %s bytes [%llu, %llu) of %s while the %s by %s (%s, PIPE_%s, %s:%u) may not be complete: %s is "
+      "missing",
+      name, CoreName(core.index).c_str(), PipeName(pipe), verbs[static_cast<int>(now)],
+      static_cast<unsigned long long>(conflict.begin), static_cast<unsigned long long>(conflict.end),
+      gm_region != nullptr ? ("GM '" + gm_region->name + "'").c_str() : BufferName(region.buffer),
+      past[static_cast<int>(before)], finding.other.instruction, CoreName(finding.other.core).c_str(),
+      PipeName(finding.other.pipe), finding.other.file, finding.other.line, missing.c_str());
+  Report(std::move(finding));
+}
+
+// What bisheng's automatic synchronisation orders on AIV besides V-V.
+void Machine::AutoSync(Core& core, Pipe pipe) {
+  static const Pipe partners[] = {Pipe::kV, Pipe::kMte2, Pipe::kMte3};
+  if (pipe == Pipe::kS) {
+    for (Pipe p : partners) {
+      Fill(core, p, Site{}, &scratch_);
+      Join(core, Pipe::kS, scratch_);
+      order.PushWait(core, Pipe::kS, scratch_.work);
+      timeline.NotBefore(core.index, Pipe::kS, scratch_.time);
+    }
+  } else if (pipe == Pipe::kV || pipe == Pipe::kMte2 || pipe == Pipe::kMte3) {
+    uint32_t& known = core.clock(pipe)[core.who(Pipe::kS)];
+    known = std::max(known, core.seq[static_cast<int>(Pipe::kS)]);
+  }
+}
+
+void Check::Fail(Rule rule, const char* format, ...) {
+  char text[512];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  failed_ = true;
+  Finding finding;
+  finding.rule = rule;
+  finding.site = Place{site_.file, site_.line, name_, core_.index, pipe_};
+  finding.message = std::string(name_) + ": " + text;
+  CurrentMachine().findings.Add(std::move(finding));
+}
+
+void Check::RangeFailed(const char* what, int64_t value, int64_t low, int64_t high) {
+  Fail(Rule::kArgument, "%s: expected %lld..%lld, got %lld", what, static_cast<long long>(low),
+       static_cast<long long>(high), static_cast<long long>(value));
+}
+void Check::AlignmentFailed(const char* operand, uint64_t offset, uint32_t alignment, bool write) {
+  Fail(write ? Rule::kMisalignedWrite : Rule::kMisalignedRead, "%s: start address %llu is not a multiple of %u bytes",
+       operand, static_cast<unsigned long long>(offset), alignment);
+}
+void Check::BufferFailed(const char* operand, Buffer got, Buffer want) {
+  Fail(Rule::kArgument, "%s: expected a tensor in %s, got one in %s", operand, BufferName(want), BufferName(got));
+}
+
+}  // namespace ascend_sim

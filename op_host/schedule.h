@@ -58,11 +58,6 @@ struct BandList {
   Band band(int64_t sequence) const { return bands[sequence]; }
 };
 
-// Where a core begins (and the one before it ends), in both parts of the line.
-struct CorePlace {
-  Start part[kLineParts];
-};
-
 struct Plan {
   TaskLine line;
   std::vector<Band> bands;

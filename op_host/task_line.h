@@ -57,6 +57,11 @@ TRIANGLE_FN bool is_before(const Start& a, const Start& b) {
   return a.unit < b.unit;
 }
 
+// Where a core begins (and the one before it ends), in both parts of the line.
+struct CorePlace {
+  Start part[kLineParts];
+};
+
 // `Sequences` below is any type with `int64_t count() const` and `Band band(int64_t sequence) const`; on the device it
 // reads cu_seqlens from GM. This one is a dense batch: one band, repeated by TaskLine::batch.
 struct DenseSequence {

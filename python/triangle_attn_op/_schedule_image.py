@@ -44,8 +44,8 @@ def draw(schedule: Schedule, path: str | Path | None, heads: Sequence[int] | Non
 
     columns = min(len(chosen), 4)
     rows = math.ceil(len(chosen) / columns)
-    side = 3.4 if columns > 2 else 5.2
-    width = max(side * columns + 1.0, 9.0)
+    side = {1: 8.0, 2: 5.2}.get(columns, 3.4)
+    width = max(side * columns + 1.0, 10.0)
     sequences = range(len(schedule.lengths)) if schedule.packed else [batch]
     total_q, total_k = (max(sum(schedule.lengths[s][i] for s in sequences), 1) for i in (0, 1))
     panel = side * min(max(total_q / total_k, 0.3), 1.6)
@@ -59,7 +59,9 @@ def draw(schedule: Schedule, path: str | Path | None, heads: Sequence[int] | Non
         axes.set_ylabel("query" if index % columns == 0 else "")
     _draw_loads(figure.add_subplot(grid[rows, :]), schedule)
     figure.suptitle(_title(schedule), fontsize=10)
-    figure.legend(handles=_legend(schedule), loc="outside lower center", ncols=5, fontsize=8, frameon=False)
+    figure.legend(
+        handles=_legend(schedule), loc="outside lower center", ncols=5 if width > 12 else 3, fontsize=8, frameon=False
+    )
     if path is not None:
         figure.savefig(path)
     figure.canvas.draw()
@@ -74,9 +76,10 @@ def _title(schedule: Schedule) -> str:
         sq, sk = schedule.lengths[0] if schedule.lengths else (0, 0)
         shape = f"batch {len(schedule.lengths)}, {sq} x {sk}"
     window = "" if schedule.window_size_left is None else f", window {schedule.window_size_left}"
+    heads = "1 head" if schedule.heads_q == 1 else f"{schedule.heads_q} heads"
     computed = schedule.blocks / schedule.square_blocks if schedule.square_blocks else 0.0
     return (
-        f"{'Backward' if schedule.backward else 'Forward'}, {shape}{window}, {schedule.heads_q} heads "
+        f"{'Backward' if schedule.backward else 'Forward'}, {shape}{window}, {heads} "
         f"({schedule.heads_kv} K/V) in {schedule.block_q} x {schedule.block_k} blocks on {schedule.cores} cores\n"
         f"{schedule.blocks:,} of {schedule.square_blocks:,} blocks computed ({computed:.1%}), "
         f"{schedule.edge_blocks:,} masked; busiest core {schedule.max_load:,}, mean {schedule.mean_load:,.1f}: "
@@ -129,7 +132,7 @@ def _draw_head(axes: Any, schedule: Schedule, sequences: Sequence[int], pieces: 
             continue
         # The piece nearest to the centre of mass, so that the number stands on the core's own colour.
         x, y = (sum(part[i] * part[2] for part in parts) / area for i in (0, 1))
-        x, y, _ = min(parts, key=lambda part: (part[0] - x) ** 2 + (part[1] - y) ** 2)
+        x, y, _ = min(parts, key=lambda part: (part[0] - x) ** 2 + 64 * (part[1] - y) ** 2)
         axes.text(x, y, str(core), ha="center", va="center", fontsize=8, fontweight="bold", path_effects=_HALO)
     axes.set_xlim(0, max(total_k, 1))
     axes.set_ylim(max(total_q, 1), 0)

@@ -18,7 +18,7 @@
 //
 // Everywhere else max <= lower_bound + u - 1, and where contiguous cuts alone would break 3%, fillers (task_line.h) are
 // tried. What then remains above 3% while lower_bound would allow it are problems of few blocks a core (m < 26 u in all
-// those seen) with nearly uniform units: about 2 in 1000 random problems of 8 tasks or more per core.
+// those seen) with nearly uniform units: 2 to 3 in 1000 random problems of 8 tasks or more per core.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -35,11 +35,14 @@ struct Registers {
   AtomicOp atomic = AtomicOp::kNone;
   DType atomic_type = DType::kF32;
   bool saturate = false;                  // control bit: inf -> +-max, NaN -> 0 in conversions
-  uint64_t pad_value = 0;                 // SetPadValue
+  uint64_t pad_value = 0;                 // SetPadValue, or the last DataCopyPad that gave a value
+  bool pad_value_set = false;
   uint64_t compare_mask[4] = {};          // SetCmpMask / GetCmpMask
   uint64_t fixpipe_nz2nd[3] = {1, 0, 0};  // SetFixpipeNz2ndFlag: ndNum, srcNdStride, dstNdStride
   uint64_t quant_scalar = 0;              // SetFixpipePreQuantFlag
-  uint64_t load3d[8] = {};
+  uint64_t quant_address = 0;             // SetFixPipeConfig: byte offset of the column scales in the fixpipe buffer
+  uint64_t load3d[8] = {};                // see isa/load_3d.h
+  uint32_t mmad_blocks = ~0u;             // (m / 16) * (n / 16) of the last Mmad
   int64_t accumulator = 0;  // GetAccVal
 };
 

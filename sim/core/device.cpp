@@ -39,6 +39,7 @@ void WaitFlag(Pipe from, Pipe to, int id, Site site) { CurrentMachine().WaitFlag
 void Barrier(Pipe pipe, Site site) { CurrentMachine().Barrier(pipe, site); }
 void CrossSet(int mode, Pipe pipe, int id, Site site) { CurrentMachine().CrossSet(mode, pipe, id, site); }
 void CrossWait(int id, Site site) { CurrentMachine().CrossWait(id, site); }
+void ResetUnitFlags() { CurrentMachine().ResetUnitFlags(); }
 
 int UserCrossId(int id, Site site) {
   if (id < 0 || id > 10) {

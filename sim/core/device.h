@@ -29,6 +29,7 @@ void WaitFlag(Pipe from, Pipe to, int id, Site site);
 void Barrier(Pipe pipe, Site site);
 void CrossSet(int mode, Pipe pipe, int id, Site site);
 void CrossWait(int id, Site site);
+void ResetUnitFlags();  // SetFixPipeConfig(..., isUnitFlag = true)
 // Kernels have ids 0..10; the rest belong to SyncAll. Stops the launch otherwise.
 int UserCrossId(int id, Site site);
 // Hard SyncAll; aiv_only: in a mixed kernel only the AIVs meet.

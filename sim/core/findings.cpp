@@ -20,6 +20,7 @@ const RuleInfo& InfoOf(Rule rule) {
       {"capacity", "ErrorBuffer3", true},
       {"reserved-ub", "ErrorBuffer3", true},
       {"argument", "", true},
+      {"portability", "", false},
       {"flag.set-twice", "ErrorSync4", false},
       {"flag.wait-without-set", "ErrorSync3", false},
       {"flag.left-set", "ErrorSync3", false},

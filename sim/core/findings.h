@@ -26,6 +26,7 @@ enum class Rule : uint8_t {
   kCapacity,
   kReservedUb,
   kArgument,  // a parameter outside its documented range or combination
+  kPortability,     // works here, but a later CANN's documentation forbids it
   kFlagSetTwice,
   kFlagWaitWithoutSet,
   kFlagLeftSet,

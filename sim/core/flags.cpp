@@ -94,10 +94,26 @@ void Machine::Barrier(Pipe pipe, Site site) {
   timeline.Barrier(core.index, pipe);
 }
 
+namespace {
+// Calls body(bit number) for every 512 B of L0C the footprint's unit flags cover.
+template <class Body>
+void ForEachUnitBit(const Footprint& f, size_t bits, Body body) {
+  for (uint32_t column = 0; column < f.unit_columns.count; ++column) {
+    const uint32_t begin = f.unit_offset + static_cast<uint32_t>(column * f.unit_columns.stride);
+    for (uint32_t b = begin / 512; b * 512 < begin + f.unit_bytes && b < bits; ++b) body(b);
+  }
+}
+}  // namespace
+
 void Machine::UnitBefore(Core& core, Pipe pipe, const char* name, Site site) {
   const bool consume = footprint_.unit == Footprint::Unit::kConsume;
-  for (uint32_t b = footprint_.unit_offset / 512; b * 512 < footprint_.unit_offset + footprint_.unit_bytes; ++b) {
-    Core::UnitBit& bit = core.unit_bits[b];
+  const Core::UnitBit* joined = nullptr;
+  ForEachUnitBit(footprint_, core.unit_bits.size(), [&](uint32_t b) {
+    const Core::UnitBit& bit = core.unit_bits[b];
+    if (options.timing_only) {
+      timeline.NotBefore(core.index, pipe, bit.signal.time);
+      return;
+    }
     if (bit.full != consume) {
       Report(Rule::kUnitFlag, site, name, pipe,
              consume
@@ -105,25 +121,34 @@ void Machine::UnitBefore(Core& core, Pipe pipe, const char* name, Site site) {
                  : Format("waits for the unit flag of L0C byte %u to be 0, but no Fixpipe has taken the last result",
                           b * 512));
     }
-    if (bit.signal.clock.empty()) continue;
-    if (b != footprint_.unit_offset / 512 && bit.signal.site.line == core.unit_bits[b - 1].signal.site.line &&
-        bit.signal.time == core.unit_bits[b - 1].signal.time) {
-      continue;  // the same producer as the block before
+    if (bit.signal.clock.empty()) return;
+    if (joined != nullptr && bit.signal.site.line == joined->signal.site.line &&
+        bit.signal.time == joined->signal.time) {
+      return;  // the same producer as the block before
     }
+    joined = &bit;
     Join(core, pipe, bit.signal);
     order.PushWait(core, pipe, bit.signal.work);
     timeline.NotBefore(core.index, pipe, bit.signal.time);
-  }
+  });
 }
 
 void Machine::UnitAfter(Core& core, Pipe pipe, Site site) {
   if (!footprint_.unit_flip) return;
   const bool produce = footprint_.unit == Footprint::Unit::kProduce;
   Fill(core, pipe, site, &scratch_);
-  for (uint32_t b = footprint_.unit_offset / 512; b * 512 < footprint_.unit_offset + footprint_.unit_bytes; ++b) {
+  ForEachUnitBit(footprint_, core.unit_bits.size(), [&](uint32_t b) {
     core.unit_bits[b].full = produce;
-    core.unit_bits[b].signal = scratch_;
-  }
+    if (options.timing_only) {
+      core.unit_bits[b].signal.time = scratch_.time;
+    } else {
+      core.unit_bits[b].signal = scratch_;
+    }
+  });
+}
+
+void Machine::ResetUnitFlags() {
+  for (Core::UnitBit& bit : g_core->unit_bits) bit.full = false;
 }
 
 }  // namespace ascend_sim

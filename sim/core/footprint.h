@@ -22,6 +22,7 @@ struct Region {
   uint64_t offset;
   uint32_t count[3];
   int64_t stride[3];
+  bool carry = false;  // undefined bytes are no finding: they travel, see Carry in core/instruction.h
 };
 
 struct Dim {
@@ -41,6 +42,13 @@ class Footprint {
   void Read(const char* name, const Local& t, int64_t offset, uint32_t bytes, Dim d0 = {}, Dim d1 = {}, Dim d2 = {}) {
     AddLocal(Access::kRead, name, t, offset, bytes, d0, d1, d2);
   }
+  // Whole fractals, part of which may never have been written: the instruction's Carry marks them in the destination.
+  void ReadCarried(const char* name, const Local& t, int64_t offset, uint32_t bytes, Dim d0 = {}, Dim d1 = {},
+                   Dim d2 = {}) {
+    const size_t before = regions.size();
+    AddLocal(Access::kRead, name, t, offset, bytes, d0, d1, d2);
+    if (regions.size() > before) regions.back().carry = true;
+  }
   void Write(const char* name, const Local& t, int64_t offset, uint32_t bytes, Dim d0 = {}, Dim d1 = {}, Dim d2 = {}) {
     AddLocal(Access::kWrite, name, t, offset, bytes, d0, d1, d2);
   }
@@ -55,13 +63,14 @@ class Footprint {
 
   // The unit flag protocol on L0C: one bit per 512 B. A producer (Mmad) waits for every bit of `t` to be 0; with
   // `flip` it leaves them 1. A consumer (Fixpipe) waits for 1 and, with flip, leaves 0. Stands for SetFlag/WaitFlag
-  // between pipes M and FIX.
+  // between pipes M and FIX. `columns` repeats the bytes for tiles that do not fill their L0C column.
   enum class Unit : uint8_t { kNone, kProduce, kConsume };
-  void UnitFlag(Unit role, bool flip, const Local& t, int64_t offset, uint32_t bytes) {
+  void UnitFlag(Unit role, bool flip, const Local& t, int64_t offset, uint32_t bytes, Dim columns = {}) {
     unit = role;
     unit_flip = flip;
     unit_offset = static_cast<uint32_t>(t.offset + offset);
     unit_bytes = bytes;
+    unit_columns = columns;
   }
 
   // This instruction may follow the one before it in the same pipe without a PipeBarrier even where they share data
@@ -71,6 +80,7 @@ class Footprint {
   Unit unit = Unit::kNone;
   bool unit_flip = false;
   uint32_t unit_offset = 0, unit_bytes = 0;
+  Dim unit_columns;
 
   std::vector<Region> regions;
   std::vector<Operand> operands;

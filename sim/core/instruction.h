@@ -7,6 +7,7 @@
 //   void Touch(Footprint& footprint) const;             // bytes read and written
 //   void Execute(const Exec& exec) const;               // on the real bytes
 //   Cost GetCost() const;                               // facts for the timeline
+//   void Carry(Shadow* shadows) const;                  // optional: bytes written undefined (by Buffer), see ReadCarried
 //
 // Its .cpp ends with ASCEND_SIM_INSTRUCTION(Name), its header declares `void Issue(const Name&, Site)`.
 #pragma once
@@ -24,6 +25,7 @@
 namespace ascend_sim {
 
 class Core;
+class Shadow;
 
 constexpr size_t kMaxInstructionBytes = 256;
 
@@ -89,6 +91,7 @@ struct InstructionOps {
   void (*touch)(const void*, Footprint&);
   void (*execute)(const void*, const Exec&);
   Cost (*cost)(const void*);
+  void (*carry)(const void*, Shadow*);  // null: everything written is defined
 };
 
 // Checks, records, times and (now or later) executes one instruction on the running core.
@@ -113,6 +116,16 @@ struct NameOf<I, std::void_t<decltype(std::declval<const I&>().name())>> {
   static const char* Get(const I& instruction) { return instruction.name(); }
 };
 
+template <class I, class = void>
+struct CarryOf {
+  static constexpr void (*kFunction)(const void*, Shadow*) = nullptr;
+};
+template <class I>
+struct CarryOf<I, std::void_t<decltype(std::declval<const I&>().Carry(std::declval<Shadow*>()))>> {
+  static void Call(const void* i, Shadow* shadows) { static_cast<const I*>(i)->Carry(shadows); }
+  static constexpr void (*kFunction)(const void*, Shadow*) = &Call;
+};
+
 template <class I>
 const InstructionOps& OpsOf() {
   static_assert(std::is_trivially_copyable<I>::value, "an instruction is kept as bytes until it executes");
@@ -125,6 +138,7 @@ const InstructionOps& OpsOf() {
       [](const void* i, Footprint& footprint) { static_cast<const I*>(i)->Touch(footprint); },
       [](const void* i, const Exec& exec) { static_cast<const I*>(i)->Execute(exec); },
       [](const void* i) { return static_cast<const I*>(i)->GetCost(); },
+      CarryOf<I>::kFunction,
   };
   return ops;
 }

@@ -51,13 +51,20 @@ void Machine::Issue(const void* instruction, const InstructionOps& ops, Site sit
     if (options.auto_sync && core.type == CoreType::kAiv) AutoSync(core, pipe);
     if (footprint_.unit != Footprint::Unit::kNone) UnitBefore(core, pipe, name, site);
     TouchRegions(core, pipe, name, site);
+    if (ops.carry != nullptr) ops.carry(instruction, core.shadow);
     order.Push(core, pipe, instruction, ops);
+  } else if (pipe == Pipe::kM || pipe == Pipe::kFix) {  // unit flags are synchronisation, so they carry time
+    footprint_.Clear();
+    ops.touch(instruction, footprint_);
+    if (footprint_.unit != Footprint::Unit::kNone) UnitBefore(core, pipe, name, site);
+  } else {
+    footprint_.unit = Footprint::Unit::kNone;
   }
   const Span span = timeline.Add(core.index, pipe, ops.cost(instruction));
   if (timeline.trace && timeline.events.size() < timeline.trace_limit) {
     timeline.events.push_back(TraceEvent{core.index, pipe, SiteId(site, name), span.start, span.end});
   }
-  if (!options.timing_only && footprint_.unit != Footprint::Unit::kNone) UnitAfter(core, pipe, site);
+  if (footprint_.unit != Footprint::Unit::kNone) UnitAfter(core, pipe, site);
 }
 
 namespace {
@@ -155,7 +162,7 @@ void Machine::TouchRegions(Core& core, Pipe pipe, const char* name, Site site) {
     }
     context.self.kind = region.access;
     conflicts_.clear();
-    const bool check_defined = region.access != Access::kWrite && !(gm_region != nullptr && gm_region->initialised);
+    const bool check_defined = region.access != Access::kWrite && !region.carry && !(gm_region != nullptr && gm_region->initialised);
     uint64_t undefined = ~0ull;
     for (uint32_t k = 0; k < region.count[2]; ++k) {
       for (uint32_t j = 0; j < region.count[1]; ++j) {
@@ -253,7 +260,7 @@ void Check::Fail(Rule rule, const char* format, ...) {
   va_start(arguments, format);
   std::vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
-  failed_ = true;
+  failed_ |= InfoOf(rule).fatal;
   Finding finding;
   finding.rule = rule;
   finding.site = Place{site_.file, site_.line, name_, core_.index, pipe_};

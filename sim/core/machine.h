@@ -62,6 +62,7 @@ class Machine {
   void Barrier(Pipe pipe, Site site);
   void CrossSet(int mode, Pipe pipe, int id, Site site);
   void CrossWait(int id, Site site);
+  void ResetUnitFlags();
   // Reports at the running core's current call; a fatal rule does not return.
   void Report(Rule rule, Site site, const char* instruction, Pipe pipe, const std::string& message);
   void Report(Finding finding);

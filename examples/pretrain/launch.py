@@ -1,0 +1,63 @@
+"""Where a run runs: the device, and the processes that torchrun started, if any."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+
+import torch
+import torch.distributed as dist
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """This process among its peers."""
+
+    device: torch.device
+    rank: int
+    world_size: int
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def sum(self, *values: float) -> list[float]:
+        """Each value summed over all processes, in float64."""
+        if self.world_size == 1:
+            return list(values)
+        kind = torch.float64 if self.device.type == "cpu" else torch.float32
+        total = torch.tensor(values, dtype=kind, device=self.device)
+        dist.all_reduce(total)
+        return [float(x) for x in total.tolist()]
+
+
+def world_size() -> int:
+    """The number of processes, known before any of them talks to another."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def start() -> Place:
+    """Picks the NPU of this process where torch_npu is installed and finds one, else the CPU; joins the other processes (hccl or gloo)."""
+    rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cpu")
+    if importlib.util.find_spec("torch_npu") is not None:
+        import torch_npu
+
+        if torch_npu.npu.is_available():
+            device = torch.device("npu", local_rank)
+            torch_npu.npu.set_device(device)
+    if world_size() > 1:
+        dist.init_process_group("gloo" if device.type == "cpu" else "hccl")
+    return Place(device, rank, world_size())
+
+
+def wait(place: Place) -> None:
+    """Until every process has come here."""
+    if place.world_size > 1:
+        dist.barrier()
+
+
+def stop(place: Place) -> None:
+    if place.world_size > 1:
+        dist.destroy_process_group()

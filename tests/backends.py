@@ -1,0 +1,66 @@
+"""How a case is run on a backend. A backend says which cases it supports; what it does not support must raise, which is a test of its own."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from cases import Case, Inputs
+from torch import Tensor
+
+import triangle_attn_op  # noqa: F401  registers the operators
+
+
+class Result(NamedTuple):
+    out: Tensor
+    lse: Tensor
+    dq: Tensor
+    dk: Tensor
+    dv: Tensor
+
+
+def arguments(case: Case, inputs: Inputs) -> dict[str, Any]:
+    """Keyword arguments of the raw operators besides q, k, v."""
+    device = inputs.q.device
+    extra: dict[str, Any] = dict(case.options)
+    if case.packed:
+        extra["cu_seq_q"] = cumulative(case.lens_q).to(device)
+        extra["cu_seq_k"] = cumulative(case.lens_k).to(device)
+        extra["max_q"], extra["max_k"] = max(case.lens_q), max(case.lens_k)
+    if inputs.mask is not None:
+        extra["attn_mask"] = inputs.mask
+    if case.dropout_p:
+        extra["dropout_p"], extra["rng_state"] = case.dropout_p, inputs.rng_state
+    return extra
+
+
+def cumulative(lens: tuple[int, ...] | list[int]) -> Tensor:
+    return torch.tensor([0, *torch.tensor(lens).cumsum(0).tolist()], dtype=torch.int32)
+
+
+class TorchBackend:
+    """Any device PyTorch knows: the operators themselves, through autograd."""
+
+    def __init__(self, name: str, device: str, dtypes: tuple[torch.dtype, ...]) -> None:
+        self.name, self.device, self.dtypes = name, device, dtypes
+
+    def supports(self, case: Case, dtype: torch.dtype) -> bool:
+        return dtype in self.dtypes
+
+    def run(self, case: Case, inputs: Inputs) -> Result:
+        moved = inputs.to(self.device)
+        q, k, v = (t.detach().requires_grad_() for t in (moved.q, moved.k, moved.v))
+        out, lse = torch.ops.triangle.attn_lse(q, k, v, **arguments(case, moved))
+        # A row that sees nothing has lse -inf, whose gradient must be ignored.
+        dq, dk, dv = torch.autograd.grad((out, lse), (q, k, v), (moved.dout, moved.dlse))
+        return Result(*(t.detach().cpu() for t in (out, lse, dq, dk, dv)))
+
+
+CPU = TorchBackend("cpu", "cpu", (torch.float32, torch.bfloat16, torch.float16, torch.float64))
+
+
+def get(name: str) -> TorchBackend:
+    """The backend of that name; ValueError for an unknown one."""
+    if name == "cpu":
+        return CPU
+    raise ValueError(f"--backend: expected cpu, got {name}")

@@ -1,0 +1,43 @@
+"""Options and fixtures of every test: the backend, and fresh random seeds that a failure prints."""
+
+from __future__ import annotations
+
+import os
+
+import backends
+import pytest
+import torch
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--backend", default="cpu", help="which backend runs the case table: cpu")
+    parser.addoption("--seed", type=int, default=None, help="seed of the random inputs; by default fresh in every run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--seed") is None:
+        # Workers of pytest-xdist inherit the seed of their parent.
+        os.environ.setdefault("TRIANGLE_TEST_SEED", str(int.from_bytes(os.urandom(3), "little")))
+        config.option.seed = int(os.environ["TRIANGLE_TEST_SEED"])
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"backend: {config.getoption('--backend')}, seed: {config.getoption('--seed')} (repeat with --seed)"
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> backends.TorchBackend:
+    return backends.get(request.config.getoption("--backend"))
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--seed"))
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)

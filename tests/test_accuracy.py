@@ -1,0 +1,102 @@
+"""The case table against the fp64 oracle: error at most 2x (gradients 3x) that of PyTorch's own attention in the same dtype."""
+
+from __future__ import annotations
+
+import pytest
+import reference
+import torch
+from backends import Result, TorchBackend
+from cases import CASES, Case, Inputs, make_inputs
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: str(d).removeprefix("torch."))
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_against_fp64(case: Case, dtype: torch.dtype, backend: TorchBackend, seed: int) -> None:
+    if not backend.supports(case, dtype):
+        pytest.skip(f"{backend.name} does not support {dtype} or this case")
+    inputs = make_inputs(case, dtype, seed)
+    got = backend.run(case, inputs)
+    want = oracle(case, inputs, torch.float64)
+    assert got.out.dtype == dtype
+    assert got.lse.dtype == (torch.float64 if dtype is torch.float64 else torch.float32)
+    for name, ours, exact in zip(Result._fields, got, want):
+        assert ours.shape == exact.shape, name
+        assert not ours.isnan().any(), name
+    empty = want.lse == -torch.inf
+    assert torch.equal(got.lse == -torch.inf, empty)
+    assert (got.out[empty] == 0).all()
+    assert (got.dq[empty] == 0).all()
+    theirs = pytorch_error(case, inputs, dtype, want)
+    eps = torch.finfo(dtype).eps
+    for name, ours, exact in zip(Result._fields, got, want):
+        if exact.numel() == 0:
+            continue
+        exact = exact.masked_fill(exact == -torch.inf, 0.0)
+        error = max_abs(ours.double().masked_fill(ours == -torch.inf, 0.0) - exact)
+        if name == "lse":  # fp32 whatever the dtype
+            bound = 8 * torch.finfo(got.lse.dtype).eps * max(max_abs(exact), 1.0)
+        else:
+            floor = 64 * eps if dtype is torch.float64 else eps  # the oracle itself is only fp64
+            bound = (2 if name == "out" else 3) * theirs[name] + floor * max_abs(exact)
+        assert error <= bound, f"{name}: error {error:.3g}, bound {bound:.3g}, PyTorch's own {theirs.get(name, 0):.3g}"
+
+
+def oracle(case: Case, inputs: Inputs, dtype: torch.dtype) -> Result:
+    """Forward and gradients of sum(out * dout) + sum(lse * dlse) by definition, in `dtype`."""
+    q, k, v = (t.detach().to(dtype).requires_grad_() for t in (inputs.q, inputs.k, inputs.v))
+    options = dict(case.options)
+    if case.packed:
+        out, lse = reference.attention_varlen(
+            q, k, v, list(case.lens_q), list(case.lens_k), rng_state=inputs.rng_state, dropout_p=case.dropout_p, **options
+        )
+    else:
+        keep = None
+        if case.dropout_p:
+            keep = reference.dropout_keep(inputs.rng_state, case.dropout_p, case.B, case.Hq, case.Sq, case.Sk)
+        out, lse = reference.attention(q, k, v, attn_mask=inputs.mask, keep=keep, dropout_p=case.dropout_p, **options)
+    finite = lse.masked_fill(lse == -torch.inf, 0.0)
+    loss = (out * inputs.dout.to(dtype)).sum() + (finite * inputs.dlse.to(dtype)).sum()
+    grads = torch.autograd.grad(loss, (q, k, v), allow_unused=True)
+    dq, dk, dv = (torch.zeros_like(t) if g is None else g for t, g in zip((q, k, v), grads))
+    return Result(out.detach(), lse.detach(), dq, dk, dv)
+
+
+def pytorch_error(case: Case, inputs: Inputs, dtype: torch.dtype, want: Result) -> dict[str, float]:
+    """Largest error of PyTorch's own attention in this dtype, over the paths it may take (fused and by its definition), per result.
+
+    Dropout and packed sequences have no counterpart there: the oracle's formula in `dtype` stands in.
+    """
+    if case.dropout_p or case.packed or 0 in (case.D, case.dim_v):
+        runs = [oracle(case, inputs, dtype)]
+    else:
+        runs = [pytorch(case, inputs, dtype, path) for path in (SDPBackend.FLASH_ATTENTION, SDPBackend.MATH)]
+    errors = [[max_abs((a.double() - b.double()).nan_to_num(0.0, 0.0, 0.0)) for a, b in zip(theirs, want)] for theirs in runs]
+    return dict(zip(Result._fields, map(max, zip(*errors))))
+
+
+def pytorch(case: Case, inputs: Inputs, dtype: torch.dtype, path: SDPBackend) -> Result:
+    """scaled_dot_product_attention with everything that is hidden in one mask, on one of its paths where it takes the shapes."""
+    q, k, v = (t.detach().requires_grad_() for t in (inputs.q, inputs.k, inputs.v))
+    group = case.Hq // max(case.Hkv, 1)
+    options = dict(case.options)
+    diagonal = options.get("diagonal", case.Sk - case.Sq if options.get("alignment") != "top_left" else 0)
+    seen = reference.visible(case.Sq, case.Sk, diagonal, options.get("window_size_left"))
+    mask: Tensor = torch.zeros(case.Sq, case.Sk, dtype=dtype).masked_fill(~seen, -torch.inf)
+    if inputs.mask is not None:
+        mask = mask.masked_fill(~inputs.mask, -torch.inf) if inputs.mask.dtype is torch.bool else mask + inputs.mask.to(dtype)
+    with sdpa_kernel([path, SDPBackend.MATH]):
+        out = torch.nn.functional.scaled_dot_product_attention(
+            q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1), attn_mask=mask, scale=options.get("scale")
+        )
+    _, lse = reference.attention(q, k, v, attn_mask=inputs.mask, **options)
+    finite = torch.where(lse == -torch.inf, 0.0, lse)
+    grads = torch.autograd.grad((out * inputs.dout).sum() + (finite * inputs.dlse).sum(), (q, k, v), allow_unused=True)
+    return Result(out.detach(), lse.detach(), *(torch.zeros_like(t) if g is None else g for t, g in zip((q, k, v), grads)))
+
+
+def max_abs(t: Tensor) -> float:
+    return float(t.abs().max()) if t.numel() else 0.0

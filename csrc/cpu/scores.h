@@ -58,6 +58,9 @@ inline Vector<T> apply_mask(Vector<T> s, const Common& common, const char* mask,
 template <class T>
 inline void dropout_factors(const Common& common, uint32_t row, uint32_t head, int64_t first, int count, T* factor) {
   const T keep = T(common.keep_scale);
+  // Whole vectors are loaded from factor: what lies past count would be 0 * garbage, which may be NaN.
+  const int loaded = (count + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+  for (int i = count; i < loaded; ++i) factor[i] = T(0);
   for (int i = 0; i < count; i += 4) {
     uint32_t c0 = uint32_t((first + i) / 4), c1 = row, c2 = head, c3 = common.offset;
     uint32_t k0 = common.key[0], k1 = common.key[1];

@@ -6,91 +6,18 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import ranks
 import torch
 import torch.distributed as dist
+from context_cases import CASES, Case, compare, inputs, local_inputs
 from torch import Tensor
-from triangle_attn_op import distributed, triangle_attention, triangle_attention_varlen
+from triangle_attn_op import distributed, triangle_attention
 from triangle_attn_op.distributed import ContextLayout, plan
 
 pytestmark = pytest.mark.xdist_group("distributed")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A whole problem: dense `[B, H, S, D]`, or packed `[T, H, D]` where cu_seq is given."""
-
-    name: str
-    heads: tuple[int, int] = (2, 2)
-    length: int = 64
-    dim: int = 16
-    dim_v: int = 16
-    batch: int = 1
-    cu_seq: tuple[int, ...] | None = None
-    window: int | None = None
-    scale: float | None = None
-    kind: str = "zigzag"
-    dtype: torch.dtype = torch.float64
-    transposed: bool = False  # q, k, v come as [B, S, H, D] memory
-
-    def layout(self, n: int) -> ContextLayout:
-        if self.kind == "zigzag_documents":
-            assert self.cu_seq is not None
-            return ContextLayout.zigzag_documents(self.cu_seq, n)
-        return getattr(ContextLayout, self.kind)(self.length, n, self.cu_seq)
-
-
-CASES = [
-    Case("plain"),
-    Case("batch and GQA", heads=(6, 2), batch=2),
-    Case("MQA, Dv != D", heads=(4, 1), dim_v=24),
-    Case("ragged length", length=83, heads=(4, 2)),
-    Case("shorter than the chunks", length=5),
-    Case("scale", scale=0.3),
-    Case("window", window=9, length=96),
-    Case("window of one", window=0),
-    Case("window over most", window=70, length=96, heads=(4, 2)),
-    Case("contiguous", kind="contiguous"),
-    Case("contiguous, window", kind="contiguous", window=5),
-    Case("strided", transposed=True, batch=2, heads=(4, 2)),
-    Case("packed", cu_seq=(0, 5, 5, 40, 64)),
-    Case("packed, window, GQA", cu_seq=(0, 30, 64), window=11, heads=(4, 2), dim_v=8),
-    Case("packed documents", cu_seq=(0, 16, 48, 64), kind="zigzag_documents", heads=(4, 2)),
-    Case("packed documents, ragged, window", cu_seq=(0, 3, 20, 21, 64), kind="zigzag_documents", window=6),
-    Case("fp32", dtype=torch.float32, length=256, dim=32),
-    Case("bf16", dtype=torch.bfloat16, length=256, dim=32, heads=(4, 2)),
-    Case("fp16, window", dtype=torch.float16, length=256, dim=32, window=50),
-]
-
-
-def inputs(case: Case, seed: int) -> tuple[Tensor, ...]:
-    """q, k, v, the gradient of out and that of lse, whole, in float64 rounded to the case's dtype."""
-    generator = torch.Generator().manual_seed(seed)
-    hq, hkv = case.heads
-
-    def draw(heads: int, dim: int) -> Tensor:
-        shape = (case.length, heads, dim) if case.cu_seq is not None else (case.batch, heads, case.length, dim)
-        return torch.randn(shape, generator=generator, dtype=torch.float64).to(case.dtype).double()
-
-    q, k, v, dout = draw(hq, case.dim), draw(hkv, case.dim), draw(hkv, case.dim_v), draw(hq, case.dim_v)
-    return q, k, v, dout, draw(hq, 1)[..., 0]
-
-
-def whole(case: Case, tensors: tuple[Tensor, ...]) -> list[Tensor]:
-    """out, lse, dq, dk, dv of the operator on one device, in the tensors' dtype."""
-    q, k, v = (t.clone().requires_grad_() for t in tensors[:3])
-    options: dict[str, Any] = {"scale": case.scale, "window_size_left": case.window, "return_lse": True}
-    if case.cu_seq is None:
-        out, lse = triangle_attention(q, k, v, **options)
-    else:
-        cu = torch.tensor(case.cu_seq, dtype=torch.int32)
-        out, lse = triangle_attention_varlen(q, k, v, cu, cu, case.length, case.length, **options)
-    torch.autograd.backward([out, lse], [tensors[3].to(out.dtype), tensors[4].to(lse.dtype)])
-    return [out.detach(), lse.detach(), *(t.grad for t in (q, k, v) if t.grad is not None)]
 
 
 def all_cases(rank: int, n: int, seed: int) -> list[str]:
@@ -100,37 +27,19 @@ def all_cases(rank: int, n: int, seed: int) -> list[str]:
 
 def one_case(case: Case, rank: int, n: int, seed: int) -> list[str]:
     exact = inputs(case, seed)
-    dim = 0 if case.cu_seq is not None else 2
     layout = case.layout(n)
-    local = [layout.split(t, rank, dim).to(case.dtype) for t in exact]
-    if case.transposed:
-        local[:3] = [t.transpose(1, 2).contiguous().transpose(1, 2) for t in local[:3]]
-    q, k, v = (t.requires_grad_() for t in local[:3])
+    q, k, v, dout, dlse = local_inputs(case, exact, layout, rank)
     distributed.reset_counters()
     out, lse = distributed.ring_attention(
         q, k, v, layout=layout, scale=case.scale, window_size_left=case.window, return_lse=True
     )
     sent = distributed.counters()
-    torch.autograd.backward([out, lse], [local[3], local[4].to(lse.dtype)])
+    torch.autograd.backward([out, lse], [dout, dlse.to(lse.dtype)])
     both = distributed.counters()
-    found = [layout.gather(t, dim=dim) for t in (out, lse, q.grad, k.grad, v.grad) if t is not None]
-    problems = []
-    reference = whole(case, exact)
-    single = whole(case, tuple(t.to(case.dtype) for t in exact))
-    for name, got, ref, one in zip(("out", "lse", "dq", "dk", "dv"), found, reference, single):
-        # At most twice as far from the exact result as one device's own, but for the last rounding and those of sums in
-        # float32 (float64).
-        wide = torch.float64 if case.dtype is torch.float64 else torch.float32
-        slack = (torch.finfo(got.dtype).eps if got.dtype is not wide else 0.0) + 32 * torch.finfo(wide).eps
-        bound = 2 * (one.double() - ref).abs().max() + slack * ref[ref.isfinite()].abs().max()
-        error = (got.double() - ref).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().max()
-        if not bool(error <= bound) or not torch.equal(got.isfinite(), ref.isfinite()):
-            problems.append(f"{name}: error {float(error):.3g}, bound {float(bound):.3g}")
-        if got.dtype != one.dtype:
-            problems.append(f"{name}: dtype {got.dtype}, expected {one.dtype}")
+    problems = compare(case, exact, (out, lse, q.grad, k.grad, v.grad), layout)
     if case.dim == case.dim_v and any(a != b and size > 1 for a, b, size in zip(out.stride(), q.stride(), q.shape)):
         problems.append(f"out: strides {out.stride()}, expected q's {q.stride()}")
-    row = local[0].element_size() * case.batch * case.heads[1] * (case.dim + case.dim_v)
+    row = q.element_size() * case.batch * case.heads[1] * (case.dim + case.dim_v)
     if sent.bytes_sent != row * plan.rows_sent(layout, rank, case.window):
         problems.append(f"sent {sent.bytes_sent} bytes, expected {row * plan.rows_sent(layout, rank, case.window)}")
     if sent.bytes_received != row * plan.least_rows_received(layout, rank, case.window):

@@ -8,13 +8,16 @@ from __future__ import annotations
 from .exchange import Counters, counters, reset_counters
 from .layout import ContextLayout, Segment, split_batch
 from .ring import ring_attention
+from .ulysses import LocalAttention, ulysses_attention
 
 __all__ = [
     "ContextLayout",
     "Counters",
+    "LocalAttention",
     "Segment",
     "counters",
     "reset_counters",
     "ring_attention",
     "split_batch",
+    "ulysses_attention",
 ]

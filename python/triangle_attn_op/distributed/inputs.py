@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,13 +24,19 @@ def agree(
     layout: ContextLayout | None,
     scale: float | None,
     window_size_left: int | None,
+    check_heads: Callable[[int, int, int], None] | None = None,
 ) -> ContextLayout:
-    """The checked layout. What must be equal on all ranks is compared once for a group."""
+    """The checked layout. What must be equal on all ranks is compared once for a group.
+
+    `check_heads(Hq, Hkv, ranks)` raises ValueError for heads that the method cannot divide.
+    """
     problem: str | None = None
     error: Exception | None = None
     rank, ranks = dist.get_rank(group), dist.get_world_size(group)
     try:
         layout = _checked_layout(q, k, v, layout, rank, ranks, scale, window_size_left)
+        if check_heads is not None:
+            check_heads(q.shape[1], k.shape[1], ranks)
     except (ValueError, TypeError, NotImplementedError) as raised:
         problem, error = str(raised), raised
     dim = rows_dim(q) if isinstance(q, Tensor) and q.dim() in (3, 4) else None

@@ -1,0 +1,184 @@
+"""All-to-all (Ulysses) attention: each rank trades its tokens of all heads for all tokens of its heads, attends, and
+trades back.
+
+Source: Jacobs et al., "DeepSpeed Ulysses: System Optimizations for Enabling Training of Extreme Long Sequence
+Transformer Models", 2023.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, overload
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from .. import ops
+from ..functional import triangle_attention
+from .exchange import count_calls
+from .inputs import agree
+from .layout import ContextLayout
+from .plan import rank_pairs
+from .slots import rows_dim
+from .trade import Trade, check_heads
+
+
+@overload
+def ulysses_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    group: dist.ProcessGroup | None = ...,
+    layout: ContextLayout | None = ...,
+    scale: float | None = ...,
+    window_size_left: int | None = ...,
+    dropout_p: float = ...,
+    return_lse: Literal[False] = ...,
+) -> Tensor: ...
+
+
+@overload
+def ulysses_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    group: dist.ProcessGroup | None = ...,
+    layout: ContextLayout | None = ...,
+    scale: float | None = ...,
+    window_size_left: int | None = ...,
+    dropout_p: float = ...,
+    return_lse: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+
+
+@torch.compiler.disable
+def ulysses_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    group: dist.ProcessGroup | None = None,
+    layout: ContextLayout | None = None,
+    scale: float | None = None,
+    window_size_left: int | None = None,
+    dropout_p: float = 0.0,
+    return_lse: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """`ring_attention`'s twin, with the same arguments and results, over two all-to-alls: q, k and v in one, out in the
+    other.
+
+    Hq must be a multiple of the group's n ranks, and one of Hkv and n a multiple of the other: where Hkv < n, a key
+    head goes to each rank
+    whose query heads read it. A row's result has the bits of the operator on one device.
+
+    Raises:
+        ValueError, TypeError: bad arguments, heads that do not divide; on the group's first call also where ranks
+            disagree, on all of them.
+        NotImplementedError: dropout_p > 0.
+        RuntimeError: a rank is gone, or did not answer within the group's timeout.
+    """
+    group = group if group is not None else dist.group.WORLD
+    if group is None:
+        raise ValueError("group: expected an initialised process group (torch.distributed.init_process_group)")
+    if dropout_p != 0.0:
+        raise NotImplementedError(
+            f"dropout_p: not supported in all-to-all attention yet, expected 0.0, got {dropout_p}"
+        )
+    if all(isinstance(t, Tensor) for t in (q, k, v)):
+        q, k, v = ops.autocast(q, k, v)
+    layout = agree("all-to-all attention", q, k, v, group, layout, scale, window_size_left, check_heads)
+    out, lse = _Ulysses.apply(q, k, v, group, layout, scale, window_size_left, return_lse)
+    return (out, lse) if return_lse else out
+
+
+class LocalAttention(nn.Module):
+    """What DeepSpeed's `DistributedAttention` calls between its all-to-alls: causal attention on all tokens of this
+    rank's heads.
+
+    Args:
+        sequence_dim: where the tokens are: 0 for `[s, b, h, d]`, 1 for `[b, s, h, d]` (DeepSpeed's gather_idx).
+        scale: of the scores; default 1/sqrt(D).
+        window_size_left: as in `triangle_attention`.
+    """
+
+    def __init__(self, sequence_dim: int = 0, scale: float | None = None, window_size_left: int | None = None) -> None:
+        super().__init__()
+        if sequence_dim not in (0, 1):
+            raise ValueError(f"sequence_dim: expected 0 or 1, got {sequence_dim}")
+        self.sequence_dim = sequence_dim
+        self.scale = scale
+        self.window_size_left = window_size_left
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, attention_mask: None = None) -> Tensor:
+        """Returns the query's layout with value's head dimension, read and written in place of a transposed view."""
+        if attention_mask is not None:
+            raise ValueError("attention_mask: expected None, triangle attention is causal by itself")
+        order = (1, 2, 0, 3) if self.sequence_dim == 0 else (0, 2, 1, 3)
+        back = (2, 0, 1, 3) if self.sequence_dim == 0 else (0, 2, 1, 3)
+        q, k, v = (t.permute(order) for t in (query, key, value))
+        return triangle_attention(q, k, v, scale=self.scale, window_size_left=self.window_size_left).permute(back)
+
+
+class _Ulysses(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        group: dist.ProcessGroup,
+        layout: ContextLayout,
+        scale: float | None,
+        window_size_left: int | None,
+        with_lse: bool,
+    ) -> tuple[Tensor, Tensor]:
+        trade = Trade(group, layout, q.shape[1], k.shape[1], rows_dim(q))
+        whole_q, whole_k, whole_v = trade.to_heads([q, k, v], [True, False, False])
+        options: dict[str, Any] = {"scale": scale, "diagonal": 0, "window_size_left": window_size_left}
+        cu_seq = None
+        if layout.cu_seq is not None:
+            cu_seq = torch.tensor(layout.cu_seq, dtype=torch.int32, device=q.device)
+            options.update(max_q=layout.length, max_k=layout.length)
+        whole_out, whole_lse = ops.attn_lse(whole_q, whole_k, whole_v, None, cu_seq, cu_seq, **options)
+        out = ops.like_layout(q, [*q.shape[:-1], v.shape[-1]]).zero_()
+        trade.to_tokens([whole_out], [True], [out])
+        lse = whole_lse.new_zeros(q.shape[:-1])
+        trade.to_tokens([whole_lse], [True], [lse])
+        ctx.save_for_backward(whole_q, whole_k, whole_v, whole_out, whole_lse, cu_seq)
+        # Where the gradients will lie in memory, without keeping the inputs.
+        ctx.like = [torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="meta") for t in (q, k, v)]
+        ctx.trade, ctx.options, ctx.window_size_left = trade, options, window_size_left
+        ctx.set_materialize_grads(False)
+        ctx.with_lse = with_lse
+        if not with_lse:
+            ctx.mark_non_differentiable(lse)
+        _count(whole_q, layout, window_size_left)
+        return out, lse
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tensor | None, ...]:
+        whole_q, whole_k, whole_v, whole_out, whole_lse, cu_seq = ctx.saved_tensors
+        trade: Trade = ctx.trade
+        # A rank without a gradient of its own still takes part in the others'.
+        shape = list(ctx.like[0].shape[:-1])
+        dout = whole_out.new_zeros([*shape, whole_v.shape[-1]]) if dout is None else dout
+        (whole_dout,) = trade.to_heads([dout], [True])
+        whole_dlse = None
+        if ctx.with_lse:
+            (whole_dlse,) = trade.to_heads([whole_lse.new_zeros(shape) if dlse is None else dlse], [True])
+        gradients = ops.attn_backward(
+            whole_dout, whole_dlse, whole_q, whole_k, whole_v, whole_out, whole_lse, None, cu_seq, cu_seq, **ctx.options
+        )
+        _count(whole_q, trade.layout, ctx.window_size_left)
+        # Shares of one key head from several ranks add up in wide precision.
+        targets = [torch.empty_like(t, device=dout.device, dtype=whole_lse.dtype).zero_() for t in ctx.like]
+        trade.to_tokens(gradients, [True, False, False], targets)
+        return (*(target.to(like.dtype) for target, like in zip(targets, ctx.like)), None, None, None, None, None)
+
+
+def _count(whole_q: Tensor, layout: ContextLayout, window_size_left: int | None) -> None:
+    heads = whole_q.shape[1] * (whole_q.shape[0] if whole_q.dim() == 4 else 1)
+    count_calls(1, heads * sum(rank_pairs(layout, rank, window_size_left) for rank in range(layout.ranks)))

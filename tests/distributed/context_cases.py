@@ -1,0 +1,121 @@
+"""Problems for context parallelism, and how a result gathered from the ranks is judged: against one device, by the fp64
+result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from triangle_attn_op import triangle_attention, triangle_attention_varlen
+from triangle_attn_op.distributed import ContextLayout
+
+
+@dataclass(frozen=True)
+class Case:
+    """A whole problem: dense `[B, H, S, D]`, or packed `[T, H, D]` where cu_seq is given."""
+
+    name: str
+    heads: tuple[int, int] = (2, 2)
+    length: int = 64
+    dim: int = 16
+    dim_v: int = 16
+    batch: int = 1
+    cu_seq: tuple[int, ...] | None = None
+    window: int | None = None
+    scale: float | None = None
+    kind: str = "zigzag"
+    dtype: torch.dtype = torch.float64
+    transposed: bool = False  # q, k, v come as [B, S, H, D] memory
+
+    @property
+    def sequence_dim(self) -> int:
+        return 0 if self.cu_seq is not None else 2
+
+    def layout(self, n: int) -> ContextLayout:
+        if self.kind == "zigzag_documents":
+            assert self.cu_seq is not None
+            return ContextLayout.zigzag_documents(self.cu_seq, n)
+        return getattr(ContextLayout, self.kind)(self.length, n, self.cu_seq)
+
+
+CASES = [
+    Case("plain"),
+    Case("batch and GQA", heads=(6, 2), batch=2),
+    Case("MQA, Dv != D", heads=(4, 1), dim_v=24),
+    Case("ragged length", length=83, heads=(4, 2)),
+    Case("shorter than the chunks", length=5),
+    Case("scale", scale=0.3),
+    Case("window", window=9, length=96),
+    Case("window of one", window=0),
+    Case("window over most", window=70, length=96, heads=(4, 2)),
+    Case("contiguous", kind="contiguous"),
+    Case("contiguous, window", kind="contiguous", window=5),
+    Case("strided", transposed=True, batch=2, heads=(4, 2)),
+    Case("packed", cu_seq=(0, 5, 5, 40, 64)),
+    Case("packed, window, GQA", cu_seq=(0, 30, 64), window=11, heads=(4, 2), dim_v=8),
+    Case("packed documents", cu_seq=(0, 16, 48, 64), kind="zigzag_documents", heads=(4, 2)),
+    Case("packed documents, ragged, window", cu_seq=(0, 3, 20, 21, 64), kind="zigzag_documents", window=6),
+    Case("fp32", dtype=torch.float32, length=256, dim=32),
+    Case("bf16", dtype=torch.bfloat16, length=256, dim=32, heads=(4, 2)),
+    Case("fp16, window", dtype=torch.float16, length=256, dim=32, window=50),
+]
+
+
+def inputs(case: Case, seed: int) -> tuple[Tensor, ...]:
+    """q, k, v, the gradient of out and that of lse, whole, in float64 rounded to the case's dtype."""
+    generator = torch.Generator().manual_seed(seed)
+    hq, hkv = case.heads
+
+    def draw(heads: int, dim: int) -> Tensor:
+        shape = (case.length, heads, dim) if case.cu_seq is not None else (case.batch, heads, case.length, dim)
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(case.dtype).double()
+
+    q, k, v, dout = draw(hq, case.dim), draw(hkv, case.dim), draw(hkv, case.dim_v), draw(hq, case.dim_v)
+    return q, k, v, dout, draw(hq, 1)[..., 0]
+
+
+def whole(case: Case, tensors: tuple[Tensor, ...]) -> list[Tensor]:
+    """out, lse, dq, dk, dv of the operator on one device, in the tensors' dtype."""
+    q, k, v = (t.clone().requires_grad_() for t in tensors[:3])
+    options: dict[str, Any] = {"scale": case.scale, "window_size_left": case.window, "return_lse": True}
+    if case.cu_seq is None:
+        out, lse = triangle_attention(q, k, v, **options)
+    else:
+        cu = torch.tensor(case.cu_seq, dtype=torch.int32)
+        out, lse = triangle_attention_varlen(q, k, v, cu, cu, case.length, case.length, **options)
+    torch.autograd.backward([out, lse], [tensors[3].to(out.dtype), tensors[4].to(lse.dtype)])
+    return [out.detach(), lse.detach(), *(t.grad for t in (q, k, v) if t.grad is not None)]
+
+
+def local_inputs(case: Case, exact: Sequence[Tensor], layout: ContextLayout, rank: int) -> list[Tensor]:
+    """The rank's q, k, v (which require gradients) and gradients of out and lse."""
+    local = [layout.split(t, rank, case.sequence_dim).to(case.dtype) for t in exact]
+    if case.transposed:
+        local[:3] = [t.transpose(1, 2).contiguous().transpose(1, 2) for t in local[:3]]
+    for t in local[:3]:
+        t.requires_grad_()
+    return local
+
+
+def compare(case: Case, exact: tuple[Tensor, ...], local: Sequence[Tensor | None], layout: ContextLayout) -> list[str]:
+    """What is wrong with out, lse, dq, dk, dv, of which each rank of the default group has its own tokens."""
+    found = [layout.gather(t, dim=case.sequence_dim) for t in local if t is not None]
+    problems = []
+    reference = whole(case, exact)
+    single = whole(case, tuple(t.to(case.dtype) for t in exact))
+    for name, got, ref, one in zip(("out", "lse", "dq", "dk", "dv"), found, reference, single):
+        # At most twice as far from the exact result as one device's own, but for the last rounding and those of sums in
+        # float32 (float64).
+        wide = torch.float64 if case.dtype is torch.float64 else torch.float32
+        slack = (torch.finfo(got.dtype).eps if got.dtype is not wide else 0.0) + 32 * torch.finfo(wide).eps
+        bound = 2 * (one.double() - ref).abs().max() + slack * ref[ref.isfinite()].abs().max()
+        error = (got.double() - ref).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().max()
+        if not bool(error <= bound) or not torch.equal(got.isfinite(), ref.isfinite()):
+            problems.append(f"{name}: error {float(error):.3g}, bound {float(bound):.3g}")
+        if got.dtype != one.dtype:
+            problems.append(f"{name}: dtype {got.dtype}, expected {one.dtype}")
+    return problems if len(found) == 5 else [*problems, "a gradient is missing"]

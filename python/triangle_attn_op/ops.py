@@ -34,7 +34,7 @@ attn_backward = torch.ops.triangle.attn_backward.default
 def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Casts floating tensors to the autocast dtype of their device where autocast is on; float64 stays, as in PyTorch."""
     device = tensors[0].device.type
-    if not torch.is_autocast_enabled(device):
+    if device == "meta" or not torch.is_autocast_enabled(device):
         return tensors
     dtype = torch.get_autocast_dtype(device)
     return tuple(t if t.dtype is torch.float64 else t.to(dtype) for t in tensors)
@@ -53,7 +53,7 @@ def dense(q: Tensor, k: Tensor, v: Tensor, *, attn_mask: Tensor | None = None, *
         q, k, v = autocast(q, k, v)
     check_dense(q, k, v, attn_mask=attn_mask, **options)
     rng_state = draw_rng_state(q, options.get("dropout_p", 0.0))
-    return attn_lse(q, k, v, attn_mask, None, None, rng_state, **options)
+    return _forward(q, k, v, attn_mask, None, None, rng_state, **options)
 
 
 def varlen(
@@ -64,7 +64,20 @@ def varlen(
         q, k, v = autocast(q, k, v)
     check_varlen(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, **options)
     rng_state = draw_rng_state(q, options.get("dropout_p", 0.0))
-    return attn_lse(q, k, v, None, cu_seq_q, cu_seq_k, rng_state, max_q=max_q, max_k=max_k, **options)
+    return _forward(q, k, v, None, cu_seq_q, cu_seq_k, rng_state, max_q=max_q, max_k=max_k, **options)
+
+
+def _forward(*args: Any, **options: Any) -> tuple[Tensor, Tensor]:
+    """`attn_lse`; what its kernel refuses (values that only it can read) is a ValueError too, which the stable ABI cannot raise."""
+    if torch.compiler.is_compiling():
+        return attn_lse(*args, **options)
+    try:
+        return attn_lse(*args, **options)
+    except RuntimeError as error:
+        prefix, _, message = str(error).partition("triangle_attn_op: ")
+        if prefix or not message:
+            raise
+        raise ValueError(message) from None
 
 
 _fragment.impl("attn", lambda *args, **options: dense(*args, **options)[0], "CompositeImplicitAutograd")

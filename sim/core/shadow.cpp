@@ -1,6 +1,7 @@
 #include "core/shadow.h"
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 
 namespace ascend_sim {
@@ -31,54 +32,80 @@ inline bool Ordered(Who who, uint32_t seq, const Shadow::Context& context) {
 
 }  // namespace
 
+// Tiles are written and read whole, so neighbouring cells mostly hold the same state: what happened to the cell before
+// happens to the next one that was equal to it.
 void Shadow::Touch(uint64_t begin, uint64_t length, const Context& context, std::vector<Conflict>* conflicts) {
   const uint64_t end = begin + length;
   const uint64_t last = (end - 1) / kGranule;
+  Cell before{}, after{};
+  bool repeatable = false;
   for (uint64_t g = begin / kGranule; g <= last; ++g) {
-    TouchCell(g, MaskOf(g, begin, end), context, conflicts);
+    Cell& cell = cells_[g];
+    const uint32_t mask = MaskOf(g, begin, end);
+    if (mask != ~0u) {
+      TouchCell(g, mask, context, conflicts);
+    } else if (repeatable && Same(cell, before)) {
+      cell = after;
+    } else {
+      const size_t found = conflicts->size();
+      before = cell;
+      TouchCell(g, mask, context, conflicts);
+      after = cell;
+      repeatable = conflicts->size() == found && before.overflown == 0 && after.overflown == 0;
+    }
   }
 }
 
-// The two cells nearly every access meets: untouched since it was last written by something ordered before, or read
-// again by the same pipe. Everything else goes through TouchSlow.
+bool Shadow::Same(const Cell& a, const Cell& b) {
+  static_assert(sizeof(Cell) % 8 == 0, "compared as words");
+  uint64_t x[sizeof(Cell) / 8], y[sizeof(Cell) / 8], different = 0;
+  std::memcpy(x, &a, sizeof(Cell));
+  std::memcpy(y, &b, sizeof(Cell));
+  for (size_t i = 0; i < sizeof(Cell) / 8; ++i) different |= x[i] ^ y[i];
+  return different == 0;
+}
+
+// The states nearly every access meets, without races: untouched, wholly overwritten, read again by the same pipe, or
+// read by one more. Everything else goes through TouchSlow.
 void Shadow::TouchCell(uint64_t index, uint32_t mask, const Context& context, std::vector<Conflict>* conflicts) {
   Cell& cell = cells_[index];
   const AccessId& self = context.self;
-  if (self.kind == Access::kWrite) cell.defined |= mask;
-  if (cell.count == 0) {
-    cell.entries[0] = Entry{self.seq, mask, self.who, self.kind, 0};
+  const Entry entry{self.seq, mask, self.who, self.kind, 0};
+  if (self.kind != Access::kRead) cell.defined |= mask;
+  if (cell.overflown != 0) return TouchSlow(index, mask, context, conflicts);
+  const int count = cell.count;
+  if (self.kind == Access::kWrite) {
+    bool replaces = true;
+    for (int i = 0; i < count; ++i) {
+      const Entry& e = cell.entries[i];
+      replaces &= (e.mask & ~mask) == 0 && Ordered(e.who, e.seq, context);
+    }
+    if (!replaces) return TouchSlow(index, mask, context, conflicts);
+    cell.entries[0] = entry;
+    for (int i = 1; i < count; ++i) cell.entries[i] = Entry{};  // equal states must be equal bytes
     cell.count = 1;
     return;
   }
-  if (cell.overflown == 0) {
-    bool ordered = true;
-    for (int i = 0; i < cell.count; ++i) ordered &= Ordered(cell.entries[i].who, cell.entries[i].seq, context);
-    if (ordered && self.kind == Access::kWrite) {
-      bool covered = true;
-      for (int i = 0; i < cell.count; ++i) covered &= (cell.entries[i].mask & ~mask) == 0;
-      if (covered) {
-        cell.entries[0] = Entry{self.seq, mask, self.who, self.kind, 0};
-        cell.count = 1;
-        return;
-      }
-    } else if (ordered && self.kind == Access::kRead) {
-      for (int i = 0; i < cell.count; ++i) {
-        Entry& e = cell.entries[i];
-        if (e.kind == Access::kRead && e.who == self.who && (e.mask & ~mask) == 0) {
-          e.seq = self.seq;
-          e.mask = mask;
-          return;
-        }
-      }
+  // A read meets earlier reads without conflict, an atomic earlier atomics.
+  int own = count;
+  for (int i = 0; i < count; ++i) {
+    const Entry& e = cell.entries[i];
+    if (e.kind == self.kind) {
+      if (e.who == self.who && (e.mask & ~mask) == 0) own = i;
+      if (self.kind == Access::kAtomic && context.report_atomics) return TouchSlow(index, mask, context, conflicts);
+    } else if (!Ordered(e.who, e.seq, context)) {
+      return TouchSlow(index, mask, context, conflicts);
     }
   }
-  TouchSlow(index, mask, context, conflicts);
+  if (own == kInline) return TouchSlow(index, mask, context, conflicts);
+  cell.entries[own] = entry;
+  if (own == count) ++cell.count;
 }
 
 void Shadow::TouchSlow(uint64_t index, uint32_t mask, const Context& context, std::vector<Conflict>* conflicts) {
   Cell& cell = cells_[index];
   const AccessId& self = context.self;
-  static thread_local std::vector<Entry> live;
+  std::vector<Entry>& live = live_;
   live.clear();
   for (int i = 0; i < cell.count && i < kInline; ++i) live.push_back(cell.entries[i]);
   if (cell.overflown != 0) {
@@ -119,7 +146,7 @@ void Shadow::TouchSlow(uint64_t index, uint32_t mask, const Context& context, st
   live.resize(kept);
   live.push_back(Entry{self.seq, mask, self.who, self.kind, 0});
   cell.count = static_cast<uint16_t>(std::min<size_t>(live.size(), kInline));
-  for (int i = 0; i < cell.count; ++i) cell.entries[i] = live[i];
+  for (int i = 0; i < kInline; ++i) cell.entries[i] = i < cell.count ? live[i] : Entry{};
   cell.overflown = 0;
   if (live.size() > kInline) {
     cell.overflown = 1;

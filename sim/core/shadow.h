@@ -75,14 +75,17 @@ class Shadow {
     uint16_t count;      // entries in use, inline ones first
     uint16_t overflown;  // whether overflow_ holds more
     Entry entries[kInline];
+    uint32_t unused;  // a multiple of 8 bytes, compared as words
   };
 
   void TouchCell(uint64_t index, uint32_t mask, const Context& context, std::vector<Conflict>* conflicts);
+  static bool Same(const Cell& a, const Cell& b);
   void TouchSlow(uint64_t index, uint32_t mask, const Context& context, std::vector<Conflict>* conflicts);
 
   Cell* cells_ = nullptr;
   uint64_t cell_count_ = 0;
   std::unordered_map<uint64_t, std::vector<Entry>> overflow_;
+  std::vector<Entry> live_;  // scratch of TouchSlow
 };
 
 }  // namespace ascend_sim

@@ -87,7 +87,11 @@ inline uint16_t half_of(float x) {
 TRIANGLE_INLINE Vector<float> load_as(const float* p) { return load(p); }
 TRIANGLE_INLINE Vector<double> load_as(const double* p) { return load(p); }
 TRIANGLE_INLINE Vector<float> load_as(const BFloat16* p) {
+#if defined(__AVX512F__)
+  return (Vector<float>)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)load_half(p)), 16);
+#else
   return (Vector<float>)(__builtin_convertvector(load_half(p), WordVector) << 16);
+#endif
 }
 TRIANGLE_INLINE Vector<float> load_as(const Float16* p) {
 #if defined(__AVX512F__)
@@ -110,7 +114,12 @@ TRIANGLE_INLINE void store_as(BFloat16* p, Vector<float> v) {
   const WordVector rounded = (u + 0x7FFFu + (u >> 16 & 1u)) >> 16;  // to nearest, ties to even
   const WordVector quiet = u >> 16 | 0x40u;
   const auto nan = (u & 0x7FFFFFFFu) > 0x7F800000u;
-  *reinterpret_cast<HalfVectorUnaligned*>(p) = __builtin_convertvector(nan ? quiet : rounded, HalfVector);
+  const WordVector bits = nan ? quiet : rounded;
+#if defined(__AVX512F__)
+  *reinterpret_cast<HalfVectorUnaligned*>(p) = (HalfVector)_mm512_cvtepi32_epi16((__m512i)bits);
+#else
+  *reinterpret_cast<HalfVectorUnaligned*>(p) = __builtin_convertvector(bits, HalfVector);
+#endif
 }
 TRIANGLE_INLINE void store_as(Float16* p, Vector<float> v) {
 #if defined(__AVX512F__)

@@ -6,6 +6,7 @@
 #include "csrc/cpu/microtiles.h"
 #include "csrc/cpu/pack.h"
 #include "csrc/cpu/scores.h"
+#include "csrc/cpu/stream.h"
 
 namespace triangle::cpu::TRIANGLE_ISA {
 
@@ -23,6 +24,7 @@ struct ForwardScratch {
   T* total_max = nullptr;
   T* total_sum = nullptr;  // [rows]
   T* dropout = nullptr;    // [key_block]
+  T* stream_q = nullptr;   // [D][stream_rows], see stream.h
 
   size_t lay_out(T* base, int dim, int dim_v) {
     using G = Tiles<T>;
@@ -40,6 +42,7 @@ struct ForwardScratch {
     total_max = arena.take(rows);
     total_sum = arena.take(rows);
     dropout = arena.take(G::kKeyBlock);
+    stream_q = arena.take(size_t(dim) * kStreamRows);
     return arena.used * sizeof(T);
   }
 };
@@ -50,6 +53,7 @@ struct ForwardContext {
   const Common& common;
   ForwardScratch<T> scratch;
   MicroTiles micro;
+  bool stream = false;  // few rows, keys not packed: see stream.h
 };
 
 template <class T>
@@ -69,60 +73,120 @@ void pack_block_v(const Common& common, const Keys& keys, int64_t key0, int coun
   });
 }
 
-// Row r of a micro-tile: its scores of block key0 become probabilities; max, sum and factor are brought up to date.
-// Columns [begin, end) are the micro-tile's; those the row does not see become 0.
+// What row r sees of block key0: columns [first, past) of the micro-tile's columns [begin, end).
+struct Span {
+  int first, past;
+};
+template <class R>
+TRIANGLE_INLINE Span visible_span(const R& row, int64_t key0, int begin, int end) {
+  const int64_t from = row.lo - key0, to = row.hi - key0;
+  const int first = from < begin ? begin : from > end ? end : int(from);
+  return {first, to < first ? first : to > end ? end : int(to)};
+}
+
+// Hides what row r does not see, adds its mask, and returns its largest score of the block.
 template <class T>
-TRIANGLE_INLINE void softmax_row(ForwardContext<T>& x, int r, int64_t key0, int begin, int end) {
+TRIANGLE_INLINE T row_max(ForwardContext<T>& x, int r, int64_t key0, int begin, int end) {
   using V = Vector<T>;
-  constexpr int lanes = kLanes<T>;
-  constexpr int nr = Tiles<T>::kNr;
+  constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr, block = Tiles<T>::kKeyBlock;
   const Row& row = x.tile.row[r];
   const ptrdiff_t panel = ptrdiff_t(x.tile.rows) * nr;
   T* s = x.scratch.s + r * nr;
-  const auto at = [&](int column) { return s + column / nr * panel + column % nr; };
-  const int64_t from = row.lo - key0, to = row.hi - key0;
-  const int first = from < begin ? begin : from > end ? end : int(from);
-  const int past = to < first ? first : to > end ? end : int(to);
-  if (first >= past) {
-    x.scratch.factor[r] = 1;
-    for (int c = begin; c < end; c += lanes) store(at(c), V{});
-    return;
+  const auto at = [&](int column) __attribute__((always_inline)) { return s + column / nr * panel + column % nr; };
+  const Span seen = visible_span(row, key0, begin, end);
+  if (seen.past - seen.first == block && !row.mask) {
+    V most[4] = {load(at(0)), load(at(lanes)), load(at(2 * lanes)), load(at(3 * lanes))};
+#pragma GCC unroll 2
+    for (int c = 4 * lanes; c < block; c += 4 * lanes) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) most[i] = maximum(load(at(c + i * lanes)), most[i]);
+    }
+    return fold_max<T>(maximum(maximum(most[0], most[1]), maximum(most[2], most[3])));
   }
-  const int first_vector = first / lanes * lanes;
-
   V most = splat(-kInfinity<T>);
-  for (int c = first_vector; c < past; c += lanes) {
+  for (int c = seen.first / lanes * lanes; c < seen.past; c += lanes) {
     V score = load(at(c));
-    const bool edge = c < first || c + lanes > past;
+    const bool edge = c < seen.first || c + lanes > seen.past;
     if (row.mask)
-      score = apply_mask<T>(score, x.common, row.mask, key0 + c, larger(first - c, 0), smaller(past - c, lanes));
-    if (edge) score = hide_outside<T>(score, c, first, past);
+      score =
+          apply_mask<T>(score, x.common, row.mask, key0 + c, larger(seen.first - c, 0), smaller(seen.past - c, lanes));
+    if (edge) score = hide_outside<T>(score, c, seen.first, seen.past);
     if (edge || row.mask) store(at(c), score);
     most = maximum(score, most);
   }
-  const T old_max = x.scratch.max[r];
-  const T new_max = larger(old_max, fold_max<T>(most));
-  const T shift = new_max == -kInfinity<T> ? T(0) : new_max;  // -inf - -inf would be NaN
-  const V factor = exp(splat(old_max - shift));
-  x.scratch.max[r] = new_max;
-  x.scratch.factor[r] = factor[0];
+  return fold_max<T>(most);
+}
 
-  if (x.common.dropout) dropout_factors<T>(x.common, row.philox_row, row.philox_head, key0, past, x.scratch.dropout);
-  V sum = load(x.scratch.sum + r * lanes) * factor;
+// Scores of row r become probabilities exp(s - shift), zeros where the row sees nothing; its sum is brought up to date.
+// The lanes' sums grow by four vectors at a time, wherever the row's first and last visible keys are.
+template <class T>
+TRIANGLE_INLINE void row_probabilities(ForwardContext<T>& x, int r, int64_t key0, int begin, int end, T shift) {
+  using V = Vector<T>;
+  constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr, block = Tiles<T>::kKeyBlock;
+  const Row& row = x.tile.row[r];
+  const ptrdiff_t panel = ptrdiff_t(x.tile.rows) * nr;
+  T* s = x.scratch.s + r * nr;
+  const auto at = [&](int column) __attribute__((always_inline)) { return s + column / nr * panel + column % nr; };
   const V shifts = splat(shift);
-  for (int c = begin; c < first_vector; c += lanes) store(at(c), V{});
-  int c = first_vector;
-  for (; c < past; c += lanes) {
-    V p = exp(load(at(c)) - shifts);
-    sum += p;
-    if (x.common.dropout) p *= load(x.scratch.dropout + c);
-    store(at(c), p);
+  V sum = load(x.scratch.sum + r * lanes) * splat(x.scratch.factor[r]);
+  const Span seen = visible_span(row, key0, begin, end);
+  if (seen.past - seen.first == block && !x.common.dropout) {
+#pragma GCC unroll 2
+    for (int c = 0; c < block; c += 4 * lanes) {
+      V p[4];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) p[i] = exp_of_nonpositive(load(at(c + i * lanes)) - shifts);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) store(at(c + i * lanes), p[i]);
+      sum += (p[0] + p[1]) + (p[2] + p[3]);
+    }
+  } else {
+    if (x.common.dropout && seen.first < seen.past)
+      dropout_factors<T>(x.common, row.philox_row, row.philox_head, key0, seen.past, x.scratch.dropout);
+    // The micro-tile's columns are whole groups of four vectors but for its last.
+    for (int c = begin / (4 * lanes) * (4 * lanes); c < end; c += 4 * lanes) {
+      V p[4] = {};
+      for (int i = 0; i < 4; ++i) {
+        const int column = c + i * lanes;
+        if (column + lanes <= begin || column >= end) continue;
+        if (column + lanes > seen.first && column < seen.past) p[i] = exp_of_nonpositive(load(at(column)) - shifts);
+        V kept = p[i];
+        if (x.common.dropout && column < seen.past) kept *= load(x.scratch.dropout + column);
+        store(at(column), kept);
+      }
+      sum += (p[0] + p[1]) + (p[2] + p[3]);
+    }
   }
-  for (; c < end; c += lanes) store(at(c), V{});
   store(x.scratch.sum + r * lanes, sum);
 }
 
-// One key block: s = q k^T, softmax, acc = acc * factor + p v.
+// Scores of a micro-tile become probabilities; max, factor and sum of its rows are brought up to date.
+template <class T>
+void softmax(ForwardContext<T>& x, const MicroTile& t, int64_t key0) {
+  constexpr int lanes = kLanes<T>, block = Tiles<T>::kKeyBlock;
+  const int begin = t.begin<T>(key0, block), end = t.end(key0, block);  // columns that some row sees
+  if (begin >= end) return;
+  const ForwardScratch<T>& s = x.scratch;
+  constexpr int most = larger(Tiles<T>::kMr, kStreamRows) + lanes;
+  T old_max[most], new_max[most];
+  for (int i = 0; i < t.rows; ++i) {
+    old_max[i] = s.max[t.row + i];
+    new_max[i] = larger(old_max[i], row_max<T>(x, t.row + i, key0, begin, end));
+    s.max[t.row + i] = new_max[i];
+    if (new_max[i] == -kInfinity<T>) new_max[i] = 0;  // as what is subtracted: -inf - -inf would be NaN
+  }
+  for (int i = 0; i < t.rows; i += lanes) {
+    const Vector<T> factor = exp(load(old_max + i) - load(new_max + i));
+    if (i + lanes <= t.rows) {
+      store(s.factor + t.row + i, factor);
+    } else {
+      store_part<T>(s.factor + t.row + i, factor, t.rows - i);
+    }
+  }
+  for (int i = 0; i < t.rows; ++i) row_probabilities<T>(x, t.row + i, key0, begin, end, new_max[i]);
+}
+
+// One key block: s = q k^T, softmax, acc = acc * factor + p v, the products by micro-kernels on panels.
 template <class T>
 void forward_block(ForwardContext<T>& x, int64_t key0) {
   using G = Tiles<T>;
@@ -156,12 +220,7 @@ void forward_block(ForwardContext<T>& x, int64_t key0) {
     }
   }
 
-  for (int i = 0; i < x.micro.count; ++i) {
-    const MicroTile& t = x.micro.tile[i];
-    const int begin = t.begin<T>(key0, block), end = t.end(key0, block);
-    if (begin >= end) continue;
-    for (int r = t.row; r < t.row + t.rows; ++r) softmax_row<T>(x, r, key0, begin, end);
-  }
+  for (int i = 0; i < x.micro.count; ++i) softmax<T>(x, x.micro.tile[i], key0);
 
   Product<T> value;
   value.a_panel = panel;
@@ -181,6 +240,35 @@ void forward_block(ForwardContext<T>& x, int64_t key0) {
   }
 }
 
+// The same for a few rows, K and V read in place. The rows count as one micro-tile.
+template <class T>
+void stream_block(ForwardContext<T>& x, int64_t key0) {
+  constexpr int block = Tiles<T>::kKeyBlock;
+  const Keys& keys = x.tile.keys;
+  const ForwardScratch<T>& s = x.scratch;
+  const MicroTile all{0, x.tile.rows, x.micro.lo, x.micro.hi};
+  const int begin = all.begin<T>(key0, block), end = all.end(key0, block);
+  with_stream<T>(x.common.dtype, x.tile.rows, [&](auto* storage, auto rows) {
+    using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
+    constexpr int n = decltype(rows)::value;
+    Stream<T> stream;
+    stream.k = static_cast<const S*>(keys.k) + key0 * keys.k_row;
+    stream.v = static_cast<const S*>(keys.v) + key0 * keys.v_row;
+    stream.k_row = keys.k_row;
+    stream.v_row = keys.v_row;
+    stream.dim = x.common.dim;
+    stream.dim_v = x.common.dim_v;
+    stream.keys = int(smaller<int64_t>(block, x.micro.hi - key0));
+    stream.keys_after = int(smaller<int64_t>(block, x.micro.hi - key0 - stream.keys));
+    stream.rows = x.tile.rows;
+    stream.q = s.stream_q;
+    stream.alpha = T(x.common.scale);
+    stream_scores<T, S, n>(stream, begin, end, s.s);
+    softmax<T>(x, all, key0);
+    stream_values<T, S, n>(stream, begin, end, s.s, s.factor, s.acc);
+  });
+}
+
 // The state of one chunk from nothing; false: no row of the tile sees a key of it.
 template <class T>
 bool forward_chunk(ForwardContext<T>& x, int64_t chunk) {
@@ -191,7 +279,13 @@ bool forward_chunk(ForwardContext<T>& x, int64_t chunk) {
   for (int r = 0; r < rows; ++r) x.scratch.max[r] = -kInfinity<T>;
   std::memset(x.scratch.sum, 0, sizeof(T) * rows * kLanes<T>);
   std::memset(x.scratch.acc, 0, sizeof(T) * rows * padded(x.common.dim_v, G::kNr));
-  for (int64_t key0 = begin; key0 < end; key0 += G::kKeyBlock) forward_block<T>(x, key0);
+  for (int64_t key0 = begin; key0 < end; key0 += G::kKeyBlock) {
+    if (x.stream) {
+      stream_block<T>(x, key0);
+    } else {
+      forward_block<T>(x, key0);
+    }
+  }
   return begin < end;
 }
 
@@ -246,7 +340,7 @@ template <class T>
 void forward_tile(const ForwardTile& tile) {
   const Common& common = *tile.common;
   const int rows = tile.rows;
-  ForwardContext<T> x{tile, common, {}, {}};
+  ForwardContext<T> x{tile, common, {}, {}, !tile.keys.packed_k && can_stream<T>(rows, common.dim, common.dim_v)};
   ForwardScratch<T>& s = x.scratch;
   s.lay_out(static_cast<T*>(tile.scratch), common.dim, common.dim_v);
   x.micro.template cut<T>(tile.row, rows);
@@ -255,6 +349,8 @@ void forward_tile(const ForwardTile& tile) {
     pack_rows<T, S>([&](int r) { return static_cast<const S*>(tile.row[r].q); }, rows, common.dim, s.q,
                     ptrdiff_t(rows) * Tiles<T>::kNr);
   });
+
+  if (x.stream) pack_stream_q<T>(s.q, rows, common.dim, s.stream_q);
 
   T* const chunk_sum = s.factor;  // the lanes' sums folded, once the chunk's factors are no longer needed
   const auto run_chunk = [&](int64_t chunk) {

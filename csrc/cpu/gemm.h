@@ -58,22 +58,28 @@ __attribute__((noinline)) void micro_kernel(const Product<T>& g) {
     }
   }
 
-  T* c = g.c;
+  const auto finish = [&](auto result) __attribute__((always_inline)) {
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
+    for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      T* to = c + r * nr + v * lanes;
-      V result = sum[r][v];
-      if (g.finish == Finish::kScale) {
-        result = result * splat(g.alpha);
-      } else if (g.finish == Finish::kRescale) {
-        result = fma(load(to), splat(g.factor[r]), result);
-      } else {
-        result = load(to) + result;
+      for (int v = 0; v < kVectors; ++v) {
+        T* to = g.c + r * nr + v * lanes;
+        store(to, result(to, r, sum[r][v]));
       }
-      store(to, result);
     }
+  };
+  switch (g.finish) {
+    case Finish::kScale: {
+      const V alpha = splat(g.alpha);
+      return finish([&](const T*, int, V ab) __attribute__((always_inline)) { return ab * alpha; });
+    }
+    case Finish::kRescale: {
+      const T* factor = g.factor;
+      return finish([&](const T* to, int r, V ab)
+                        __attribute__((always_inline)) { return fma(load(to), splat(factor[r]), ab); });
+    }
+    case Finish::kAdd:
+      return finish([&](const T* to, int, V ab) __attribute__((always_inline)) { return load(to) + ab; });
   }
 }
 

@@ -42,6 +42,22 @@ void exp_all(const void* x, void* y, int64_t n) {
 }
 
 template <class T>
+double micro_kernel_rate(int repeats, void* scratch) {
+  using G = Tiles<T>;
+  constexpr int inner = 2 * G::kNr;
+  Product<T> g;
+  g.a = static_cast<T*>(scratch);  // [2][mr][nr], then b [inner][nr], then c [mr][nr]
+  g.a_panel = G::kMr * G::kNr;
+  g.b = g.a + 2 * g.a_panel;
+  g.c = static_cast<T*>(scratch) + 2 * g.a_panel + inner * G::kNr;
+  g.k = inner;
+  static_assert((3 * G::kMr + inner) * G::kNr * sizeof(T) <= 65536);
+  std::memset(scratch, 0, 65536);
+  for (int i = 0; i < repeats; ++i) multiply<T>(G::kMr, G::kNr, g);
+  return double(repeats) * inner * G::kMr * G::kNr;
+}
+
+template <class T>
 constexpr Kernels make_table() {
   using G = Tiles<T>;
   static_assert(G::kKeyBlock % G::kNr == 0 && G::kChunk % G::kKeyBlock == 0 && G::kKeysBackward % G::kNr == 0);
@@ -66,6 +82,7 @@ constexpr Kernels make_table() {
   k.column_dq = column_dq<T>;
   k.end_column = end_column<T>;
   k.write_dq = write_dq<T>;
+  k.micro_kernel = micro_kernel_rate<T>;
   k.exp = exp_all<T>;
   return k;
 }

@@ -116,6 +116,9 @@ struct Kernels {
   void (*end_column)(const BackwardColumn&);
   // dq = scale * accumulator; row r of the block goes to dq[r] (a null accumulator writes zeros).
   void (*write_dq)(const Common&, const void* accumulator, int rows, void* const* dq);
+  // Runs the full-height micro-kernel `repeats` times on operands in the first-level cache, the yardstick of
+  // benchmarks; returns its multiply-adds. `scratch` holds 64 KiB.
+  double (*micro_kernel)(int repeats, void* scratch);
   // y = exp(x) as the softmax computes it; for tests of its error.
   void (*exp)(const void* x, void* y, int64_t n);
 };

@@ -148,6 +148,52 @@ TRIANGLE_INLINE void transpose(Vector<T> (&row)[kLanes<T>]) {
   }
 }
 
+#if defined(__AVX512F__)
+// The same with shuffles that need no index vectors: squares of 4 x 4 inside 128-bit lanes, then the lanes themselves.
+template <>
+TRIANGLE_INLINE void transpose<float>(Vector<float> (&row)[16]) {
+  __m512 u[16];
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    const __m512 a = _mm512_unpacklo_ps(row[i], row[i + 1]), b = _mm512_unpackhi_ps(row[i], row[i + 1]);
+    const __m512 c = _mm512_unpacklo_ps(row[i + 2], row[i + 3]), d = _mm512_unpackhi_ps(row[i + 2], row[i + 3]);
+    u[i] = (__m512)_mm512_unpacklo_pd((__m512d)a, (__m512d)c);
+    u[i + 1] = (__m512)_mm512_unpackhi_pd((__m512d)a, (__m512d)c);
+    u[i + 2] = (__m512)_mm512_unpacklo_pd((__m512d)b, (__m512d)d);
+    u[i + 3] = (__m512)_mm512_unpackhi_pd((__m512d)b, (__m512d)d);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const __m512 a = _mm512_shuffle_f32x4(u[j], u[4 + j], 0x88), b = _mm512_shuffle_f32x4(u[j], u[4 + j], 0xDD);
+    const __m512 c = _mm512_shuffle_f32x4(u[8 + j], u[12 + j], 0x88),
+                 d = _mm512_shuffle_f32x4(u[8 + j], u[12 + j], 0xDD);
+    row[j] = _mm512_shuffle_f32x4(a, c, 0x88);
+    row[4 + j] = _mm512_shuffle_f32x4(b, d, 0x88);
+    row[8 + j] = _mm512_shuffle_f32x4(a, c, 0xDD);
+    row[12 + j] = _mm512_shuffle_f32x4(b, d, 0xDD);
+  }
+}
+#elif defined(__AVX2__)
+template <>
+TRIANGLE_INLINE void transpose<float>(Vector<float> (&row)[8]) {
+  __m256 u[8];
+#pragma GCC unroll 2
+  for (int i = 0; i < 8; i += 4) {
+    const __m256 a = _mm256_unpacklo_ps(row[i], row[i + 1]), b = _mm256_unpackhi_ps(row[i], row[i + 1]);
+    const __m256 c = _mm256_unpacklo_ps(row[i + 2], row[i + 3]), d = _mm256_unpackhi_ps(row[i + 2], row[i + 3]);
+    u[i] = (__m256)_mm256_unpacklo_pd((__m256d)a, (__m256d)c);
+    u[i + 1] = (__m256)_mm256_unpackhi_pd((__m256d)a, (__m256d)c);
+    u[i + 2] = (__m256)_mm256_unpacklo_pd((__m256d)b, (__m256d)d);
+    u[i + 3] = (__m256)_mm256_unpackhi_pd((__m256d)b, (__m256d)d);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    row[j] = _mm256_permute2f128_ps(u[j], u[4 + j], 0x20);
+    row[4 + j] = _mm256_permute2f128_ps(u[j], u[4 + j], 0x31);
+  }
+}
+#endif
+
 // Folds a vector to one value by halves: lane i with lane i + n / 2, then n / 4, and so on.
 template <class T, class Op, int kDistance = kLanes<T> / 2>
 TRIANGLE_INLINE T fold(Vector<T> v, Op op) {

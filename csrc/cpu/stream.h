@@ -1,0 +1,183 @@
+// Products of a few rows (decode) straight from keys and values in user memory: K is transposed in registers, V is read
+// where it lies, and while one is worked on the other is prefetched. Every element is the same chain of fused
+// multiply-adds as in gemm.h, so the bits are the same; only what surrounds the chain differs.
+#pragma once
+#include "csrc/cpu/convert.h"
+#include "csrc/cpu/tiles.h"
+
+namespace triangle::cpu::TRIANGLE_ISA {
+
+constexpr int kStreamRows = 8;  // at most; rows are computed in a power of two
+
+constexpr int stream_rows(int rows) { return rows <= 1 ? 1 : rows <= 2 ? 2 : rows <= 4 ? 4 : 8; }
+
+// Vectors of columns of v that stay in registers beside `rows` broadcast probabilities.
+template <class T>
+constexpr int stream_columns(int rows) {
+#if defined(__AVX512F__) || defined(__ARM_NEON)
+  return rows <= 2 ? 8 : rows == 4 ? 4 : 2;
+#else
+  return rows == 1 ? 8 : rows == 2 ? 4 : rows == 4 ? 2 : 1;
+#endif
+}
+
+// A row of `bytes` bytes towards the second-level cache. A few lines at a time, between arithmetic: a burst of
+// prefetches stalls on the first-level cache's miss buffers.
+TRIANGLE_INLINE void prefetch_row(const char* p, int64_t bytes) {
+  for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 2);
+}
+
+template <class T>
+struct Stream {
+  int64_t dim = 0;
+  const void* k = nullptr;  // [keys][dim], rows `k_row` elements apart
+  const void* v = nullptr;  // [keys][dim_v]
+  int64_t k_row = 0, v_row = 0;
+  int dim_v = 0;
+  int keys = 0;          // present in this block
+  int keys_after = 0;    // present after it: worth a prefetch of K
+  int rows = 0;          // of the tile; all panels below are [..][rows][nr]
+  const T* q = nullptr;  // [dim][stream_rows(rows)], transposed by pack_stream_q
+  T alpha = 1;
+};
+
+// q [D / nr][rows][nr] -> [D][stream_rows(rows)], zeros in rows that do not exist.
+template <class T>
+void pack_stream_q(const T* q, int rows, int dim, T* to) {
+  constexpr int nr = Tiles<T>::kNr;
+  const int wide = stream_rows(rows);
+  for (int d = 0; d < dim; ++d)
+    for (int r = 0; r < wide; ++r) to[d * wide + r] = r < rows ? q[(d / nr * rows + r) * nr + d % nr] : T(0);
+}
+
+// The next kLanes values of d, one vector of keys each, into row[]; `present` < kLanes: the other keys are zeros.
+template <class T, class S>
+TRIANGLE_INLINE void load_transposed(const S* from, int64_t stride, int present, Vector<T> (&row)[kLanes<T>]) {
+  constexpr int lanes = kLanes<T>;
+  if (present >= lanes) {
+#pragma GCC unroll 16
+    for (int i = 0; i < lanes; ++i) row[i] = load_as(from + i * stride);
+  } else {
+    for (int i = 0; i < lanes; ++i) row[i] = i < present ? load_as(from + i * stride) : Vector<T>{};
+  }
+  transpose<T>(row);
+}
+
+// s [keys / nr][rows][nr] = alpha q k^T over the block's key panels [begin, end).
+template <class T, class S, int kRows>
+void stream_scores(const Stream<T>& x, int begin, int end, T* s) {
+  constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr;
+  const S* const k = static_cast<const S*>(x.k);
+  const char* const v = static_cast<const char*>(x.v);
+  const int64_t v_stride = x.v_row * int64_t(sizeof(S));
+  for (int key = begin; key < end; key += lanes) {
+    const int present = x.keys - key;
+    Vector<T> sum[kRows];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) sum[r] = Vector<T>{};
+    const S* from = k + key * x.k_row;
+    const T* q = x.q;
+    int prefetched = 0;  // rows of V, as large a share of this group's as of D is done
+    for (int64_t d = 0; d < x.dim; d += lanes, from += lanes) {
+      const int part = smaller(present, int((d + lanes) * lanes / x.dim));
+      for (; prefetched < part; ++prefetched)
+        prefetch_row(v + (key + prefetched) * v_stride, x.dim_v * int64_t(sizeof(S)));
+      Vector<T> column[lanes];
+      load_transposed<T, S>(from, x.k_row, present, column);
+#pragma GCC unroll 16
+      for (int i = 0; i < lanes; ++i) {
+#pragma GCC unroll 8
+        for (int r = 0; r < kRows; ++r) sum[r] = fma(splat(q[r]), column[i], sum[r]);
+        q += kRows;
+      }
+    }
+    T* to = s + ptrdiff_t(key / nr) * x.rows * nr + key % nr;
+    const Vector<T> alpha = splat(x.alpha);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r)
+      if (r < x.rows) store(to + r * nr, sum[r] * alpha);
+  }
+}
+
+// Columns [first, first + kVectors * lanes) of acc [Dv / nr][rows][nr] = acc * factor + p v over keys [begin, end).
+template <class T, class S, int kRows, int kVectors>
+void stream_value_columns(const Stream<T>& x, int begin, int end, const T* p, const T* factor, int first, T* acc) {
+  constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr;
+  const S* v = static_cast<const S*>(x.v) + begin * x.v_row + first;
+  Vector<T> sum[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+    for (int i = 0; i < kVectors; ++i) sum[r][i] = Vector<T>{};
+  // A row that does not exist repeats the last one.
+  int row[kRows];
+  for (int r = 0; r < kRows; ++r) row[r] = smaller(r, x.rows - 1) * nr;
+  // The next block's K alongside, as large a share of each of its rows as this is of V's.
+  const int64_t k_stride = x.k_row * int64_t(sizeof(S));
+  const char* const next_k = static_cast<const char*>(x.k) + x.keys * k_stride;
+  const int64_t from_byte = first * x.dim / x.dim_v * int64_t(sizeof(S)) / 64 * 64;
+  const int64_t past_byte = (first + kVectors * lanes) * x.dim / x.dim_v * int64_t(sizeof(S));
+  for (int key = begin; key < end;) {
+    const T* weights = p + ptrdiff_t(key / nr) * x.rows * nr + key % nr;
+    for (const int past = smaller(end, key / nr * nr + nr); key < past; ++key, ++weights, v += x.v_row) {
+      if (key < x.keys_after) prefetch_row(next_k + key * k_stride + from_byte, past_byte - from_byte);
+      Vector<T> column[kVectors];
+#pragma GCC unroll 8
+      for (int i = 0; i < kVectors; ++i) column[i] = load_as(v + i * lanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const Vector<T> weight = splat(weights[row[r]]);
+#pragma GCC unroll 8
+        for (int i = 0; i < kVectors; ++i) sum[r][i] = fma(weight, column[i], sum[r][i]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    if (r >= x.rows) break;
+#pragma GCC unroll 8
+    for (int i = 0; i < kVectors; ++i) {
+      const int column = first + i * lanes;
+      T* to = acc + ptrdiff_t(column / nr) * x.rows * nr + r * nr + column % nr;
+      store(to, fma(load(to), splat(factor[r]), sum[r][i]));
+    }
+  }
+}
+
+template <class T, class S, int kRows>
+void stream_values(const Stream<T>& x, int begin, int end, const T* p, const T* factor, T* acc) {
+  constexpr int lanes = kLanes<T>, most = stream_columns<T>(kRows);
+  int c = 0;
+  const auto columns = [&](auto vectors) {
+    constexpr int n = decltype(vectors)::value;
+    stream_value_columns<T, S, kRows, n>(x, begin, end, p, factor, c, acc);
+    c += n * lanes;
+  };
+  while (c + most * lanes <= x.dim_v) columns(std::integral_constant<int, most>());
+  while (c < x.dim_v) columns(std::integral_constant<int, 1>());
+}
+
+// Calls f(storage, rows) with the storage type and the compiled number of rows.
+template <class T, class F>
+TRIANGLE_INLINE void with_stream(DType dtype, int rows, F f) {
+  with_storage<T>(dtype, [&](auto* storage) {
+    switch (stream_rows(rows)) {
+      case 1:
+        return f(storage, std::integral_constant<int, 1>());
+      case 2:
+        return f(storage, std::integral_constant<int, 2>());
+      case 4:
+        return f(storage, std::integral_constant<int, 4>());
+      default:
+        return f(storage, std::integral_constant<int, 8>());
+    }
+  });
+}
+
+// Whole vectors of d and of columns only: ragged ones go through packed panels.
+template <class T>
+constexpr bool can_stream(int rows, int dim, int dim_v) {
+  return rows <= kStreamRows && dim % kLanes<T> == 0 && dim_v % kLanes<T> == 0;
+}
+
+}  // namespace triangle::cpu::TRIANGLE_ISA

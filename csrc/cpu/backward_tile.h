@@ -59,8 +59,10 @@ void begin_column(const BackwardColumn& column) {
     pack_rows<T, S>([&](int r) { return k + r * keys.k_row; }, column.count, common.dim, s.k,
                     ptrdiff_t(G::kKeysBackward) * G::kNr);
   });
-  std::memset(s.dk, 0, sizeof(T) * G::kKeysBackward * padded(common.dim, G::kNr));
-  std::memset(s.dv, 0, sizeof(T) * G::kKeysBackward * padded(common.dim_v, G::kNr));
+  for (int c = 0; c < common.dim; c += G::kNr)
+    std::memset(s.dk + ptrdiff_t(c) * G::kKeysBackward, 0, sizeof(T) * column.count * G::kNr);
+  for (int c = 0; c < common.dim_v; c += G::kNr)
+    std::memset(s.dv + ptrdiff_t(c) * G::kKeysBackward, 0, sizeof(T) * column.count * G::kNr);
 }
 
 // Row r: s in p and dP in ds become P (with dropout applied) and dS over the panels [begin, end); unseen pairs become
@@ -162,7 +164,7 @@ void column_rows(const BackwardColumn& column, const BackwardTile& tile) {
         if (t.end(column.key0, width) <= key || t.begin<T>(column.key0, width) > key) continue;
         g.a = a + t.row * nr;
         g.c = c + key / nr * panel + t.row * nr;
-        multiply<T>(t.rows, nr, g);
+        multiply<T>(t.rows, t.end(column.key0, width) - key, g);
       }
     }
   };

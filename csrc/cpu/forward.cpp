@@ -201,7 +201,9 @@ class ForwardPass {
     t.common = &common_;
     t.row = rows;
     t.rows = static_cast<int>(s.band.sq * group_);
-    for (int r = 0; r < t.rows; ++r) rows[r] = row_of(s, unit.kv_head * group_ + r / s.band.sq, r % s.band.sq);
+    int r = 0;
+    for (int64_t g = 0; g < group_; ++g)
+      for (int64_t row = 0; row < s.band.sq; ++row) rows[r++] = row_of(s, unit.kv_head * group_ + g, row);
     t.keys = keys_of(unit);
     t.chunk_begin = unit.chunk_begin;
     t.chunk_end = unit.chunk_end;

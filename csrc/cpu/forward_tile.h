@@ -53,7 +53,8 @@ struct ForwardContext {
   const Common& common;
   ForwardScratch<T> scratch;
   MicroTiles micro;
-  bool stream = false;  // few rows, keys not packed: see stream.h
+  bool stream = false;      // few rows, keys not packed: see stream.h
+  int64_t chunk_begin = 0;  // first key of the chunk at hand
 };
 
 template <class T>
@@ -216,7 +217,7 @@ void forward_block(ForwardContext<T>& x, int64_t key0) {
       if (t.end(key0, block) <= c || t.begin<T>(key0, block) > c) continue;
       score.a = x.scratch.q + t.row * nr;
       score.c = x.scratch.s + c / nr * panel + t.row * nr;
-      multiply<T>(t.rows, nr, score);
+      multiply<T>(t.rows, t.end(key0, block) - c, score);
     }
   }
 
@@ -224,7 +225,6 @@ void forward_block(ForwardContext<T>& x, int64_t key0) {
 
   Product<T> value;
   value.a_panel = panel;
-  value.finish = Finish::kRescale;
   for (int c = 0; c < dim_v; c += nr) {
     for (int i = 0; i < x.micro.count; ++i) {
       const MicroTile& t = x.micro.tile[i];
@@ -235,6 +235,8 @@ void forward_block(ForwardContext<T>& x, int64_t key0) {
       value.k = end - begin;
       value.c = x.scratch.acc + c / nr * panel + t.row * nr;
       value.factor = x.scratch.factor + t.row;
+      // The first block of the chunk that the micro-tile sees finds nothing to rescale.
+      value.finish = key0 <= larger(x.chunk_begin, t.lo) ? Finish::kScale : Finish::kRescale;
       multiply<T>(t.rows, dim_v - c, value);
     }
   }
@@ -276,9 +278,15 @@ bool forward_chunk(ForwardContext<T>& x, int64_t chunk) {
   const int rows = x.tile.rows;
   const int64_t begin = larger<int64_t>(chunk * G::kChunk, x.micro.lo / G::kKeyBlock * G::kKeyBlock);
   const int64_t end = smaller<int64_t>((chunk + 1) * G::kChunk, x.micro.hi);
+  x.chunk_begin = chunk * G::kChunk;
   for (int r = 0; r < rows; ++r) x.scratch.max[r] = -kInfinity<T>;
   std::memset(x.scratch.sum, 0, sizeof(T) * rows * kLanes<T>);
-  std::memset(x.scratch.acc, 0, sizeof(T) * rows * padded(x.common.dim_v, G::kNr));
+  for (int i = 0; i < x.micro.count; ++i) {  // what no product will write
+    const MicroTile& t = x.micro.tile[i];
+    if (!x.stream && larger(t.lo, begin) < smaller(t.hi, end)) continue;
+    for (int c = 0; c < x.common.dim_v; c += G::kNr)
+      std::memset(x.scratch.acc + (ptrdiff_t(c / G::kNr) * rows + t.row) * G::kNr, 0, sizeof(T) * t.rows * G::kNr);
+  }
   for (int64_t key0 = begin; key0 < end; key0 += G::kKeyBlock) {
     if (x.stream) {
       stream_block<T>(x, key0);
@@ -368,7 +376,6 @@ void forward_tile(const ForwardTile& tile) {
     return;
   }
   bool fresh = true;
-  clear_total(s, rows, common.dim_v);
   for (int64_t chunk = tile.chunk_begin; chunk < tile.chunk_end; ++chunk) {
     if (!run_chunk(chunk)) continue;
     if (fresh) {
@@ -382,6 +389,7 @@ void forward_tile(const ForwardTile& tile) {
       merge_state<T>(s, rows, common.dim_v, s.acc, s.max, chunk_sum);
     }
   }
+  if (fresh) clear_total(s, rows, common.dim_v);
   write_rows(s, common, tile.row, rows);
 }
 

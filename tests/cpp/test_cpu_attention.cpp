@@ -750,12 +750,13 @@ void test_half_conversion() {
     std::vector<uint16_t> all(65536);
     for (int i = 0; i < 65536; ++i) {
       const uint16_t h = uint16_t(i);
-      all[i] = std::isfinite(get(&h, dtype)) ? h : 0;
+      const uint64_t wide = h;  // as get() may be compiled for any type
+      all[i] = std::isfinite(get(&wide, dtype)) ? h : 0;
     }
     std::memcpy(in.v.view.data, all.data(), all.size() * 2);
     const Results r = run(c, dtype, in, false);
     int wrong = 0;
-    for (int i = 0; i < 65536; ++i) wrong += get(r.out.at(0, 0, 0, i), dtype) != get(&all[i], dtype);
+    for (int i = 0; i < 65536; ++i) wrong += std::memcmp(r.out.at(0, 0, 0, i), &all[i], 2) != 0 && all[i] != 0x8000;
     expect(wrong == 0,
            std::string(name_of(dtype)) + ": " + std::to_string(wrong) + " numbers change on the way through");
   }

@@ -44,6 +44,7 @@ struct Registers {
   uint64_t load3d[8] = {};                // see isa/load_3d.h
   uint32_t mmad_blocks = ~0u;             // (m / 16) * (n / 16) of the last Mmad
   int64_t accumulator = 0;  // GetAccVal
+  uint64_t sys_workspace = 0;  // SetSysWorkspace: a GM address
 };
 
 // Allocations a framework makes in on-chip buffers (TPipe, TQue): a Local carries the handle, and using one that was

@@ -8,6 +8,7 @@
 namespace ascend_sim {
 namespace device {
 
+bool Running() { return MachineRunning(); }
 CoreType Type() { return CurrentCore().type; }
 
 int64_t BlockIdx() {

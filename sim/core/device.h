@@ -11,6 +11,7 @@ struct Registers;
 
 namespace device {
 
+bool Running();  // on a fiber of a launch
 CoreType Type();
 int64_t BlockIdx();  // CANN's GetBlockIdx: AIVs of a mixed kernel count 0..2N-1
 int64_t BlockNum();  // launched AI cores

@@ -24,6 +24,7 @@ std::string Format(const char* format, ...) {
   return text;
 }
 
+bool MachineRunning() { return g_machine != nullptr; }
 Machine& CurrentMachine() {
   if (g_machine == nullptr) {
     std::fprintf(stderr, "ascend_sim: an Ascend C call outside a kernel launch\n");

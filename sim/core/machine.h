@@ -161,6 +161,7 @@ class Machine {
 
 // The machine and core whose fiber runs now; a call outside a launch is an error that names itself.
 Machine& CurrentMachine();
+bool MachineRunning();
 Core& CurrentCore();
 void SetCurrent(Machine* machine, Core* core);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/device.h"
+#include "core/findings.h"
 #include "core/types.h"
 #include "isa/scalar.h"
 #include "kernel_macros.h"
@@ -30,6 +31,9 @@ enum class TPosition : uint8_t {
   MAX,
 };
 using QuePosition = TPosition;
+
+// The memories of a core, CANN's numbering.
+enum class Hardware : uint8_t { GM, UB, L1, L0A, L0B, L0C, BIAS, FIXBUF, MAX };
 
 enum class CacheMode : uint8_t { CACHE_MODE_DISABLE = 0, CACHE_MODE_NORMAL, CACHE_MODE_LAST, CACHE_MODE_PERSISTENT };
 enum class CacheRwMode : uint8_t { READ = 1, WRITE, RW };
@@ -60,6 +64,40 @@ constexpr ascend_sim::Buffer BufferOf(TPosition position) {
       return ascend_sim::Buffer::kUb;
   }
 }
+
+constexpr Hardware GetPhyType(TPosition position) {
+  constexpr Hardware rows[] = {Hardware::GM,  Hardware::L1,   Hardware::L0A,    Hardware::L0B,
+                               Hardware::L0C, Hardware::UB, Hardware::BIAS, Hardware::FIXBUF};
+  return rows[static_cast<int>(BufferOf(position))];  // in the order of ascend_sim::Buffer
+}
+constexpr TPosition GetDefaultPosition(Hardware hard) {
+  constexpr TPosition rows[] = {TPosition::MAX, TPosition::VECCALC, TPosition::A1, TPosition::A2,
+                                TPosition::B2,  TPosition::CO1,     TPosition::C2, TPosition::C2PIPE2GM};
+  return hard < Hardware::MAX ? rows[static_cast<int>(hard)] : TPosition::MAX;
+}
+constexpr const char* SimPositionName(TPosition position) {
+  constexpr const char* names[] = {"GM",  "A1",    "A2",     "B1",      "B2",  "C1",   "C2",        "CO1",
+                                   "CO2", "VECIN", "VECOUT", "VECCALC", "SPM", "TSCM", "C2PIPE2GM", "C2PIPE2LOCAL"};
+  return position < TPosition::MAX ? names[static_cast<int>(position)] : "MAX";
+}
+
+// t(i): reads as GetValue(i), assigns as SetValue(i, value).
+template <typename Tensor, typename T>
+class SimElement {
+ public:
+  SimElement(const Tensor& tensor, uint64_t index, ascend_sim::Site site) : tensor_(tensor), index_(index), site_(site) {}
+  operator T() const { return tensor_.GetValue(index_, site_); }  // NOLINT: implicit as a reference is
+  const SimElement& operator=(const T& value) const {
+    tensor_.SetValue(index_, value, site_);
+    return *this;
+  }
+  const SimElement& operator=(const SimElement& other) const { return *this = static_cast<T>(other); }
+
+ private:
+  Tensor tensor_;
+  uint64_t index_;
+  ascend_sim::Site site_;
+};
 
 template <typename T>
 class LocalTensor {
@@ -92,7 +130,14 @@ class LocalTensor {
   LocalTensor<U> ReinterpretCast() const {
     return LocalTensor<U>::FromSim(local_, position_);
   }
-  void SetAddrWithOffset(LocalTensor& src, uint32_t offset) { *this = src[offset]; }
+  // offset in elements of this tensor's type
+  template <typename S>
+  void SetAddrWithOffset(LocalTensor<S>& src, uint32_t offset) {
+    *this = FromSim(src.sim(), position_)[offset];
+  }
+  SimElement<LocalTensor, T> operator()(uint32_t offset, ascend_sim::Site site = ascend_sim::Site::Here()) const {
+    return {*this, offset, site};
+  }
 
   T GetValue(uint32_t index, ascend_sim::Site site = ascend_sim::Site::Here()) const {
     T value;
@@ -108,18 +153,18 @@ class LocalTensor {
   uint32_t GetSize() const { return static_cast<uint32_t>(local_.bytes / sizeof(T)); }
   void SetSize(uint32_t size) { local_.bytes = static_cast<uint32_t>(size * sizeof(T)); }
   uint32_t GetLength() const { return local_.bytes; }
-  TPosition GetPosition() const { return position_; }
-  // The bytes themselves: reads through it are neither ordered nor checked.
-  T* GetPhyAddr(uint32_t offset = 0) const {
-    return reinterpret_cast<T*>(ascend_sim::device::HostAddress(local_)) + offset;
-  }
-  void SetUserTag(uint32_t tag) { tag_ = tag; }
-  uint32_t GetUserTag() const { return tag_; }
+  void SetBufferLen(uint32_t dataLen) { local_.bytes = static_cast<uint32_t>(dataLen * sizeof(T)); }
+  int32_t GetPosition() const { return static_cast<int32_t>(position_); }
+  // The byte address within the position's buffer, as on the device: no host pointer.
+  uint64_t GetPhyAddr() const { return local_.offset; }
+  uint64_t GetPhyAddr(uint32_t offset) const { return local_.offset + static_cast<uint64_t>(offset) * sizeof(T); }
+  void SetUserTag(int32_t tag) { tag_ = tag; }
+  int32_t GetUserTag() const { return tag_; }
 
  private:
   ascend_sim::Local local_;
   TPosition position_ = TPosition::VECCALC;
-  uint32_t tag_ = 0;
+  int32_t tag_ = 0;
 };
 
 template <typename T>
@@ -130,6 +175,7 @@ class GlobalTensor {
 
   void SetGlobalBuffer(__gm__ T* buffer, uint64_t bufferSize) {
     global_ = {reinterpret_cast<uint64_t>(buffer), bufferSize * sizeof(T)};
+    size_ = bufferSize;
   }
   void SetGlobalBuffer(__gm__ T* buffer) { SetGlobalBuffer(buffer, 0); }
 
@@ -144,7 +190,11 @@ class GlobalTensor {
   }
   const __gm__ T* GetPhyAddr() const { return reinterpret_cast<const T*>(global_.address); }
   __gm__ T* GetPhyAddr(uint64_t offset) const { return reinterpret_cast<T*>(global_.address) + offset; }
-  uint64_t GetSize() const { return global_.bytes / sizeof(T); }
+  // As declared by SetGlobalBuffer: an offset does not change it.
+  uint64_t GetSize() const { return size_; }
+  SimElement<GlobalTensor, T> operator()(uint64_t offset, ascend_sim::Site site = ascend_sim::Site::Here()) const {
+    return {*this, offset, site};
+  }
 
   T GetValue(uint64_t index, ascend_sim::Site site = ascend_sim::Site::Here()) const {
     T value;
@@ -160,6 +210,46 @@ class GlobalTensor {
 
  private:
   ascend_sim::Global global_;
+  uint64_t size_ = 0;
+};
+
+// 9.x: hands out one buffer from its bottom, without freeing. Tensors are checked against their own extents.
+template <Hardware hard = Hardware::UB>
+class LocalMemAllocator {
+ public:
+  static_assert(hard != Hardware::GM && hard != Hardware::MAX, "illegal hardware position GM or MAX");
+
+  uint32_t GetCurAddr() const { return head_; }
+  template <TPosition pos, class DataType, uint32_t tileSize>
+  LocalTensor<DataType> Alloc(ascend_sim::Site site = ascend_sim::Site::Here()) {
+    return Alloc<pos, DataType>(tileSize, site);
+  }
+  template <TPosition pos, class DataType>
+  LocalTensor<DataType> Alloc(uint32_t tileSize, ascend_sim::Site site = ascend_sim::Site::Here()) {
+    static_assert(GetPhyType(pos) == hard, "logic pos and hardware pos not matched.");
+    const uint64_t end = head_ + static_cast<uint64_t>(tileSize) * sizeof(DataType);
+    const uint64_t capacity = ascend_sim::device::Capacity(BufferOf(pos));
+    if (end > capacity) {
+      ascend_sim::device::Report(static_cast<int>(ascend_sim::Rule::kCapacity), site, "Alloc",
+                                 "Alloc: bytes [%u, %llu) of %s, which has %llu bytes", head_,
+                                 static_cast<unsigned long long>(end), ascend_sim::BufferName(BufferOf(pos)),
+                                 static_cast<unsigned long long>(capacity));
+    }
+    LocalTensor<DataType> output(pos, head_, tileSize);
+    head_ = static_cast<uint32_t>(end);
+    return output;
+  }
+  template <class DataType, uint32_t tileSize>
+  LocalTensor<DataType> Alloc(ascend_sim::Site site = ascend_sim::Site::Here()) {
+    return Alloc<GetDefaultPosition(hard), DataType>(tileSize, site);
+  }
+  template <class DataType>
+  LocalTensor<DataType> Alloc(uint32_t tileSize, ascend_sim::Site site = ascend_sim::Site::Here()) {
+    return Alloc<GetDefaultPosition(hard), DataType>(tileSize, site);
+  }
+
+ private:
+  uint32_t head_ = 0;
 };
 
 }  // namespace AscendC

@@ -4,6 +4,7 @@
 #include "core/core.h"
 #include "core/device.h"
 #include "kernel_macros.h"
+#include "kernel_operator_set_atomic_intf.h"
 
 namespace AscendC {
 
@@ -98,27 +99,6 @@ __aicore__ inline int64_t GetSubBlockIdx() { return ascend_sim::device::SubBlock
 __aicore__ inline int64_t GetSubBlockNum() { return ascend_sim::device::SubBlockNum(); }
 __aicore__ inline int64_t GetTaskRation() { return ascend_sim::device::SubBlockNum(); }
 __aicore__ inline int64_t GetSystemCycle() { return static_cast<int64_t>(ascend_sim::device::Cycle()); }
-
-// Atomic mode: holds for transfers to GM issued from here on.
-template <typename T>
-__aicore__ inline void SimSetAtomic(ascend_sim::AtomicOp op) {
-  ascend_sim::device::Regs().atomic = op;
-  ascend_sim::device::Regs().atomic_type = ascend_sim::kDTypeOf<T>;
-}
-template <typename T>
-__aicore__ inline void SetAtomicAdd() {
-  SimSetAtomic<T>(ascend_sim::AtomicOp::kAdd);
-}
-template <typename T>
-__aicore__ inline void SetAtomicMax() {
-  SimSetAtomic<T>(ascend_sim::AtomicOp::kMax);
-}
-template <typename T>
-__aicore__ inline void SetAtomicMin() {
-  SimSetAtomic<T>(ascend_sim::AtomicOp::kMin);
-}
-__aicore__ inline void SetAtomicNone() { ascend_sim::device::Regs().atomic = ascend_sim::AtomicOp::kNone; }
-__aicore__ inline void DisableDmaAtomic() { SetAtomicNone(); }
 
 // Vector mask registers.
 __aicore__ inline void SetMaskCount() { ascend_sim::device::Regs().counter_mode = true; }

@@ -19,11 +19,11 @@ struct CopyPadIn {  // GM -> UB
   Local dst;
   Global src;
   PadShape shape;
-  uint8_t bytes;            // of an element
-  uint8_t left, right;      // elements
-  bool is_pad;              // asks for a padding value
-  bool value_known;         // is_pad, or SetPadValue before: otherwise padding is undefined
-  uint64_t value;           // bits
+  uint8_t bytes;        // of an element
+  uint8_t left, right;  // elements
+  bool is_pad;          // asks for a padding value
+  bool value_known;     // is_pad, or SetPadValue before: otherwise padding is undefined
+  uint64_t value;       // bits
 
   void Validate(Check& check) const;
   void Touch(Footprint& f) const;

@@ -1,0 +1,60 @@
+// Atomic mode: transfers to GM issued from here on combine with what is there. Setting it needs no synchronisation with
+// the data pipes, and it stays until it is cleared.
+#pragma once
+
+#include <type_traits>
+
+#include "core/core.h"
+#include "core/device.h"
+#include "kernel_macros.h"
+
+namespace AscendC {
+
+template <typename T>
+__aicore__ inline void SetAtomicType() {
+  static_assert(std::is_same<T, float>::value || std::is_same<T, half>::value || std::is_same<T, bfloat16_t>::value ||
+                    std::is_same<T, int32_t>::value || std::is_same<T, int16_t>::value ||
+                    std::is_same<T, int8_t>::value,
+                "atomics take float, half, bfloat16_t, int32_t, int16_t and int8_t");
+  ascend_sim::device::Regs().atomic_type = ascend_sim::kDTypeOf<T>;
+}
+template <typename T>
+__aicore__ inline void SetAtomicAdd() {
+  SetAtomicType<T>();
+  ascend_sim::device::Regs().atomic = ascend_sim::AtomicOp::kAdd;
+}
+template <typename T>
+__aicore__ inline void SetAtomicMax() {
+  SetAtomicType<T>();
+  ascend_sim::device::Regs().atomic = ascend_sim::AtomicOp::kMax;
+}
+template <typename T>
+__aicore__ inline void SetAtomicMin() {
+  SetAtomicType<T>();
+  ascend_sim::device::Regs().atomic = ascend_sim::AtomicOp::kMin;
+}
+__aicore__ inline void SetAtomicNone() { ascend_sim::device::Regs().atomic = ascend_sim::AtomicOp::kNone; }
+__aicore__ inline void DisableDmaAtomic() { SetAtomicNone(); }
+
+enum class AtomicDtype { ATOMIC_NONE = 0, ATOMIC_F32, ATOMIC_F16, ATOMIC_S16, ATOMIC_S32, ATOMIC_S8, ATOMIC_BF16 };
+enum class AtomicOp { ATOMIC_SUM = 0 };
+template <AtomicDtype type, AtomicOp op>
+__aicore__ inline void SetStoreAtomicConfig() {
+  if constexpr (type == AtomicDtype::ATOMIC_NONE) {
+    SetAtomicNone();
+  } else if constexpr (type == AtomicDtype::ATOMIC_F32) {
+    SetAtomicAdd<float>();
+  } else if constexpr (type == AtomicDtype::ATOMIC_F16) {
+    SetAtomicAdd<half>();
+  } else if constexpr (type == AtomicDtype::ATOMIC_S16) {
+    SetAtomicAdd<int16_t>();
+  } else if constexpr (type == AtomicDtype::ATOMIC_S32) {
+    SetAtomicAdd<int32_t>();
+  } else if constexpr (type == AtomicDtype::ATOMIC_S8) {
+    SetAtomicAdd<int8_t>();
+  } else {
+    SetAtomicAdd<bfloat16_t>();
+  }
+}
+
+}  // namespace AscendC

@@ -1,4 +1,4 @@
-"""Pretrains a Llama (transformers, random weights) on real text with triangle attention, and compares it with eager and SDPA.
+"""Pretrains a Llama (transformers, random weights) on real text; compares triangle attention with eager and SDPA.
 
     python examples/pretrain_llama.py --preset demo
     torchrun --nproc-per-node 2 examples/pretrain_llama.py --triangle-attn --global-batch-size 8
@@ -14,19 +14,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import triangle_attn_op
 from pretrain import arguments, compare, data, launch, report, trainer
 from pretrain.arguments import Config
 from pretrain.launch import Place
 from rich.console import Console
-
-import triangle_attn_op
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """One run from the command line to summary.json; returns the exit status."""
     config = arguments.parse(argv, launch.world_size())
     try:
-        corpus = data.load(config.data, max(config.seq_length, *config.compare_seq_lengths) if config.compare else config.seq_length)
+        corpus = data.load(
+            config.data, max(config.seq_length, *config.compare_seq_lengths) if config.compare else config.seq_length
+        )
     except (ValueError, OSError) as error:
         return _fail(error)
     place = launch.start()
@@ -54,36 +55,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _introduce(config: Config, place: Place, corpus: data.Corpus, run: trainer.Trainer) -> None:
     parameters = sum(p.numel() for p in run.model.parameters())
     processes = "" if place.world_size == 1 else f" x {place.world_size} processes"
+    heads, precision = config.num_attention_heads, "bfloat16" if config.bf16 else "float32"
     print(
-        f"text        {corpus.source}: {corpus.files:,} files, {len(corpus.train):,} bytes to train on, {len(corpus.held_out):,} held out\n"
-        f"model       Llama, {parameters / 1e6:.2f} M parameters, {config.num_layers} layers, {config.num_attention_heads} heads of "
-        f"{config.hidden_size // config.num_attention_heads}, attention: {config.attn_implementation}\n"
-        f"training    {config.train_iters} steps of {config.global_batch_size} x {config.seq_length} tokens on {place.device.type}"
-        f"{processes}, {torch.get_num_threads()} threads, {'bfloat16' if config.bf16 else 'float32'}",
+        f"text        {corpus.source}: {corpus.files:,} files, {len(corpus.train):,} bytes to train on, "
+        f"{len(corpus.held_out):,} held out\n"
+        f"model       Llama, {parameters / 1e6:.2f} M parameters, {config.num_layers} layers, "
+        f"{heads} heads of {config.hidden_size // heads}, attention: {config.attn_implementation}\n"
+        f"training    {config.train_iters} steps of {config.global_batch_size} x {config.seq_length} tokens on "
+        f"{place.device.type}{processes}, {torch.get_num_threads()} threads, {precision}",
         flush=True,
     )
 
 
 def _close(config: Config, place: Place, corpus: data.Corpus, outcome: trainer.Outcome) -> None:
     """The result in words, the comparison, and both in summary.json, whose presence marks the run as finished."""
-    console = Console(width=None if sys.stdout.isatty() else 120)
     below = outcome.unigram_entropy - outcome.validation_loss
-    print(f"\nvalidation loss  {outcome.validation_loss:.4f} nats a byte")
-    print(f"unigram entropy  {outcome.unigram_entropy:.4f} nats a byte: {abs(below):.4f} {'above' if below > 0 else 'BELOW'} the validation loss")
+    print(f"\nvalidation loss  {outcome.validation_loss:.4f} nats a byte, {abs(below):.4f} ", end="")
+    print("below" if below > 0 else "ABOVE", "the best that is possible without context:")
+    print(f"unigram entropy  {outcome.unigram_entropy:.4f} nats a byte, of the held-out text")
     if outcome.tokens:
         print(f"training speed   {outcome.tokens_per_second:,.0f} tokens/s")
     if config.attn_implementation == "triangle":
-        print(f"last backend     {triangle_attn_op.last_backend() or 'none: nothing was left to train'}")
-    rows: list[dict[str, Any]] = []
-    if config.compare:
-        print("\nmeasuring triangle, sdpa and eager in turns ...", flush=True)
-        rows = compare.measure(config, place, corpus)
-        report.comparison_table(rows, console)
-        spread = max(abs(a["first_loss"] - b["first_loss"]) for a in rows for b in rows if a["seq_length"] == b["seq_length"])
-        print(
-            f"tokens/s: median of {config.compare_rounds} steps each (forward, backward, AdamW), taken in turns. Peak memory: growth of a fresh "
-            f"process\nbeyond the loaded model. The first step's loss is the same for all three to {spread:.1e}."
-        )
+        print(f"last backend     {triangle_attn_op.last_backend() or 'none, there was nothing left to train'}")
+    rows = _compare(config, place, corpus) if config.compare else []
     summary = {
         "arguments": {**config.identity(), "data": str(config.data) if config.data else None},
         "validation_loss": outcome.validation_loss,
@@ -94,7 +88,21 @@ def _close(config: Config, place: Place, corpus: data.Corpus, outcome: trainer.O
         "comparison": rows,
     }
     report.replace(config.output / "summary.json", json.dumps(summary, indent=2) + "\n")
-    print(f"\nloss curve: {config.output / 'loss.png'}, figures: {config.output / 'summary.json'}, {config.output / 'metrics.jsonl'}")
+    print(f"\nin {config.output}: loss.png (the loss curve), summary.json, metrics.jsonl, checkpoints/")
+
+
+def _compare(config: Config, place: Place, corpus: data.Corpus) -> list[dict[str, Any]]:
+    print("\nmeasuring triangle, sdpa and eager in turns ...\n", flush=True)
+    rows = compare.measure(config, place, corpus)
+    report.comparison_table(rows, Console(width=None if sys.stdout.isatty() else 120))
+    losses = [(row["seq_length"], row["first_loss"]) for row in rows]
+    spread = max(abs(a - b) for length, a in losses for other, b in losses if length == other)
+    print(
+        f"tokens/s: median of {config.compare_rounds} steps each (forward, backward, AdamW), taken in turns.\n"
+        "Peak memory: growth of a fresh process beyond the loaded model.\n"
+        f"The first step's loss is the same for all three to {spread:.1e}."
+    )
+    return rows
 
 
 def _fail(error: Exception) -> int:

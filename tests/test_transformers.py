@@ -1,4 +1,5 @@
-"""attn_implementation="triangle" in transformers' own models, against "eager": logits, gradients, generated tokens, and what is refused."""
+"""attn_implementation="triangle" in transformers' own models, against "eager": logits, gradients, generated tokens, and
+what is refused."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+import triangle_attn_op
 from torch import Tensor
 from transformers import (
     AttentionInterface,
@@ -30,8 +32,6 @@ from transformers.masking_utils import (
     sdpa_mask,
     sliding_window_causal_mask_function,
 )
-
-import triangle_attn_op
 from triangle_attn_op.integrations import transformers as integration
 
 transformers.logging.set_verbosity_error()
@@ -60,8 +60,15 @@ CONFIGS = {
 MODELS = list(CONFIGS)
 
 
+@pytest.fixture(autouse=True)
+def one_thread(two_threads: None) -> None:
+    """The models are tiny: more threads would only wait for each other."""
+    torch.set_num_threads(1)
+
+
 def build(kind: str, implementation: str, seed: int, dtype: torch.dtype = torch.float64, **changes: Any) -> Any:
-    """A tiny model whose attention is far from uniform; the same weights for the same seed, whatever the implementation."""
+    """A tiny model whose attention is far from uniform; the same weights for the same seed, whatever the
+    implementation."""
     config = CONFIGS[kind]()
     for name, value in changes.items():
         setattr(config, name, value)
@@ -91,7 +98,9 @@ def padded(length: int, *pads: int) -> Tensor:
     return mask
 
 
-def loss_and_gradients(model: Any, x: Tensor, labels: Tensor | None = None, **inputs: Any) -> tuple[Tensor, list[Tensor]]:
+def loss_and_gradients(
+    model: Any, x: Tensor, labels: Tensor | None = None, **inputs: Any
+) -> tuple[Tensor, list[Tensor]]:
     model.zero_grad()
     loss = model(x, labels=x if labels is None else labels, **inputs).loss
     loss.backward()
@@ -148,7 +157,9 @@ def test_padding(kind: str, pads: tuple[int, ...], seed: int):
     eager, triangle = pair(kind, seed, torch.float32)
     x, mask = tokens(seed, 3, 37), padded(37, *pads)
     kept = mask.bool()
-    torch.testing.assert_close(triangle(x, attention_mask=mask).logits[kept], eager(x, attention_mask=mask).logits[kept], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        triangle(x, attention_mask=mask).logits[kept], eager(x, attention_mask=mask).logits[kept], rtol=1e-3, atol=1e-3
+    )
     # Only pairs of a real token and its real successor count.
     labels = x.masked_fill(~kept, -100)
     labels[:, 1:] = labels[:, 1:].masked_fill(~kept[:, :-1], -100)
@@ -170,7 +181,8 @@ def test_packed_documents_never_see_each_other(kind: str, seed: int):
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("right_of_diagonal", [False, True])
 def test_a_4d_float_mask_says_everything(kind: str, right_of_diagonal: bool, seed: int):
-    """The user's own mask is added to the scores, as in eager: a bias, hidden pairs, and a prefix that sees itself both ways."""
+    """The user's own mask is added to the scores, as in eager: a bias, hidden pairs, and a prefix that sees itself both
+    ways."""
     eager, triangle = pair(kind, seed, torch.float32)
     generator = torch.Generator().manual_seed(seed)
     bias = torch.randn(2, 1, 30, 30, generator=generator)
@@ -179,7 +191,9 @@ def test_a_4d_float_mask_says_everything(kind: str, right_of_diagonal: bool, see
         hidden[:11, :11] = False
     mask = bias.masked_fill(hidden, torch.finfo(torch.float32).min)
     x = tokens(seed, 2, 30)
-    torch.testing.assert_close(triangle(x, attention_mask=mask).logits, eager(x, attention_mask=mask).logits, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        triangle(x, attention_mask=mask).logits, eager(x, attention_mask=mask).logits, rtol=1e-3, atol=1e-3
+    )
 
 
 def test_a_4d_bool_mask_says_everything(seed: int):
@@ -187,7 +201,9 @@ def test_a_4d_bool_mask_says_everything(seed: int):
     mask = torch.rand(2, 1, 30, 30, generator=torch.Generator().manual_seed(seed)) < 0.5
     mask |= torch.eye(30, dtype=torch.bool)
     x = tokens(seed, 2, 30)
-    torch.testing.assert_close(triangle(x, attention_mask=mask).logits, sdpa(x, attention_mask=mask).logits, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        triangle(x, attention_mask=mask).logits, sdpa(x, attention_mask=mask).logits, rtol=1e-9, atol=1e-9
+    )
 
 
 def test_gradient_checkpointing(seed: int):
@@ -218,7 +234,9 @@ def test_bfloat16_is_as_exact_as_eager(kind: str, seed: int):
     x = tokens(seed, 2, 61)
     with torch.no_grad():
         exact = build(kind, "eager", seed).bfloat16().double()(x).logits
-        errors = [(build(kind, name, seed, torch.bfloat16)(x).logits.double() - exact).abs() for name in ("triangle", "eager")]
+        errors = [
+            (build(kind, name, seed, torch.bfloat16)(x).logits.double() - exact).abs() for name in ("triangle", "eager")
+        ]
     assert errors[0].mean() <= 2 * errors[1].mean() + torch.finfo(torch.bfloat16).eps
     assert errors[0].max() <= 3 * errors[1].max() + torch.finfo(torch.bfloat16).eps
 
@@ -288,7 +306,8 @@ CACHES = {
 @pytest.mark.parametrize("cache", CACHES)
 @pytest.mark.parametrize("chunks", [(1, 6, 1, 1, 20), (3, 9, 2, 14, 1), (8, 21)], ids=str)
 def test_chunked_prefill(kind: str, cache: str, chunks: tuple[int, ...], seed: int):
-    """A prompt fed in pieces of any length, single tokens among them, through every cache, gives the logits of the whole."""
+    """A prompt fed in pieces of any length, single tokens among them, through every cache, gives the logits of the
+    whole."""
     eager, triangle = pair(kind, seed, torch.float32)
     x, mask = tokens(seed, 2, 29), padded(29, 5, 0)
     kept = mask.bool()
@@ -346,8 +365,11 @@ class Layer(torch.nn.Module):
 
 @pytest.mark.parametrize("window", [None, 1, 4, 100])
 @pytest.mark.parametrize("pads", [None, (0, 0), (2, 0), (-1, 3)])
-def test_visible_pairs_are_those_of_transformers(window: int | None, pads: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch):
-    """Mask function and attention function together hide exactly what transformers' own written-out mask hides, for all lengths and offsets."""
+def test_visible_pairs_are_those_of_transformers(
+    window: int | None, pads: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+):
+    """Mask function and attention function together hide exactly what transformers' own written-out mask hides, for all
+    lengths and offsets."""
     seen = record_calls(monkeypatch)
     config = MistralConfig(**SIZES, sliding_window=window) if window else LlamaConfig(**SIZES)
     function = sliding_window_causal_mask_function(window) if window else causal_mask_function
@@ -371,7 +393,9 @@ def test_visible_pairs_are_those_of_transformers(window: int | None, pads: tuple
             got = visible(seen.pop())
             assert torch.equal(got, expected), (rows, cols, q_offset, kv_offset)
             if q_offset + rows == kv_offset + cols and rows > 1:
-                assert mask is None or mask.shape == (2, 1, 1, cols), "nothing of size Sq x Sk where the operator's rule says it"
+                assert mask is None or mask.shape == (2, 1, 1, cols), (
+                    "nothing of size Sq x Sk where the operator's rule says it"
+                )
 
 
 def test_rules_of_other_kinds_are_written_out(monkeypatch: pytest.MonkeyPatch):
@@ -383,14 +407,29 @@ def test_rules_of_other_kinds_are_written_out(monkeypatch: pytest.MonkeyPatch):
     chunked = chunked_causal_mask_function(4, torch.zeros(1, dtype=torch.long))
     cases = {
         "packed": (packed_sequence_compatibility_function(causal_mask_function, positions, documents), {}, 0),
-        "packed, window": (packed_sequence_compatibility_function(sliding_window_causal_mask_function(2), positions, documents), {"local_size": 2}, 0),
+        "packed, window": (
+            packed_sequence_compatibility_function(sliding_window_causal_mask_function(2), positions, documents),
+            {"local_size": 2},
+            0,
+        ),
         "packed, prefix": (packed_sequence_compatibility_function(prefix, positions, documents), {}, 5),
-        "packed over prefix": (or_masks(packed_sequence_compatibility_function(causal_mask_function, positions, documents), prefix), {}, 5),
+        "packed over prefix": (
+            or_masks(packed_sequence_compatibility_function(causal_mask_function, positions, documents), prefix),
+            {},
+            5,
+        ),
         "prefix": (prefix, {}, 5),
         "tail": (tail, {}, 0),
     }
     for name, (function, options, diagonal) in cases.items():
-        arguments = {"batch_size": 1, "q_length": 6, "kv_length": 6, "mask_function": function, "allow_is_causal_skip": False, **options}
+        arguments = {
+            "batch_size": 1,
+            "q_length": 6,
+            "kv_length": 6,
+            "mask_function": function,
+            "allow_is_causal_skip": False,
+            **options,
+        }
         mask = integration.triangle_mask(**arguments, config=MistralConfig(**SIZES, sliding_window=2))
         q = torch.randn(1, 2, 6, 8)
         integration.triangle_attention_forward(Layer(), q, q, q, mask, sliding_window=2)
@@ -462,7 +501,9 @@ def test_models_that_need_what_is_unsupported_raise(seed: int):
     gemma = transformers.Gemma2Config(**{**SIZES, "head_dim": 8}, attn_logit_softcapping=50.0)
     with pytest.raises(NotImplementedError, match="softcap"):
         AutoModelForCausalLM.from_config(gemma, attn_implementation="triangle")(x)
-    bert = transformers.BertConfig(vocab_size=VOCAB, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    bert = transformers.BertConfig(
+        vocab_size=VOCAB, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
     with pytest.raises(NotImplementedError, match="is_causal"):
         transformers.AutoModel.from_config(bert, attn_implementation="triangle")(x)
 

@@ -1,1 +1,2 @@
-"""The parts of pretrain_llama.py, in the order in which it uses them: arguments, data, launch, model, trainer, checkpoint, compare, report."""
+"""The parts of pretrain_llama.py, in the order in which it uses them: arguments, data, launch, model, trainer,
+checkpoint, compare, report."""

@@ -1,4 +1,5 @@
-"""Command line: flags named as in Megatron-LM and AscendSpeed, presets, and every check that needs no data and no model."""
+"""Command line: flags named as in Megatron-LM and AscendSpeed, presets, and every check that needs no data and no
+model."""
 
 from __future__ import annotations
 
@@ -81,7 +82,17 @@ class Config:
     compare_rounds: int
 
     # What may change between an interrupted run and its continuation; everything else decides the result.
-    FREE = ("data", "output", "fresh", "micro_batch_size", "log_interval", "save_interval", "compare", "compare_seq_lengths", "compare_rounds")
+    FREE = (
+        "data",
+        "output",
+        "fresh",
+        "micro_batch_size",
+        "log_interval",
+        "save_interval",
+        "compare",
+        "compare_seq_lengths",
+        "compare_rounds",
+    )
 
     def identity(self) -> dict[str, Any]:
         """The arguments that a checkpoint must share with the run that continues it."""
@@ -89,7 +100,8 @@ class Config:
 
 
 def parse(argv: Sequence[str] | None, world_size: int) -> Config:
-    """The command line as a Config; SystemExit(2) with one clear line where it cannot be run on `world_size` processes."""
+    """The command line as a Config; SystemExit(2) with one clear line where it cannot be run on `world_size`
+    processes."""
     parser = _parser()
     explicit = parser.parse_known_args(argv)[0]
     preset = explicit.preset
@@ -99,7 +111,9 @@ def parse(argv: Sequence[str] | None, world_size: int) -> Config:
     if args.attn_implementation is None:
         args.attn_implementation = "triangle" if args.triangle_attn else "sdpa"
     elif explicit.triangle_attn and args.attn_implementation != "triangle":
-        parser.error(f"--attn-implementation: expected no such flag with --triangle-attn, got {args.attn_implementation}")
+        parser.error(
+            f"--attn-implementation: expected no such flag with --triangle-attn, got {args.attn_implementation}"
+        )
     _fill_in(args, preset, world_size)
     try:
         _check(args, world_size)
@@ -125,19 +139,18 @@ def _fill_in(args: argparse.Namespace, preset: str | None, world_size: int) -> N
 
 
 def _check(args: argparse.Namespace, world_size: int) -> None:
+    heads = args.num_attention_heads
     if args.seq_length < 2 or (args.compare and min(args.compare_seq_lengths) < 2):
         raise ValueError("--seq-length, --compare-seq-lengths: expected at least 2, a token and its successor")
-    if args.hidden_size % args.num_attention_heads:
+    if args.hidden_size % heads:
+        raise ValueError(f"--hidden-size: expected a multiple of --num-attention-heads {heads}, got {args.hidden_size}")
+    if args.hidden_size // heads % 2:
         raise ValueError(
-            f"--hidden-size: expected a multiple of --num-attention-heads, got {args.hidden_size} and {args.num_attention_heads}"
+            f"--hidden-size: expected an even number for each of {heads} heads (rotary), got {args.hidden_size}"
         )
-    if args.hidden_size // args.num_attention_heads % 2:
+    if heads % args.num_query_groups:
         raise ValueError(
-            f"--hidden-size: expected an even number for each head (rotary embeddings), got {args.hidden_size} / {args.num_attention_heads}"
-        )
-    if args.num_attention_heads % args.num_query_groups:
-        raise ValueError(
-            f"--num-query-groups: expected a divisor of --num-attention-heads {args.num_attention_heads}, got {args.num_query_groups}"
+            f"--num-query-groups: expected a divisor of --num-attention-heads {heads}, got {args.num_query_groups}"
         )
     step = args.micro_batch_size * world_size
     if args.global_batch_size % step:
@@ -149,7 +162,9 @@ def _check(args: argparse.Namespace, world_size: int) -> None:
     if args.min_lr > args.lr:
         raise ValueError(f"--min-lr: expected at most --lr {args.lr}, got {args.min_lr}")
     if args.lr_warmup_iters > args.train_iters:
-        raise ValueError(f"--lr-warmup-iters: expected at most --train-iters {args.train_iters}, got {args.lr_warmup_iters}")
+        raise ValueError(
+            f"--lr-warmup-iters: expected at most --train-iters {args.train_iters}, got {args.lr_warmup_iters}"
+        )
     if args.data is not None and not args.data.exists():
         raise ValueError(f"--data: expected a file or a folder, found nothing at {args.data}")
 
@@ -157,51 +172,115 @@ def _check(args: argparse.Namespace, world_size: int) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pretrain_llama.py",
-        description="Trains a Llama with random weights on real text, byte by byte, and compares triangle attention with eager and SDPA.",
+        description="Trains a Llama with random weights on real text, byte by byte, "
+        "and compares triangle attention with eager and SDPA.",
         epilog=EXAMPLES,
         formatter_class=_Formatter,
     )
-    parser.add_argument("--preset", choices=sorted(PRESETS), help="sizes that fit together; any flag given besides still wins")
+    parser.add_argument(
+        "--preset", choices=sorted(PRESETS), help="sizes that fit together; any flag given besides still wins"
+    )
 
     group = parser.add_argument_group("model")
     group.add_argument("--num-layers", type=_positive, default=4, metavar="N", help="transformer layers")
     group.add_argument("--hidden-size", type=_positive, default=256, metavar="N", help="width of the model")
-    group.add_argument("--ffn-hidden-size", type=_positive, metavar="N", help="width of the feed-forward layers (default: 8/3 of the hidden size)")
+    group.add_argument(
+        "--ffn-hidden-size",
+        type=_positive,
+        metavar="N",
+        help="width of the feed-forward layers (default: 8/3 of the hidden size)",
+    )
     group.add_argument("--num-attention-heads", type=_positive, default=4, metavar="N", help="query heads")
-    group.add_argument("--num-query-groups", type=_positive, metavar="N", help="key and value heads (default: as many as query heads)")
+    group.add_argument(
+        "--num-query-groups", type=_positive, metavar="N", help="key and value heads (default: as many as query heads)"
+    )
     group.add_argument("--seq-length", type=_positive, default=1024, metavar="N", help="tokens a sequence")
-    group.add_argument("--attention-dropout", type=_probability, default=0.0, metavar="P", help="on the attention probabilities")
+    group.add_argument(
+        "--attention-dropout", type=_probability, default=0.0, metavar="P", help="on the attention probabilities"
+    )
 
     group = parser.add_argument_group("training")
-    group.add_argument("--micro-batch-size", type=_positive, default=4, metavar="N", help="sequences at a time on each process")
-    group.add_argument("--global-batch-size", type=_positive, metavar="N", help="sequences a step over all processes (default: one micro batch on each)")
+    group.add_argument(
+        "--micro-batch-size", type=_positive, default=4, metavar="N", help="sequences at a time on each process"
+    )
+    group.add_argument(
+        "--global-batch-size",
+        type=_positive,
+        metavar="N",
+        help="sequences a step over all processes (default: one micro batch on each)",
+    )
     group.add_argument("--train-iters", type=_positive, default=500, metavar="N", help="optimizer steps")
-    group.add_argument("--lr", type=_number(0.0, above=True), default=1e-3, help="peak learning rate of AdamW, reached after the warm-up")
-    group.add_argument("--min-lr", type=_number(0.0), help="learning rate at the end of the cosine (default: a tenth of --lr)")
+    group.add_argument(
+        "--lr",
+        type=_number(0.0, above=True),
+        default=1e-3,
+        help="peak learning rate of AdamW, reached after the warm-up",
+    )
+    group.add_argument(
+        "--min-lr", type=_number(0.0), help="learning rate at the end of the cosine (default: a tenth of --lr)"
+    )
     group.add_argument("--lr-warmup-iters", type=_natural, default=20, metavar="N", help="steps of linear warm-up")
     group.add_argument("--weight-decay", type=_number(0.0), default=0.1, help="of matrices; vectors have none")
     group.add_argument("--adam-beta1", type=_probability, default=0.9, metavar="B")
     group.add_argument("--adam-beta2", type=_probability, default=0.95, metavar="B")
     group.add_argument("--clip-grad", type=_number(0.0, above=True), default=1.0, help="largest norm of the gradient")
-    group.add_argument("--bf16", action="store_true", help="compute in bfloat16 by autocast; weights and optimizer stay float32")
+    group.add_argument(
+        "--bf16", action="store_true", help="compute in bfloat16 by autocast; weights and optimizer stay float32"
+    )
     group.add_argument("--seed", type=_natural, default=1234, help="of weights, data order and dropout")
 
     triangle_attn_op.add_arguments(parser)
     group = parser.add_argument_group("attention, and the comparison at the end")
-    group.add_argument("--attn-implementation", choices=IMPLEMENTATIONS, help="instead of --triangle-attn (default without it: sdpa)")
+    group.add_argument(
+        "--attn-implementation", choices=IMPLEMENTATIONS, help="instead of --triangle-attn (default without it: sdpa)"
+    )
     group.add_argument("--no-compare", dest="compare", action="store_false", help="leave out the closing table")
     group.add_argument(
-        "--compare-seq-lengths", type=_positive, nargs="+", metavar="N", help="lengths measured for it (default: --seq-length and four times it)"
+        "--compare-seq-lengths",
+        type=_positive,
+        nargs="+",
+        metavar="N",
+        help="lengths measured for it (default: --seq-length and four times it)",
     )
-    group.add_argument("--compare-rounds", type=_positive, default=5, metavar="N", help="timed steps of each implementation at each length")
+    group.add_argument(
+        "--compare-rounds",
+        type=_positive,
+        default=5,
+        metavar="N",
+        help="timed steps of each implementation at each length",
+    )
 
     group = parser.add_argument_group("data, evaluation, output")
-    group.add_argument("--data", type=Path, metavar="PATH", help="a text file, or a folder of them (default: the Python standard library's sources)")
+    group.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="a text file, or a folder of them (default: the Python standard library's sources)",
+    )
     group.add_argument("--eval-interval", type=_positive, default=50, metavar="N", help="steps between validations")
-    group.add_argument("--eval-iters", type=_positive, default=4, metavar="N", help="global batches of held-out text a validation")
-    group.add_argument("--log-interval", type=_positive, default=10, metavar="N", help="steps between printed lines where there is no terminal")
-    group.add_argument("--save-interval", type=_positive, default=50, metavar="N", help="steps between checkpoints: what an interruption may lose")
-    group.add_argument("--output", type=Path, metavar="DIR", help="checkpoints, metrics.jsonl, loss.png, summary.json (default: runs/<preset or llama>)")
+    group.add_argument(
+        "--eval-iters", type=_positive, default=4, metavar="N", help="global batches of held-out text a validation"
+    )
+    group.add_argument(
+        "--log-interval",
+        type=_positive,
+        default=10,
+        metavar="N",
+        help="steps between printed lines where there is no terminal",
+    )
+    group.add_argument(
+        "--save-interval",
+        type=_positive,
+        default=50,
+        metavar="N",
+        help="steps between checkpoints: what an interruption may lose",
+    )
+    group.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="checkpoints, metrics.jsonl, loss.png, summary.json (default: runs/<preset or llama>)",
+    )
     group.add_argument("--fresh", action="store_true", help="start anew even if --output holds a run that could go on")
     return parser
 
@@ -215,7 +294,11 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         help_text = action.help
         silent = action.default is None or isinstance(action.default, bool) or action.default == argparse.SUPPRESS
-        return help_text if silent or (help_text and "default" in help_text) else f"{help_text or ''} (default: {action.default})".strip()
+        return (
+            help_text
+            if silent or (help_text and "default" in help_text)
+            else f"{help_text or ''} (default: {action.default})".strip()
+        )
 
 
 def _positive(text: str) -> int:

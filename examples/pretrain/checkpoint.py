@@ -1,4 +1,5 @@
-"""Checkpoints that a kill at any moment leaves whole: written beside, flushed to disk, then renamed; the last two are kept."""
+"""Checkpoints that a kill at any moment leaves whole: written beside, flushed to disk, then renamed; the last two are
+kept."""
 
 from __future__ import annotations
 
@@ -15,11 +16,17 @@ KEPT = 2
 
 
 def save(
-    folder: Path, place: Place, identity: dict[str, Any], iteration: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path,
+    place: Place,
+    identity: dict[str, Any],
+    iteration: int,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Called by every process; the first one writes `folder/iter_<iteration>.pt`: weights, optimizer, random states of all processes, position.
+    """Called by every process; the first one writes `folder/iter_<iteration>.pt`.
 
-    The position in the data is the iteration itself: batches are a function of seed and iteration.
+    It holds weights, optimizer, the random states of all processes, and the iteration. The position in the data is the
+    iteration itself: batches are a function of seed and iteration.
     """
     states = _random_states(place)
     if not place.first:
@@ -45,7 +52,8 @@ def save(
 
 
 def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The newest checkpoint that can be read, or None; one that cannot be (a disk error) is passed over with a warning."""
+    """The newest checkpoint that can be read, or None; one that cannot be (a disk error) is passed over with a
+    warning."""
     for path in reversed(_found(folder)):
         try:
             content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
@@ -59,7 +67,11 @@ def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
 def check_identity(content: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
     """ValueError that lists the arguments in which the checkpoint's run differs from this one."""
     saved = content["identity"]
-    differing = [f"--{name.replace('_', '-')} was {saved.get(name)}, now {value}" for name, value in wanted.items() if saved.get(name) != value]
+    differing = [
+        f"--{name.replace('_', '-')} was {saved.get(name)}, now {value}"
+        for name, value in wanted.items()
+        if saved.get(name) != value
+    ]
     if differing:
         raise ValueError(
             f"--output: {folder.parent} holds another run: {'; '.join(differing)}. "
@@ -78,7 +90,10 @@ def restore(content: dict[str, Any], place: Place, model: torch.nn.Module, optim
         if place.device.type != "cpu" and "device" in mine:
             getattr(torch, place.device.type).set_rng_state(mine["device"].cpu())
     elif place.first:
-        print(f"note: saved by {len(states)} processes, continued by {place.world_size}: dropout masks will be others", flush=True)
+        print(
+            f"note: saved by {len(states)} processes, continued by {place.world_size}: dropout masks will be others",
+            flush=True,
+        )
     return int(content["iteration"])
 
 

@@ -1,12 +1,13 @@
-"""Triangle against eager and SDPA: the same training step of the same model, each in a process of its own, timed in turns.
+"""Triangle against eager and SDPA: one training step of the same model, each in its own process, timed in turns.
 
-The processes are alive together but only one works at a time, step by step in rotating order, so whatever else the machine does hits all alike.
-Peak memory is the growth of the process's resident set (of the device's allocation on an NPU) beyond the loaded model: activations, gradients and
-optimizer state.
+The processes are alive together but only one works at a time, step by step in rotating order, so whatever else the
+machine does hits all alike. Peak memory is the growth of the process's resident set (of the device's allocation on an
+NPU) beyond the loaded model: activations, gradients and optimizer state.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import multiprocessing
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 import triangle_attn_op
 
 from . import model
@@ -41,7 +41,8 @@ class Job:
 
 
 def measure(config: Config, place: Place, corpus: Corpus) -> list[dict[str, Any]]:
-    """A row for each length and implementation: tokens/s (median of the rounds, and their range), peak bytes, first loss, backend."""
+    """A row for each length and implementation: tokens/s (median of the rounds, and their range), peak bytes, first
+    loss, backend."""
     rows: list[dict[str, Any]] = []
     for length in config.compare_seq_lengths:
         size = max(1, config.micro_batch_size * config.seq_length // length)
@@ -82,8 +83,9 @@ def _measure_together(jobs: list[Job], rounds: int) -> list[dict[str, Any]]:
 @contextmanager
 def _workers(jobs: list[Job]) -> Iterator[list[Connection]]:
     """A pipe to a fresh process for each job."""
-    # A fork server imports the libraries once and has run nothing when it forks; a device's runtime, though, does not survive a fork.
-    context = multiprocessing.get_context("forkserver" if jobs[0].device.type == "cpu" else "spawn")
+    # A fork server imports the libraries once and has run nothing when it forks; a device's runtime, though, does not
+    # survive a fork.
+    context: Any = multiprocessing.get_context("forkserver" if jobs[0].device.type == "cpu" else "spawn")
     if jobs[0].device.type == "cpu":
         context.set_forkserver_preload([__name__, "transformers.models.llama.modeling_llama"])
     pipes, processes = [], []
@@ -151,10 +153,9 @@ class _PeakMemory:
             self._npu.reset_peak_memory_stats()
             self._base = self._npu.memory_allocated()
             return
-        try:
-            Path("/proc/self/clear_refs").write_text("5")  # resets the peak to what is resident now (proc(5))
-        except OSError:
-            pass  # then the peak of the imports counts too, for all implementations alike
+        # Resets the peak to what is resident now (proc(5)); where it cannot, imports count too, for all alike.
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
         self._base = self._peak()
 
     def growth(self) -> int:
@@ -162,10 +163,8 @@ class _PeakMemory:
 
     @staticmethod
     def _peak() -> int:
-        try:
+        with contextlib.suppress(OSError):
             for line in Path("/proc/self/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) * 1024
-        except OSError:
-            pass
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -38,7 +38,8 @@ def world_size() -> int:
 
 
 def start() -> Place:
-    """Picks the NPU of this process where torch_npu is installed and finds one, else the CPU; joins the other processes (hccl or gloo)."""
+    """Picks the NPU of this process where torch_npu is installed and finds one, else the CPU; joins the other processes
+    (hccl or gloo)."""
     rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cpu")
     if importlib.util.find_spec("torch_npu") is not None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
+import triangle_attn_op.integrations.transformers  # noqa: F401  makes attn_implementation="triangle" known
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
-
-import triangle_attn_op.integrations.transformers  # noqa: F401  makes attn_implementation="triangle" known
 
 from .arguments import Config
 from .data import VOCABULARY
@@ -19,8 +18,11 @@ from .data import VOCABULARY
 transformers.logging.set_verbosity_error()
 
 
-def build(config: Config, device: torch.device, implementation: str | None = None, seq_length: int | None = None) -> LlamaForCausalLM:
-    """The model of a run; `implementation` and `seq_length` may differ from the run's for measurements. The weights depend on the seed alone."""
+def build(
+    config: Config, device: torch.device, implementation: str | None = None, seq_length: int | None = None
+) -> LlamaForCausalLM:
+    """The model of a run; `implementation` and `seq_length` may differ from the run's for measurements. The weights
+    depend on the seed alone."""
     torch.manual_seed(config.seed)
     llama = LlamaConfig(
         vocab_size=VOCABULARY,
@@ -37,14 +39,18 @@ def build(config: Config, device: torch.device, implementation: str | None = Non
         eos_token_id=None,
     )
     llama._attn_implementation = implementation or config.attn_implementation
-    return LlamaForCausalLM(llama).to(device)
+    model: Any = LlamaForCausalLM(llama)
+    return cast(LlamaForCausalLM, model.to(device))
 
 
 def optimizer(config: Config, model: torch.nn.Module) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices only."""
     matrices = [p for p in model.parameters() if p.dim() > 1]
     vectors = [p for p in model.parameters() if p.dim() <= 1]
-    groups: list[dict[str, Any]] = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=(config.adam_beta1, config.adam_beta2))
 
 

@@ -22,7 +22,8 @@ class Metrics:
         self.entries: list[dict[str, Any]] = []
 
     def keep_until(self, iteration: int, write: bool) -> None:
-        """Takes up the file's lines as far as the checkpoint goes; with `write` the later ones, which will be run again, are cut off."""
+        """Takes up the file's lines as far as the checkpoint goes; with `write` the later ones, which will be run
+        again, are cut off."""
         self.entries = []
         if self.path.exists():
             for line in self.path.read_text().splitlines():
@@ -68,7 +69,9 @@ def loss_curve(entries: list[dict[str, Any]], unigram_entropy: float, config: Co
         markersize=4,
         label="validation (held-out files)",
     )
-    axes.axhline(unigram_entropy, color="#a50f15", linestyle="--", linewidth=1, label=f"unigram entropy {unigram_entropy:.2f}")
+    axes.axhline(
+        unigram_entropy, color="#a50f15", linestyle="--", linewidth=1, label=f"unigram entropy {unigram_entropy:.2f}"
+    )
     axes.set_xlabel(f"step ({config.global_batch_size} sequences of {config.seq_length} bytes)")
     axes.set_ylabel("loss, nats a byte")
     axes.set_title(f"Llama pretraining, attention: {config.attn_implementation}")
@@ -85,18 +88,14 @@ def loss_curve(entries: list[dict[str, Any]], unigram_entropy: float, config: Co
 
 def comparison_table(rows: list[dict[str, Any]], console: Console) -> None:
     """One line for each length and implementation; the best figure of each length in bold."""
-    table = Table(box=box.SIMPLE_HEAD, title="One training step of this model, by attention implementation", title_justify="left")
-    for heading, justify in (
-        ("sequence", "right"),
-        ("attention", "left"),
-        ("tokens/s", "right"),
-        ("slowest - fastest", "right"),
-        ("against sdpa", "right"),
-        ("peak memory", "right"),
-        ("against sdpa", "right"),
-        ("ran on", "left"),
-    ):
-        table.add_column(heading, justify=justify)
+    table = Table(
+        box=box.SIMPLE_HEAD, title="One training step of this model, by attention implementation", title_justify="left"
+    )
+    table.add_column("sequences", justify="right")
+    table.add_column("attention")
+    for heading in ("tokens/s", "slowest - fastest", "against sdpa", "peak memory", "against sdpa"):
+        table.add_column(heading, justify="right")
+    table.add_column("ran on")
     for length in sorted({row["seq_length"] for row in rows}):
         group = [row for row in rows if row["seq_length"] == length]
         sdpa = next(row for row in group if row["implementation"] == "sdpa")

@@ -1,4 +1,5 @@
-"""The training loop: global batches by accumulation and DDP, validation, checkpoints, a progress bar and metrics.jsonl."""
+"""The training loop: global batches by accumulation and DDP, validation, checkpoints, a progress bar and
+metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -48,13 +49,19 @@ class Trainer:
         torch.manual_seed(config.seed + 1 + place.rank)  # dropout differs between processes, weights do not
         self.replica: torch.nn.Module = self.model
         if place.world_size > 1:
-            self.replica = DistributedDataParallel(self.model, device_ids=None if place.device.type == "cpu" else [place.device])
+            self.replica = DistributedDataParallel(
+                self.model, device_ids=None if place.device.type == "cpu" else [place.device]
+            )
 
     def train(self) -> Outcome:
         """Runs to the last step; ValueError where the output folder holds another run."""
         done = self._resume()
-        outcome = Outcome(float("nan"), self.corpus.unigram_entropy(), sum(p.numel() for p in self.model.parameters()), 0.0, 0)
-        outcome.validation_loss = next((e["validation_loss"] for e in reversed(self.metrics.entries) if "validation_loss" in e), float("nan"))
+        outcome = Outcome(
+            float("nan"), self.corpus.unigram_entropy(), sum(p.numel() for p in self.model.parameters()), 0.0, 0
+        )
+        outcome.validation_loss = next(
+            (e["validation_loss"] for e in reversed(self.metrics.entries) if "validation_loss" in e), float("nan")
+        )
         last = self.config.train_iters
         with self._progress(done) as bar:
             for iteration in range(done + 1, last + 1):
@@ -90,7 +97,8 @@ class Trainer:
         return done
 
     def _step(self, iteration: int) -> dict[str, Any]:
-        """One optimizer step on the global batch: this process's share in micro batches, gradients summed between processes once."""
+        """One optimizer step on the global batch: this process's share in micro batches, gradients summed between
+        processes once."""
         config, place = self.config, self.place
         for group in self.optimizer.param_groups:
             group["lr"] = model.learning_rate(config, iteration)
@@ -107,7 +115,12 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_grad)
         self.optimizer.step()
         loss_mean = place.sum(total)[0] / place.world_size
-        return {"iteration": iteration, "loss": loss_mean, "lr": self.optimizer.param_groups[0]["lr"], "grad_norm": float(norm)}
+        return {
+            "iteration": iteration,
+            "loss": loss_mean,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "grad_norm": float(norm),
+        }
 
     def _without_sync(self, wanted: bool) -> contextlib.AbstractContextManager[Any]:
         if wanted and isinstance(self.replica, DistributedDataParallel):
@@ -131,7 +144,14 @@ class Trainer:
     def _progress(self, done: int) -> tqdm[Any]:
         # The bar is for a terminal; elsewhere lines are printed, which a log file can keep.
         hidden = not self.place.first or not sys.stderr.isatty()
-        return tqdm(total=self.config.train_iters, initial=done, desc="training", unit="step", disable=hidden, dynamic_ncols=True)
+        return tqdm(
+            total=self.config.train_iters,
+            initial=done,
+            desc="training",
+            unit="step",
+            disable=hidden,
+            dynamic_ncols=True,
+        )
 
     def _show(self, bar: tqdm[Any], entry: dict[str, Any], validated: bool) -> None:
         bar.update()
@@ -145,7 +165,8 @@ class Trainer:
 
 
 def set_aside_if_finished(config: Config) -> Path | None:
-    """Makes way for a new run: a finished one in `config.output` (any, with --fresh) is renamed, never overwritten. Returns its new name."""
+    """Makes way for a new run: a finished one in `config.output` (any, with --fresh) is renamed, never overwritten.
+    Returns its new name."""
     finished = (config.output / "summary.json").exists()
     if not config.output.exists() or not (finished or config.fresh):
         return None

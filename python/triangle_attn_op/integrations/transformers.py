@@ -5,9 +5,10 @@ Importing this module registers the implementation, nothing else is needed:
     import triangle_attn_op.integrations.transformers
     model = AutoModelForCausalLM.from_config(config, attn_implementation="triangle")
 
-Two functions are registered under the one name. `triangle_mask` decides what hides keys: nothing but the causal rule where it can (None), key
-padding beside the causal rule (bool `[B, 1, 1, Sk]`), or all of it (bool `[B, 1, Sq, Sk]`). `triangle_attention_forward` runs the operator. Without
-the first transformers would hand over no mask at all, and padding would be attended to.
+Two functions are registered under the one name. `triangle_mask` decides what hides keys: nothing but the causal rule
+where it can (None), key padding beside the causal rule (bool `[B, 1, 1, Sk]`), or all of it (bool `[B, 1, Sq, Sk]`).
+`triangle_attention_forward` runs the operator. Without the first transformers would hand over no mask at all, and
+padding would be attended to.
 """
 
 from __future__ import annotations
@@ -71,9 +72,10 @@ def triangle_attention_forward(
     Args:
         module: the layer; its `is_causal` and `config` are read.
         query: `[B, Hq, Sq, D]`; key `[B, Hkv, Sk, D]` and value `[B, Hkv, Sk, Dv]`, the cache included.
-        attention_mask: None: the last query sees the last key, and the causal rule and the window hold. With one row, bool `[B, 1, 1, Sk]` (True =
-            may attend): key padding beside those rules. With Sq rows, bool or float (added to the scores), `[B, 1 or Hq, Sq, Sk]`: the mask says
-            everything, as in transformers' own implementations, and neither causal rule nor window is added.
+        attention_mask: None: the last query sees the last key, and the causal rule and the window hold. With one row,
+            bool `[B, 1, 1, Sk]` (True = may attend): key padding beside those rules. With Sq rows, bool or float (added
+            to the scores), `[B, 1 or Hq, Sq, Sk]`: the mask says everything, as in transformers' own implementations,
+            and neither causal rule nor window is added.
         dropout: probability, 0.0 in evaluation.
         scaling: of the scores; None is 1/sqrt(D).
         sliding_window: a query sees itself and the sliding_window - 1 keys before it.
@@ -89,17 +91,20 @@ def triangle_attention_forward(
     _refuse_unsupported(module, is_causal, kwargs)
     q_length, kv_length = query.shape[2], key.shape[2]
     if attention_mask is not None and attention_mask.dim() != 4:
-        raise ValueError(f"attention_mask: expected 4 dimensions [B, 1 or Hq, Sq, Sk], got shape {list(attention_mask.shape)}")
+        raise ValueError(
+            f"attention_mask: expected 4 dimensions [B, 1 or Hq, Sq, Sk], got shape {list(attention_mask.shape)}"
+        )
     diagonal, window = kv_length - q_length, None
     if attention_mask is None or (attention_mask.shape[-2] == 1 and q_length > 1):
         if attention_mask is not None and attention_mask.dtype is not torch.bool:
             raise ValueError(
-                f"attention_mask: expected {q_length} rows [B, 1 or Hq, {q_length}, {kv_length}], one for each query, or a bool key padding mask, "
-                f"got {attention_mask.dtype} {list(attention_mask.shape)}"
+                f"attention_mask: expected {q_length} rows [B, 1 or Hq, {q_length}, {kv_length}], one for each query, "
+                f"or a bool key padding mask, got {attention_mask.dtype} {list(attention_mask.shape)}"
             )
         window = _window_size_left(module, sliding_window, kv_length)
     else:
-        # The mask says everything. A diagonal of Sk - 1 hides nothing; `triangle_mask` knows the least one that hides nothing more than its mask.
+        # The mask says everything. A diagonal of Sk - 1 hides nothing; `triangle_mask` knows the least one that hides
+        # nothing more than its mask.
         diagonal = getattr(attention_mask, _DIAGONAL, kv_length - 1)
     out = triangle_attention(
         query,
@@ -127,11 +132,12 @@ def triangle_mask(
     config: Any = None,
     **kwargs: Any,
 ) -> Tensor | None:
-    """What a forward pass hides, as little of it in memory as possible; called once a pass by the model, for each kind of layer.
+    """What a forward pass hides, in as little memory as possible; called once a pass for each kind of layer.
 
-    Query i stands at position q_offset + i, key j at kv_offset + j. Where the last query stands on the last key, `triangle_attention_forward` hides
-    the same pairs by itself. Where it does not (a static cache, whose tail is still empty) or where the rule is another one (packed documents,
-    chunked attention, a model's own overlay), the mask is written out.
+    Query i stands at position q_offset + i, key j at kv_offset + j. Where the last query stands on the last key,
+    `triangle_attention_forward` hides the same pairs by itself. Where it does not (a static cache, whose tail is still
+    empty) or where the rule is another one (packed documents, chunked attention, a model's own overlay), the mask is
+    written out.
 
     Returns:
         None, bool `[B, 1, 1, Sk]` (key padding alone) or bool `[B, 1, Sq, Sk]`; True = may attend.
@@ -141,7 +147,8 @@ def triangle_mask(
     """
     if "allow_is_bidirectional_skip" in kwargs:  # only transformers' bidirectional masks pass it
         raise NotImplementedError(f"is_causal: expected True, triangle attention is causal; {_EAGER}")
-    # The flag is off wherever anything was laid over the causal rule or its window. A chunked layer (its local_size is no window) keeps it on.
+    # The flag is off wherever anything was laid over the causal rule or its window. A chunked layer (its local_size is
+    # no window) keeps it on.
     causal_only = allow_is_causal_skip and (
         mask_function is causal_mask_function if local_size is None else local_size == _config_window(config)
     )
@@ -149,7 +156,8 @@ def triangle_mask(
         return _key_padding(attention_mask, kv_length, kv_offset)
     if causal_only and q_length == 1 and attention_mask is None and _ends_together(1, kv_length, q_offset, kv_offset):
         return None
-    mask: Tensor = sdpa_mask(
+    written_out: Any = sdpa_mask  # upstream annotates an int offset, and None as a possible result
+    mask: Tensor = written_out(
         batch_size=batch_size,
         q_length=q_length,
         kv_length=kv_length,
@@ -167,7 +175,7 @@ def triangle_mask(
 
 
 def _ends_together(q_length: int, kv_length: int, q_offset: int | Tensor, kv_offset: int) -> bool:
-    """Whether the last query stands on the last key. A static cache's offset is a tensor, which a compiler cannot look into."""
+    """Whether the last query stands on the last key. No compiler looks into a static cache's offset."""
     if isinstance(q_offset, Tensor) and _tracing():
         return False
     return bool(q_offset + q_length == kv_offset + kv_length)
@@ -186,10 +194,11 @@ def _key_padding(attention_mask: Tensor | None, kv_length: int, kv_offset: int) 
 
 
 def _within_causal(mask_function: Callable[..., Any]) -> bool:
-    """Whether a function of transformers shows no key right of the diagonal, by its structure; False where that is not known.
+    """Whether a mask function shows no key right of the diagonal, by its structure; False where that is not known.
 
-    Known are the causal rule, whatever is intersected with it, and packed documents: their positions are remapped to those within the document, which
-    keeps the order of tokens, but only beside the test that both tokens are of one document.
+    Known are the causal rule, whatever is intersected with it, and packed documents: their positions are remapped to
+    those within the document, which keeps the order of tokens, but only beside the test that both tokens are of one
+    document.
     """
     if mask_function is causal_mask_function:
         return True
@@ -209,12 +218,15 @@ def _within_causal(mask_function: Callable[..., Any]) -> bool:
 
 def _free_variables(function: Callable[..., Any]) -> dict[str, Any]:
     code, closure = getattr(function, "__code__", None), getattr(function, "__closure__", None)
-    return {} if code is None or closure is None else dict(zip(code.co_freevars, (cell.cell_contents for cell in closure)))
+    if code is None or closure is None:
+        return {}
+    return dict(zip(code.co_freevars, (cell.cell_contents for cell in closure)))
 
 
 def _config_window(config: Any) -> int | None:
-    """The config's sliding window, or None for a model with chunked attention, whose local size may be mistaken for it."""
-    return None if getattr(config, "attention_chunk_size", None) is not None else getattr(config, "sliding_window", None)
+    """The config's sliding window; None for a model with chunked attention, whose chunk may be mistaken for it."""
+    chunked = getattr(config, "attention_chunk_size", None) is not None
+    return None if chunked else getattr(config, "sliding_window", None)
 
 
 def _window_size_left(module: nn.Module, sliding_window: int | None, kv_length: int) -> int | None:
@@ -229,7 +241,8 @@ def _window_size_left(module: nn.Module, sliding_window: int | None, kv_length: 
     if window is not None and sliding and kv_length > window:
         # transformers' mask for such a layer is left to the operator's window, which needs to be told.
         raise NotImplementedError(
-            f"sliding_window: {type(module).__name__} has a window of {window} in its config but does not pass it to the attention; {_EAGER}"
+            f"sliding_window: {type(module).__name__} has a window of {window} in its config but does not pass it to "
+            f"the attention; {_EAGER}"
         )
     return None
 
@@ -238,7 +251,9 @@ def _refuse_unsupported(module: nn.Module, is_causal: bool | None, kwargs: dict[
     if is_causal is None:
         is_causal = getattr(module, "is_causal", True)
     if not is_causal:
-        raise NotImplementedError(f"is_causal: expected True, triangle attention is causal, got {type(module).__name__}; {_EAGER}")
+        raise NotImplementedError(
+            f"is_causal: expected True, triangle attention is causal, got {type(module).__name__}; {_EAGER}"
+        )
     if kwargs.get("output_attentions") or getattr(getattr(module, "config", None), "output_attentions", False):
         raise NotImplementedError(f"output_attentions: attention weights are never formed; {_EAGER}")
     for name, instead in _UNSUPPORTED.items():

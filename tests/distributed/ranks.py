@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import Any
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["torch", "torch.distributed", "triangle_attn_op.distributed"])
+_context.set_forkserver_preload(
+    [
+        "torch.distributed",
+        "triangle_attn_op.distributed",
+        "triangle_attn_op.integrations.transformers",
+        "transformers.models.llama.modeling_llama",
+        "megatron.core.models.gpt",
+    ]
+)
 
 
 class RankFailed(AssertionError):

@@ -44,6 +44,9 @@ struct Registers {
   uint64_t load3d[8] = {};                // see isa/load_3d.h
   uint32_t mmad_blocks = ~0u;             // (m / 16) * (n / 16) of the last Mmad
   int64_t accumulator = 0;  // GetAccVal
+  uint64_t max_min = 0;     // GetReduceMaxMinCount: value bits, index << 32
+  uint64_t remaining = 0;   // GetGatherMaskRemainCount
+  uint64_t deq_scale = 0;   // SetDeqScale
   uint64_t sys_workspace = 0;  // SetSysWorkspace: a GM address
 };
 

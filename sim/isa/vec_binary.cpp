@@ -1,25 +1,50 @@
 #include "isa/vec_binary.h"
 
-#include <cmath>
+#include "isa/vec_math.h"
 
 namespace ascend_sim {
 
 const char* VecBinary::name() const {
-  static const char* names[] = {"Add", "Sub", "Mul", "Div", "Max", "Min", "And", "Or"};
+  static const char* names[] = {"Add", "Sub", "Mul", "Div", "Max", "Min", "And", "Or", "AddRelu", "SubRelu"};
   return names[static_cast<int>(op)];
 }
 
+namespace {
+
+bool Supported(VecBinary::Op op, DType type) {
+  using Op = VecBinary::Op;
+  const bool real = type == DType::kF16 || type == DType::kF32;
+  switch (op) {
+    case Op::kAnd:
+    case Op::kOr:
+      return type == DType::kI16 || type == DType::kU16;
+    case Op::kDiv:
+      return real;
+    case Op::kAddRelu:
+    case Op::kSubRelu:
+      return real || type == DType::kI16;
+    default:
+      return real || type == DType::kI16 || type == DType::kI32;
+  }
+}
+
+// The calls that may accumulate over repeats into dst == src1 with a repeat stride of zero.
+bool Accumulates(VecBinary::Op op, DType type) {
+  using Op = VecBinary::Op;
+  return op != Op::kDiv && op != Op::kAnd && op != Op::kOr && type != DType::kI16;
+}
+
+}  // namespace
+
 void VecBinary::Validate(Check& check) const {
-  const bool logical = op == Op::kAnd || op == Op::kOr;
-  const bool numeric =
-      type == DType::kF16 || type == DType::kF32 || (op != Op::kDiv && (type == DType::kI16 || type == DType::kI32));
-  const bool ok = logical ? type == DType::kI16 || type == DType::kU16 : numeric;
-  if (!ok) check.Fail(Rule::kArgument, "element type %s is not supported", DTypeName(type));
-  check.Aligned("dst", dst.t, kBlockBytes, true);
-  check.Aligned("src0", src0.t, kBlockBytes, false);
-  check.Aligned("src1", src1.t, kBlockBytes, false);
-  check.Range("repeat", shape.repeat, 0, 255);
-  check.Range("dst block stride", dst.block_stride, 1, 255);
+  if (!Supported(op, type)) check.Fail(Rule::kArgument, "element type %s is not supported", DTypeName(type));
+  const uint32_t bytes = BytesOf(type), lanes = kRepeatBytes / bytes;
+  CheckShape(check, shape, lanes);
+  CheckOperand(check, "dst", dst, true);
+  CheckOperand(check, "src0", src0, false);
+  CheckOperand(check, "src1", src1, false);
+  CheckOverlap(check, shape, {lanes, dst, bytes, "src0", src0, bytes});
+  CheckOverlap(check, shape, {lanes, dst, bytes, "src1", src1, bytes, Accumulates(op, type)});
 }
 
 void VecBinary::Touch(Footprint& f) const {
@@ -34,42 +59,38 @@ namespace {
 template <class T, class F>
 void Apply(const VecBinary& i, const Exec& exec, F f) {
   const VecWalk* const walks[3] = {&i.dst, &i.src0, &i.src1};
-  T* dst = exec.At<T>(i.dst.t);
-  const T* a = exec.At<T>(i.src0.t);
-  const T* b = exec.At<T>(i.src1.t);
-  ForEachRun(i.shape, walks, sizeof(T), [&](const int64_t* offsets, uint32_t count) {
-    T* d = dst + offsets[0] / static_cast<int64_t>(sizeof(T));
-    const T* x = a + offsets[1] / static_cast<int64_t>(sizeof(T));
-    const T* y = b + offsets[2] / static_cast<int64_t>(sizeof(T));
-    for (uint32_t k = 0; k < count; ++k) d[k] = static_cast<T>(f(x[k], y[k]));
+  const uint32_t bytes[3] = {sizeof(T), sizeof(T), sizeof(T)};
+  ForEachRun(i.shape, kRepeatBytes / sizeof(T), walks, bytes, [&](const VecRun<3>& run) {
+    MapLanes(exec.At<T>(i.dst.t, run.offset[0]), exec.At<const T>(i.src0.t, run.offset[1]),
+             exec.At<const T>(i.src1.t, run.offset[2]), run.count, i.shape.saturate, f);
   });
 }
 
 template <class T>
 void ApplyNumeric(const VecBinary& i, const Exec& exec) {
-  // Half computes in float and rounds once; integers wrap.
-  using C = std::conditional_t<std::is_same<T, Half>::value, float,
-                               std::conditional_t<std::is_integral<T>::value, uint32_t, T>>;
+  using L = LaneType<T>;
+  using Op = VecBinary::Op;
   switch (i.op) {
-    case VecBinary::Op::kAdd:
-      return Apply<T>(i, exec, [](T a, T b) { return C(a) + C(b); });
-    case VecBinary::Op::kSub:
-      return Apply<T>(i, exec, [](T a, T b) { return C(a) - C(b); });
-    case VecBinary::Op::kMul:
-      return Apply<T>(i, exec, [](T a, T b) { return C(a) * C(b); });
-    case VecBinary::Op::kMax:
-      return Apply<T>(i, exec, [](T a, T b) { return a > b ? a : b; });
-    case VecBinary::Op::kMin:
-      return Apply<T>(i, exec, [](T a, T b) { return a < b ? a : b; });
-    case VecBinary::Op::kDiv:
-      if constexpr (!std::is_integral<T>::value) {
-        Apply<T>(i, exec, [](T a, T b) { return C(a) / C(b); });
-      }
-      return;
+    case Op::kAdd:
+      return Apply<T>(i, exec, [](L a, L b) { return WrapAdd(a, b); });
+    case Op::kSub:
+      return Apply<T>(i, exec, [](L a, L b) { return WrapSub(a, b); });
+    case Op::kMul:
+      return Apply<T>(i, exec, [](L a, L b) { return WrapMul(a, b); });
+    case Op::kMax:
+      return Apply<T>(i, exec, [](L a, L b) { return MaxOf(a, b); });
+    case Op::kMin:
+      return Apply<T>(i, exec, [](L a, L b) { return MinOf(a, b); });
+    case Op::kAddRelu:
+      return Apply<T>(i, exec, [](L a, L b) { return MaxOf(WrapAdd(a, b), L(0)); });
+    case Op::kSubRelu:
+      return Apply<T>(i, exec, [](L a, L b) { return MaxOf(WrapSub(a, b), L(0)); });
     default:
       if constexpr (std::is_integral<T>::value) {
-        if (i.op == VecBinary::Op::kAnd) Apply<T>(i, exec, [](T a, T b) { return a & b; });
-        if (i.op == VecBinary::Op::kOr) Apply<T>(i, exec, [](T a, T b) { return a | b; });
+        if (i.op == Op::kAnd) Apply<T>(i, exec, [](L a, L b) { return static_cast<L>(a & b); });
+        if (i.op == Op::kOr) Apply<T>(i, exec, [](L a, L b) { return static_cast<L>(a | b); });
+      } else {
+        Apply<T>(i, exec, [](L a, L b) { return a / b; });
       }
   }
 }
@@ -97,7 +118,68 @@ Cost VecBinary::GetCost() const {
                                                              : VectorClass::kAdd;
   return Cost::Vector(cls, shape.Repeats(kRepeatBytes / BytesOf(type)), shape.counter, 2);
 }
-
 ASCEND_SIM_INSTRUCTION(VecBinary)
+
+const char* VecMulAdd::name() const {
+  static const char* names[] = {"FusedMulAdd", "MulAddRelu", "MulAddDst"};
+  return names[static_cast<int>(op)];
+}
+
+void VecMulAdd::Validate(Check& check) const {
+  const bool same = dst_type == src_type && (dst_type == DType::kF16 || dst_type == DType::kF32);
+  const bool widening = op == Op::kMulAddDst && dst_type == DType::kF32 && src_type == DType::kF16;
+  if (!same && !widening) {
+    check.Fail(Rule::kArgument, "element types %s <- %s are not supported", DTypeName(dst_type), DTypeName(src_type));
+    return;
+  }
+  CheckShape(check, shape, Lanes());
+  CheckOperand(check, "dst", dst, true);
+  CheckOperand(check, "src0", src0, false);
+  CheckOperand(check, "src1", src1, false);
+  CheckOverlap(check, shape, {Lanes(), dst, BytesOf(dst_type), "src0", src0, BytesOf(src_type)});
+  CheckOverlap(check, shape, {Lanes(), dst, BytesOf(dst_type), "src1", src1, BytesOf(src_type)});
+}
+
+void VecMulAdd::Touch(Footprint& f) const {
+  TouchWalk(f, false, "src0", src0, shape, BytesOf(src_type), Lanes());
+  TouchWalk(f, false, "src1", src1, shape, BytesOf(src_type), Lanes());
+  TouchWalk(f, false, "dst", dst, shape, BytesOf(dst_type), Lanes());
+  TouchWalk(f, true, "dst", dst, shape, BytesOf(dst_type), Lanes());
+}
+
+namespace {
+
+template <class To, class From>
+void ApplyMulAdd(const VecMulAdd& i, const Exec& exec) {
+  const VecWalk* const walks[3] = {&i.dst, &i.src0, &i.src1};
+  const uint32_t bytes[3] = {sizeof(To), sizeof(From), sizeof(From)};
+  ForEachRun(i.shape, kRepeatBytes / sizeof(To), walks, bytes, [&](const VecRun<3>& run) {
+    To* d = exec.At<To>(i.dst.t, run.offset[0]);
+    const From* a = exec.At<const From>(i.src0.t, run.offset[1]);
+    const From* b = exec.At<const From>(i.src1.t, run.offset[2]);
+    switch (i.op) {
+      case VecMulAdd::Op::kFusedMulAdd:
+        return UpdateLanes(d, a, b, run.count, i.shape.saturate,
+                           [](float x, float y, float z) { return std::fma(x, z, y); });
+      case VecMulAdd::Op::kMulAddRelu:
+        return UpdateLanes(d, a, b, run.count, i.shape.saturate,
+                           [](float x, float y, float z) { return MaxOf(std::fma(x, z, y), 0.0f); });
+      case VecMulAdd::Op::kMulAddDst:
+        return UpdateLanes(d, a, b, run.count, i.shape.saturate,
+                           [](float x, float y, float z) { return std::fma(x, y, z); });
+    }
+  });
+}
+
+}  // namespace
+
+void VecMulAdd::Execute(const Exec& exec) const {
+  if (dst_type == DType::kF16) return ApplyMulAdd<Half, Half>(*this, exec);
+  if (src_type == DType::kF16) return ApplyMulAdd<float, Half>(*this, exec);
+  ApplyMulAdd<float, float>(*this, exec);
+}
+
+Cost VecMulAdd::GetCost() const { return Cost::Vector(VectorClass::kMul, shape.Repeats(Lanes()), shape.counter, 2); }
+ASCEND_SIM_INSTRUCTION(VecMulAdd)
 
 }  // namespace ascend_sim

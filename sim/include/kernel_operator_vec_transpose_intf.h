@@ -1,0 +1,52 @@
+// Transpose (16 x 16, 16 bits) and TransDataTo5HD.
+#pragma once
+
+#include "ascend_sim/vec_bind.h"
+#include "isa/vec_transpose.h"
+#include "kernel_struct_transpose.h"
+
+namespace AscendC {
+
+template <typename T>
+__aicore__ inline void Transpose(const LocalTensor<T>& dst, const LocalTensor<T>& src, Site site = Site::Here()) {
+  Issue(ascend_sim::VecTranspose{ascend_sim::kDTypeOf<T>, dst.sim(), src.sim()}, site);
+}
+
+template <typename T>
+inline ascend_sim::VecTransData5Hd SimTransData(const TransDataTo5HDParams& p) {
+  ascend_sim::VecTransData5Hd t{};
+  t.type = ascend_sim::kDTypeOf<T>;
+  t.dst_high = p.dstHighHalf;
+  t.src_high = p.srcHighHalf;
+  t.repeat = p.repeatTimes;
+  t.dst_repeat_stride = p.dstRepStride;
+  t.src_repeat_stride = p.srcRepStride;
+  return t;
+}
+template <typename T>
+__aicore__ inline void TransDataTo5HD(const LocalTensor<T> (&dstList)[NCHW_CONV_ADDR_LIST_SIZE],
+                                      const LocalTensor<T> (&srcList)[NCHW_CONV_ADDR_LIST_SIZE],
+                                      const TransDataTo5HDParams& nchwconvParams, Site site = Site::Here()) {
+  ascend_sim::VecTransData5Hd t = SimTransData<T>(nchwconvParams);
+  for (int i = 0; i < NCHW_CONV_ADDR_LIST_SIZE; ++i) {
+    t.dst[i] = dstList[i].sim().offset;
+    t.src[i] = srcList[i].sim().offset;
+  }
+  Issue(t, site);
+}
+// Addresses as LocalTensor::GetPhyAddr gives them.
+template <typename T>
+__aicore__ inline void TransDataTo5HD(uint64_t dstList[NCHW_CONV_ADDR_LIST_SIZE],
+                                      uint64_t srcList[NCHW_CONV_ADDR_LIST_SIZE],
+                                      const TransDataTo5HDParams& nchwconvParams, Site site = Site::Here()) {
+  ascend_sim::VecTransData5Hd t = SimTransData<T>(nchwconvParams);
+  const uint64_t base =
+      reinterpret_cast<uint64_t>(ascend_sim::device::HostAddress(ascend_sim::Local{ascend_sim::Buffer::kUb, 0, 0, 0}));
+  for (int i = 0; i < NCHW_CONV_ADDR_LIST_SIZE; ++i) {
+    t.dst[i] = static_cast<uint32_t>(dstList[i] - base);
+    t.src[i] = static_cast<uint32_t>(srcList[i] - base);
+  }
+  Issue(t, site);
+}
+
+}  // namespace AscendC

@@ -1,0 +1,169 @@
+// Arithmetic of vector lanes. Half computes in float and rounds once per operation; integers wrap. NaN wins in Max and
+// Min. Loops are plain so that they vectorise; a destination may equal a source, never overlap it in part.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "core/types.h"
+
+namespace ascend_sim {
+
+constexpr uint32_t kChunk = 256;  // elements converted at a time
+
+inline void LoadHalf(const Half* from, float* to, uint32_t n) {
+  uint32_t i = 0;
+#if defined(__F16C__)
+  for (; i + 8 <= n; i += 8) {
+    _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
+  }
+#endif
+  for (; i < n; ++i) to[i] = HalfToFloat(from[i].bits);
+}
+
+// Control bit 48 set: inf -> +-65504, NaN -> 0.
+inline uint16_t SaturateHalf(uint16_t bits) {
+  if ((bits & 0x7c00u) != 0x7c00u) return bits;
+  return (bits & 0x3ffu) != 0 ? 0 : static_cast<uint16_t>((bits & 0x8000u) | 0x7bffu);
+}
+
+inline void StoreHalf(const float* from, Half* to, uint32_t n, bool saturate) {
+  uint32_t i = 0;
+#if defined(__F16C__)
+  for (; i + 8 <= n; i += 8) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), 0));
+  }
+#endif
+  for (; i < n; ++i) to[i].bits = FloatToHalf(from[i]);
+  if (saturate) {
+    for (i = 0; i < n; ++i) to[i].bits = SaturateHalf(to[i].bits);
+  }
+}
+
+// The type lanes compute in.
+template <class T>
+using LaneType = std::conditional_t<std::is_same<T, Half>::value, float, T>;
+
+// to[i] = f(a[i]), f on LaneType.
+template <class To, class A, class F>
+inline void MapLanes(To* to, const A* a, uint32_t n, bool saturate, F f) {
+  constexpr bool half_to = std::is_same<To, Half>::value, half_a = std::is_same<A, Half>::value;
+  if constexpr (!half_to && !half_a) {
+#pragma GCC ivdep
+    for (uint32_t i = 0; i < n; ++i) to[i] = f(a[i]);
+  } else {
+    float x[kChunk];
+    LaneType<To> y[kChunk];
+    for (uint32_t base = 0; base < n; base += kChunk) {
+      const uint32_t m = std::min(kChunk, n - base);
+      if constexpr (half_a) {
+        LoadHalf(a + base, x, m);
+      } else {
+        std::copy(a + base, a + base + m, x);
+      }
+      for (uint32_t i = 0; i < m; ++i) y[i] = f(x[i]);
+      if constexpr (half_to) {
+        StoreHalf(y, to + base, m, saturate);
+      } else {
+        std::copy(y, y + m, to + base);
+      }
+    }
+  }
+}
+
+// to[i] = f(a[i], b[i]).
+template <class To, class A, class B, class F>
+inline void MapLanes(To* to, const A* a, const B* b, uint32_t n, bool saturate, F f) {
+  if constexpr (!std::is_same<To, Half>::value && !std::is_same<A, Half>::value && !std::is_same<B, Half>::value) {
+#pragma GCC ivdep
+    for (uint32_t i = 0; i < n; ++i) to[i] = f(a[i], b[i]);
+  } else {
+    float x[kChunk], y[kChunk], z[kChunk];
+    auto load = [](const auto* from, float* values, uint32_t m) {
+      if constexpr (std::is_same<decltype(from), const Half*>::value) {
+        LoadHalf(from, values, m);
+      } else {
+        std::copy(from, from + m, values);
+      }
+    };
+    for (uint32_t base = 0; base < n; base += kChunk) {
+      const uint32_t m = std::min(kChunk, n - base);
+      load(a + base, x, m);
+      load(b + base, y, m);
+      for (uint32_t i = 0; i < m; ++i) z[i] = f(x[i], y[i]);
+      if constexpr (std::is_same<To, Half>::value) {
+        StoreHalf(z, to + base, m, saturate);
+      } else {
+        std::copy(z, z + m, to + base);
+      }
+    }
+  }
+}
+
+// to[i] = f(a[i], b[i], to[i]): sources of one type A, a destination that is read as well.
+template <class To, class A, class F>
+inline void UpdateLanes(To* to, const A* a, const A* b, uint32_t n, bool saturate, F f) {
+  float x[kChunk], y[kChunk], z[kChunk];
+  auto load = [](const auto* from, float* values, uint32_t m) {
+    if constexpr (std::is_same<decltype(from), const Half*>::value) {
+      LoadHalf(from, values, m);
+    } else {
+      std::copy(from, from + m, values);
+    }
+  };
+  for (uint32_t base = 0; base < n; base += kChunk) {
+    const uint32_t m = std::min(kChunk, n - base);
+    load(a + base, x, m);
+    load(b + base, y, m);
+    load(const_cast<const To*>(to) + base, z, m);
+    for (uint32_t i = 0; i < m; ++i) z[i] = f(x[i], y[i], z[i]);
+    if constexpr (std::is_same<To, Half>::value) {
+      StoreHalf(z, to + base, m, saturate);
+    } else {
+      std::copy(z, z + m, to + base);
+    }
+  }
+}
+
+template <class T>
+inline T WrapAdd(T a, T b) {
+  if constexpr (std::is_integral<T>::value) return static_cast<T>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
+  return a + b;
+}
+template <class T>
+inline T WrapSub(T a, T b) {
+  if constexpr (std::is_integral<T>::value) return static_cast<T>(static_cast<uint32_t>(a) - static_cast<uint32_t>(b));
+  return a - b;
+}
+template <class T>
+inline T WrapMul(T a, T b) {
+  if constexpr (std::is_integral<T>::value) return static_cast<T>(static_cast<uint32_t>(a) * static_cast<uint32_t>(b));
+  return a * b;
+}
+template <class T>
+inline T MaxOf(T a, T b) {
+  return a > b || a != a ? a : b;
+}
+template <class T>
+inline T MinOf(T a, T b) {
+  return a < b || a != a ? a : b;
+}
+
+// A scalar argument of the API, kept as the bytes of its own type.
+template <class T>
+inline uint64_t ScalarBits(T value) {
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  return bits;
+}
+template <class T>
+inline T ScalarFrom(uint64_t bits) {
+  T value;
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}
+
+}  // namespace ascend_sim

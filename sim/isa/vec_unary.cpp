@@ -1,0 +1,80 @@
+#include "isa/vec_unary.h"
+
+#include "isa/vec_math.h"
+
+namespace ascend_sim {
+
+const char* VecUnary::name() const {
+  static const char* names[] = {"Exp", "Ln", "Abs", "Relu", "Reciprocal", "Sqrt", "Rsqrt", "Not"};
+  return names[static_cast<int>(op)];
+}
+
+void VecUnary::Validate(Check& check) const {
+  const bool real = type == DType::kF16 || type == DType::kF32;
+  const bool ok = op == Op::kNot    ? type == DType::kI16 || type == DType::kU16
+                  : op == Op::kRelu ? real || type == DType::kI32
+                                    : real;
+  if (!ok) check.Fail(Rule::kArgument, "element type %s is not supported", DTypeName(type));
+  const uint32_t bytes = BytesOf(type), lanes = kRepeatBytes / bytes;
+  CheckShape(check, shape, lanes);
+  CheckOperand(check, "dst", dst, true);
+  CheckOperand(check, "src", src, false);
+  CheckOverlap(check, shape, {lanes, dst, bytes, "src", src, bytes});
+}
+
+void VecUnary::Touch(Footprint& f) const {
+  const uint32_t bytes = BytesOf(type), lanes = kRepeatBytes / bytes;
+  TouchWalk(f, false, "src", src, shape, bytes, lanes);
+  TouchWalk(f, true, "dst", dst, shape, bytes, lanes);
+}
+
+namespace {
+
+template <class T, class F>
+void Apply(const VecUnary& i, const Exec& exec, F f) {
+  const VecWalk* const walks[2] = {&i.dst, &i.src};
+  const uint32_t bytes[2] = {sizeof(T), sizeof(T)};
+  ForEachRun(i.shape, kRepeatBytes / sizeof(T), walks, bytes, [&](const VecRun<2>& run) {
+    MapLanes(exec.At<T>(i.dst.t, run.offset[0]), exec.At<const T>(i.src.t, run.offset[1]), run.count, i.shape.saturate,
+             f);
+  });
+}
+
+template <class T>
+void ApplyReal(const VecUnary& i, const Exec& exec) {
+  switch (i.op) {
+    case VecUnary::Op::kExp:
+      return Apply<T>(i, exec, [](float x) { return std::exp(x); });
+    case VecUnary::Op::kLn:
+      return Apply<T>(i, exec, [](float x) { return std::log(x); });
+    case VecUnary::Op::kAbs:
+      return Apply<T>(i, exec, [](float x) { return std::fabs(x); });
+    case VecUnary::Op::kRelu:
+      return Apply<T>(i, exec, [](float x) { return MaxOf(x, 0.0f); });
+    case VecUnary::Op::kReciprocal:
+      return Apply<T>(i, exec, [](float x) { return 1.0f / x; });
+    case VecUnary::Op::kSqrt:
+      return Apply<T>(i, exec, [](float x) { return std::sqrt(x); });
+    default:
+      return Apply<T>(i, exec, [](float x) { return static_cast<float>(1.0 / std::sqrt(static_cast<double>(x))); });
+  }
+}
+
+}  // namespace
+
+void VecUnary::Execute(const Exec& exec) const {
+  if (op == Op::kNot) return Apply<uint16_t>(*this, exec, [](uint16_t x) { return static_cast<uint16_t>(~x); });
+  if (type == DType::kI32) return Apply<int32_t>(*this, exec, [](int32_t x) { return MaxOf(x, 0); });
+  if (type == DType::kF16) return ApplyReal<Half>(*this, exec);
+  ApplyReal<float>(*this, exec);
+}
+
+Cost VecUnary::GetCost() const {
+  const VectorClass cls = op == Op::kAbs || op == Op::kRelu || op == Op::kNot ? VectorClass::kScalar
+                          : op == Op::kSqrt || op == Op::kRsqrt               ? VectorClass::kDiv
+                                                                              : VectorClass::kHeavy;
+  return Cost::Vector(cls, shape.Repeats(kRepeatBytes / BytesOf(type)), shape.counter);
+}
+ASCEND_SIM_INSTRUCTION(VecUnary)
+
+}  // namespace ascend_sim

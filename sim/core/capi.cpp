@@ -231,7 +231,11 @@ ascend_sim_report* ascend_sim_launch(const char* path, const char* name, const a
     machine.gm.Register(buffers[i].name, reinterpret_cast<uint64_t>(buffers[i].address), buffers[i].bytes,
                         buffers[i].initialised != 0);
   }
-  report->completed = machine.Run([&](CoreType type) { kernel.entry[static_cast<int>(type)].invoke(args); });
+  try {
+    report->completed = machine.Run([&](CoreType type) { kernel.entry[static_cast<int>(type)].invoke(args); });
+  } catch (const std::exception& e) {
+    Fail(report.get(), std::string("the simulator failed: ") + e.what());
+  }
   return report.release();
 }
 

@@ -10,6 +10,7 @@ const RuleInfo& InfoOf(Rule rule) {
       {"race.write-after-write", "ErrorSync1", false},
       {"race.atomic-and-store", "ErrorSync1", false},
       {"nondeterministic-atomic", "", false},
+      {"scalar-cache", "", false},
       {"uninitialised-read", "ErrorRead2", false},
       {"out-of-bounds-read", "ErrorRead3", true},
       {"out-of-bounds-write", "ErrorWrite2", true},

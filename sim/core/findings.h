@@ -16,6 +16,7 @@ enum class Rule : uint8_t {
   kRaceWriteAfterWrite,
   kRaceAtomicStore,
   kNondeterministicAtomic,
+  kScalarCache,  // GM through the scalar unit's cache, which is not coherent
   kUninitialisedRead,
   kOutOfBoundsRead,
   kOutOfBoundsWrite,

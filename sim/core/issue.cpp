@@ -91,7 +91,9 @@ void Machine::CheckBounds(Core& core, Pipe pipe, const char* name, Site site) {
       if (gm_region != nullptr && static_cast<uint64_t>(end) <= gm_region->address + gm_region->bytes) continue;
       const GmRegion* near = gm_region != nullptr ? gm_region : gm.Nearest(static_cast<uint64_t>(begin));
       std::string text;
-      if (near == nullptr) {
+      if (begin >= 0 && begin < 65536) {
+        text = Format("%s: a null GM pointer (address %lld)", operand.name, static_cast<long long>(begin));
+      } else if (near == nullptr) {
         text = Format("%s: %s global memory, but the launch registered none", operand.name, write ? "writes" : "reads");
       } else {
         text = Format("%s: %s bytes [%lld, %lld) of GM '%s', which has %llu bytes", operand.name,
@@ -162,7 +164,8 @@ void Machine::TouchRegions(Core& core, Pipe pipe, const char* name, Site site) {
     }
     context.self.kind = region.access;
     conflicts_.clear();
-    const bool check_defined = region.access != Access::kWrite && !region.carry && !(gm_region != nullptr && gm_region->initialised);
+    const bool check_defined =
+        region.access != Access::kWrite && !region.carry && !(gm_region != nullptr && gm_region->initialised);
     uint64_t undefined = ~0ull;
     for (uint32_t k = 0; k < region.count[2]; ++k) {
       for (uint32_t j = 0; j < region.count[1]; ++j) {
@@ -174,6 +177,9 @@ void Machine::TouchRegions(Core& core, Pipe pipe, const char* name, Site site) {
             if (first < at + region.bytes) undefined = first;
           }
           shadow->Touch(at, region.bytes, context, &conflicts_);
+          if (gm_region != nullptr && (pipe == Pipe::kS || scalar_caches.active())) {
+            TouchScalarCache(core, pipe, name, site, region, *gm_region, gm_region->address + at);
+          }
         }
       }
     }
@@ -235,6 +241,38 @@ void Machine::ReportRace(Core& core, Pipe pipe, const char* name, Site site, con
       gm_region != nullptr ? ("GM '" + gm_region->name + "'").c_str() : BufferName(region.buffer),
       past[static_cast<int>(before)], finding.other.instruction, CoreName(finding.other.core).c_str(),
       PipeName(finding.other.pipe), finding.other.file, finding.other.line, missing.c_str());
+  Report(std::move(finding));
+}
+
+void Machine::TouchScalarCache(Core& core, Pipe pipe, const char* name, Site site, const Region& region,
+                               const GmRegion& gm_region, uint64_t address) {
+  const bool scalar = pipe == Pipe::kS, write = region.access != Access::kRead;
+  const ScalarCaches::Stale dirty =
+      scalar_caches.Other(scalar ? core.index : -1, core.index, address, region.bytes, write, site);
+  ScalarCaches::Stale stale;
+  if (scalar && write) scalar_caches.Store(core.index, address, region.bytes, site);
+  if (scalar && !write) stale = scalar_caches.Load(core.index, address, region.bytes);
+  if (!dirty.found && !stale.found) return;
+  const ScalarCaches::Stale& shown = dirty.found ? dirty : stale;
+  Finding finding;
+  finding.rule = Rule::kScalarCache;
+  finding.site = Place{site.file, site.line, name, core.index, pipe};
+  finding.other = Place{shown.site.file, shown.site.line, dirty.found ? "SetValue" : "write", shown.core,
+                        dirty.found ? Pipe::kS : pipe};
+  finding.begin = shown.address - gm_region.address;
+  finding.end = finding.begin + 1;
+  finding.region = gm_region.name;
+  const auto byte = static_cast<unsigned long long>(finding.begin);
+  finding.message =
+      dirty.found
+          ? Format(
+                "%s meets byte %llu of GM '%s' while the SetValue of %s (%s:%u) is still in its data cache: "
+                "DataCacheCleanAndInvalid is missing after it",
+                name, byte, gm_region.name.c_str(), CoreName(shown.core).c_str(), shown.site.file, shown.site.line)
+          : Format(
+                "%s may return an old byte %llu of GM '%s' from the data cache: it was written by %s (%s:%u) since the "
+                "line was cached; DataCacheCleanAndInvalid is missing before it",
+                name, byte, gm_region.name.c_str(), CoreName(shown.core).c_str(), shown.site.file, shown.site.line);
   Report(std::move(finding));
 }
 

@@ -218,6 +218,7 @@ void Machine::FinishCore(Core& core) {
     break;
   }
   core.unit_bits.assign(core.unit_bits.size(), Core::UnitBit{});
+  scalar_caches.CleanAndInvalidate(core.index, 0);  // the end of a kernel writes the cache back
   core.state = Core::State::kDone;
   FinishBlock(core);
 }

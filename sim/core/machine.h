@@ -13,6 +13,7 @@
 #include "core/findings.h"
 #include "core/memory.h"
 #include "core/order.h"
+#include "core/scalar_cache.h"
 #include "core/soc.h"
 #include "core/timeline.h"
 
@@ -49,6 +50,7 @@ class Machine {
   Findings findings;
   Timeline timeline;
   Order order;
+  ScalarCaches scalar_caches;
   std::vector<std::unique_ptr<Core>> cores;
 
   // Runs `entry(core type)` on every core of every block; entry is called on a fiber. False when the launch stopped
@@ -99,6 +101,8 @@ class Machine {
   void TouchRegions(Core& core, Pipe pipe, const char* name, Site site);
   void ReportRace(Core& core, Pipe pipe, const char* name, Site site, const Region& region, const GmRegion* gm_region,
                   const Shadow::Conflict& conflict);
+  void TouchScalarCache(Core& core, Pipe pipe, const char* name, Site site, const Region& region,
+                        const GmRegion& gm_region, uint64_t address);
   void AutoSync(Core& core, Pipe pipe);
   void UnitBefore(Core& core, Pipe pipe, const char* name, Site site);
   void UnitAfter(Core& core, Pipe pipe, Site site);

@@ -36,6 +36,19 @@ struct Store {
   Cost GetCost() const { return Cost::Scalar(); }
 };
 
+struct Clean {
+  static constexpr const char* kName = "DataCacheCleanAndInvalid";
+  static constexpr Pipe kPipe = Pipe::kS;
+  Global t;
+  bool entire;
+  void Validate(Check&) const {}
+  void Touch(Footprint&) const {}
+  void Execute(const Exec& exec) const {
+    CurrentMachine().scalar_caches.CleanAndInvalidate(exec.core().index, entire ? 0 : t.address);
+  }
+  Cost GetCost() const { return Cost::Scalar(); }
+};
+
 template <class I>
 void IssueScalar(const I& instruction, Site site) {
   IssueErased(&instruction, detail::OpsOf<I>(), site);
@@ -55,6 +68,11 @@ void ScalarStore(const Local& t, int64_t offset, const void* value, uint32_t byt
 }
 void ScalarStore(const Global& t, int64_t offset, const void* value, uint32_t bytes, Site site) {
   IssueScalar(Store<Global>{t, offset, bytes, value}, site);
+}
+
+void CleanScalarCache(const Global& t, bool entire, Site site) {
+  const Clean instruction{t, entire};
+  IssueErased(&instruction, detail::OpsOf<Clean>(), site);
 }
 
 }  // namespace ascend_sim

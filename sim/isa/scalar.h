@@ -9,5 +9,7 @@ void ScalarLoad(const Local& t, int64_t offset, void* value, uint32_t bytes, Sit
 void ScalarLoad(const Global& t, int64_t offset, void* value, uint32_t bytes, Site site);
 void ScalarStore(const Local& t, int64_t offset, const void* value, uint32_t bytes, Site site);
 void ScalarStore(const Global& t, int64_t offset, const void* value, uint32_t bytes, Site site);
+// DataCacheCleanAndInvalid of the 64 B line at t, or of the core's whole data cache.
+void CleanScalarCache(const Global& t, bool entire, Site site);
 
 }  // namespace ascend_sim

@@ -33,9 +33,13 @@ def kernels() -> Callable[[str], Any]:
     import ascend_sim
 
     loaded: dict[str, Any] = {}
+    failed: set[str] = set()
 
     def get(name: str) -> Any:
+        if name in failed:  # not again for every test
+            pytest.fail(f"lib{name}.so could not be built, see the first failure", pytrace=False)
         if name not in loaded:
+            failed.add(name)
             BUILD.mkdir(parents=True, exist_ok=True)
             with open(BUILD / ".lock", "w") as lock:  # parallel test workers share the build directory
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -43,6 +47,7 @@ def kernels() -> Callable[[str], Any]:
                     _run("cmake", "-S", str(ROOT / "tests/sim/kernels"), "-B", str(BUILD), "-G", "Ninja")
                 _run("ninja", "-C", str(BUILD), f"lib{name}.so")
             loaded[name] = ascend_sim.load(BUILD / f"lib{name}.so")
+            failed.discard(name)
         return loaded[name]
 
     return get

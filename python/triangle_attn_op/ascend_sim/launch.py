@@ -66,21 +66,24 @@ def socs(engine_library: str | os.PathLike[str]) -> dict[str, Any]:
 class _GmArray:
     """Simulated global memory holding a copy of one array, written back after the launch."""
 
-    def __init__(self, engine: Engine, source: np.ndarray[Any, Any] | None, nbytes: int) -> None:
-        self.engine, self.source, self.nbytes = engine, source, nbytes
+    def __init__(self, engine: Engine, index: int, source: np.ndarray[Any, Any] | None, nbytes: int) -> None:
+        self.engine, self.index, self.source, self.nbytes = engine, index, source, nbytes
         self.address = engine.handle.ascend_sim_gm_alloc(max(nbytes, 1))
         if not self.address:
             raise MemoryError(f"cannot map {nbytes} bytes of simulated global memory")
         if source is not None and nbytes:
             ctypes.memmove(self.address, np.ascontiguousarray(source).ctypes.data, nbytes)
 
-    def write_back(self) -> None:
-        if self.source is None or not self.source.flags.writeable or not self.nbytes:
-            return
+    def write_back(self) -> bool:
+        """Copies the memory back into the array; False where it changed and the array is read-only."""
+        if self.source is None or not self.nbytes:
+            return True
         raw = (ctypes.c_uint8 * self.nbytes).from_address(self.address)
         result = np.frombuffer(raw, dtype=self.source.dtype).reshape(self.source.shape)
-        if not np.array_equal(self.source.view(np.uint8) if self.source.flags.c_contiguous else self.source, result):
+        if self.source.flags.writeable:
             self.source[...] = result
+            return True
+        return result.tobytes() == self.source.tobytes()
 
     def free(self) -> None:
         self.engine.handle.ascend_sim_gm_free(self.address, max(self.nbytes, 1))
@@ -160,8 +163,12 @@ class KernelLibrary:
                 kind, size = known.args[i] if known is not None and i < len(known.args) else ("", 8)
                 cell: Any
                 array = _as_array(value)
+                given = value.__class__.__name__
+                if kind and (array is not None or value is None) != (kind == "pointer"):
+                    if not (timing_only and kind == "pointer" and isinstance(value, int)):
+                        raise TypeError(f"{kernel}: argument {i}: expected {kind}, got {given}")
                 if array is not None or (kind == "pointer" and isinstance(value, int) and timing_only):
-                    block = _GmArray(self.engine, array, array.nbytes if array is not None else int(value))
+                    block = _GmArray(self.engine, i, array, array.nbytes if array is not None else int(value))
                     gm.append(block)
                     name = names[i] if names is not None and i < len(names) else f"arg{i}"
                     buffers.append(BufferC(name.encode(), block.address, block.nbytes, int(i not in uninitialised)))
@@ -177,14 +184,14 @@ class KernelLibrary:
                     continue
                 elif isinstance(value, float):
                     cell = ctypes.c_float(value) if size == 4 else ctypes.c_double(value)
-                elif isinstance(value, (int, np.integer)) and kind != "pointer":
-                    cell = (ctypes.c_uint8 * size).from_buffer_copy(
-                        int(value).to_bytes(size, "little", signed=int(value) < 0)
-                    )
+                elif isinstance(value, (int, np.integer)):
+                    try:
+                        number = int(value).to_bytes(size, "little", signed=int(value) < 0)
+                    except OverflowError:
+                        raise OverflowError(f"{kernel}: argument {i}: {value} does not fit {size} bytes") from None
+                    cell = (ctypes.c_uint8 * size).from_buffer_copy(number)
                 else:
-                    raise TypeError(
-                        f"{kernel}: argument {i}: expected {kind or 'an array or number'}, got {value.__class__.__name__}"
-                    )
+                    raise TypeError(f"{kernel}: argument {i}: expected {kind or 'an array or number'}, got {given}")
                 storage.append(cell)
                 pointers[i] = ctypes.addressof(cell)
                 sizes[i] = ctypes.sizeof(cell)
@@ -221,7 +228,8 @@ class KernelLibrary:
                 self.engine.handle.ascend_sim_report_free(handle)
             if not timing_only:
                 for block in gm:
-                    block.write_back()
+                    if not block.write_back():
+                        raise ValueError(f"{kernel}: argument {block.index} is read-only, but the kernel wrote it")
             return report
         finally:
             for block in gm:

@@ -38,7 +38,7 @@ __aicore__ inline void Store(GM_ADDR out, Tensor src, uint32_t tile = 0) {
 #define TYPE_AIV KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY)
 #define TYPE_MIX KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2)
 
-// ---- races inside a core --------------------------------------------------------------------------------------------
+// ---- races inside a core ----
 
 extern "C" __global__ __aicore__ void race_mte2_v(GM_ADDR x, GM_ADDR out, int32_t good) {
   TYPE_AIV;
@@ -184,7 +184,7 @@ extern "C" __global__ __aicore__ void byte_exact(GM_ADDR x, GM_ADDR out, int32_t
   Gm(out).SetValue(0, Ub(1).GetValue(0));
 }
 
-// ---- races between cores --------------------------------------------------------------------------------------------
+// ---- races between cores ----
 
 extern "C" __global__ __aicore__ void race_cores(GM_ADDR x, GM_ADDR scratch, GM_ADDR out, int32_t good) {
   TYPE_AIV;
@@ -222,7 +222,7 @@ extern "C" __global__ __aicore__ void handshake(GM_ADDR x, GM_ADDR scratch, GM_A
     DataCopy(Gm(scratch, aic), L1(0), kTile);  // @handshake.aic_write
     if (step >= 1) CrossCoreSetFlag<2, PIPE_MTE3>(kReady);
     if (step >= 2) CrossCoreWaitFlag(kDone);
-    DataCopy(L1(1), Gm(out, 2 * aic), kTile);      // @handshake.aic_read
+    DataCopy(L1(1), Gm(out, 2 * aic), kTile);  // @handshake.aic_read
     DataCopy(L1(2), Gm(out, 2 * aic + 1), kTile);
   } else {
     if (step >= 1) CrossCoreWaitFlag(kReady);
@@ -273,7 +273,38 @@ extern "C" __global__ __aicore__ void sync_all_mixed(GM_ADDR x, GM_ADDR scratch,
   }
 }
 
-// ---- memory -----------------------------------------------------------------------------------------------------------
+// ---- the scalar unit's data cache ----
+
+// SetValue into GM, then a DMA of the same bytes.
+extern "C" __global__ __aicore__ void scalar_store(GM_ADDR x, GM_ADDR out, int32_t good) {
+  TYPE_AIV;
+  GlobalTensor<float> g = Gm(x);
+  g.SetValue(3, 42.0f);  // @scalar_store.store
+  if (good == 1) DataCacheCleanAndInvalid<float, CacheLine::SINGLE_CACHE_LINE, DcciDst::CACHELINE_OUT>(g);
+  if (good == 2) DataCacheCleanAndInvalid<float, CacheLine::ENTIRE_DATA_CACHE>(g[100]);
+  if (good == 3) DataCacheCleanAndInvalid<float, CacheLine::SINGLE_CACHE_LINE>(g[16]);  // another line
+  Sync<HardEvent::S_MTE2>();
+  DataCopy(Ub(0), g, kTile);  // @scalar_store.load
+  Sync<HardEvent::MTE2_MTE3>();
+  DataCopy(Gm(out), Ub(0), kTile);
+}
+
+// Core 1 polls what core 0 stores between two SyncAlls.
+extern "C" __global__ __aicore__ void scalar_load(GM_ADDR x, GM_ADDR flag, GM_ADDR out, int32_t good) {
+  TYPE_AIV;
+  GlobalTensor<float> g = Gm(flag);
+  DataCopy(Ub(0), Gm(x), kTile);
+  if (GetBlockIdx() == 1) g.GetValue(0);
+  SyncAll();
+  if (GetBlockIdx() == 0) DataCopy(g, Ub(0), 8);  // @scalar_load.write
+  SyncAll();
+  if (GetBlockIdx() == 1) {
+    if (good) DataCacheCleanAndInvalid<float, CacheLine::SINGLE_CACHE_LINE>(g);
+    Gm(out).SetValue(0, g.GetValue(0));  // @scalar_load.load
+  }
+}
+
+// ---- memory ----
 
 extern "C" __global__ __aicore__ void uninitialised(GM_ADDR x, GM_ADDR out, int32_t good) {
   TYPE_AIV;
@@ -308,7 +339,7 @@ extern "C" __global__ __aicore__ void freed(GM_ADDR x, GM_ADDR out, int32_t free
   TYPE_AIV;
   const uint32_t handle = ascend_sim::device::Allocate(ascend_sim::Buffer::kUb, 0, kTile * 4, Site::Here());
   Tensor t = Tensor::FromSim({ascend_sim::Buffer::kUb, 0, kTile * 4, handle}, TPosition::VECCALC);
-  if (frees > 0) ascend_sim::device::Free(handle, Site::Here());  // @freed.free
+  if (frees > 0) ascend_sim::device::Free(handle, Site::Here());   // @freed.free
   DataCopy(t, Gm(x), kTile);                                       // @freed.use
   if (frees != 1) ascend_sim::device::Free(handle, Site::Here());  // @freed.again
 }
@@ -320,7 +351,7 @@ extern "C" __global__ __aicore__ void wrong_core(GM_ADDR x, GM_ADDR out, int32_t
   }
 }
 
-// ---- flags ------------------------------------------------------------------------------------------------------------
+// ---- flags ----
 
 extern "C" __global__ __aicore__ void set_twice(int32_t good) {
   TYPE_AIV;
@@ -392,7 +423,7 @@ extern "C" __global__ __aicore__ void deadlock(int32_t good) {
   }
 }
 
-// ---- kernels that go wrong by themselves --------------------------------------------------------------------------------
+// ---- kernels that go wrong by themselves ----
 
 extern "C" __global__ __aicore__ void misbehave(GM_ADDR x, int32_t how) {
   TYPE_AIV;

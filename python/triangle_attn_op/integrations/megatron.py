@@ -31,9 +31,9 @@ from ..functional import triangle_attention, triangle_attention_varlen
 
 __all__ = ["TriangleCoreAttention", "add_arguments", "with_triangle_attention"]
 
-_CAUSAL = (AttnMaskType.causal, AttnMaskType.padding_causal, AttnMaskType.causal_bottom_right)
+CAUSAL_MASKS = (AttnMaskType.causal, AttnMaskType.padding_causal, AttnMaskType.causal_bottom_right)
 # Configuration switches that change the scores or the softmax, with the values that mean "off".
-_UNSUPPORTED = {
+UNSUPPORTED = {
     "softmax_type": "vanilla",
     "qk_clip": False,
     "log_max_attention_logit": False,
@@ -70,13 +70,13 @@ class TriangleCoreAttention(MegatronModule):
         v_channels: int | None = None,
     ) -> None:
         super().__init__(config=config)
-        if attn_mask_type not in _CAUSAL:
+        if attn_mask_type not in CAUSAL_MASKS:
             raise ValueError(
                 f"attn_mask_type: expected a causal one, triangle attention has no other, got {attn_mask_type}"
             )
         if attention_type != "self":
             raise ValueError(f"attention_type: expected 'self', got {attention_type!r}")
-        for name, off in _UNSUPPORTED.items():
+        for name, off in UNSUPPORTED.items():
             if getattr(config, name, off) != off:
                 raise NotImplementedError(
                     f"{name}: not supported by triangle attention, expected {off!r}, got {getattr(config, name)!r}"
@@ -84,7 +84,7 @@ class TriangleCoreAttention(MegatronModule):
         self.layer_number = max(1, layer_number)
         self.attn_mask_type = attn_mask_type
         self.softmax_scale = softmax_scale  # None: 1/sqrt(head dimension), which the operator knows
-        self.window_size_left = _window(config, self.layer_number)
+        self.window_size_left = causal_window(config, self.layer_number)
         self.dropout_p = float(config.attention_dropout if attention_dropout is None else attention_dropout)
         if not 0.0 <= self.dropout_p < 1.0:
             raise ValueError(f"attention_dropout: expected 0 <= p < 1, got {self.dropout_p}")
@@ -141,7 +141,7 @@ class TriangleCoreAttention(MegatronModule):
         decodes = (
             attn_mask_type is AttnMaskType.no_mask and query.shape[0] == 1
         )  # one new token sees all keys either way
-        if attn_mask_type is not None and attn_mask_type not in _CAUSAL and not decodes:
+        if attn_mask_type is not None and attn_mask_type not in CAUSAL_MASKS and not decodes:
             raise ValueError(f"attn_mask_type: expected a causal one, got {attn_mask_type}")
         if self.cp_group is not None and attention_mask is not None:
             raise NotImplementedError(
@@ -165,68 +165,66 @@ class TriangleCoreAttention(MegatronModule):
                 q, k, v, group=self.cp_group, scale=self.softmax_scale, window_size_left=self.window_size_left
             )
             return out.permute(2, 0, 1, 3)
-        if attention_mask is not None and attention_mask.dtype is not torch.bool:
-            raise TypeError(f"attention_mask: expected bool (True = masked out), got {attention_mask.dtype}")
-        out = triangle_attention(
-            q,
-            k,
-            v,
-            attn_mask=None if attention_mask is None else attention_mask.logical_not(),
-            scale=self.softmax_scale,
-            window_size_left=self.window_size_left,
-            dropout_p=dropout_p,
-        )
-        return out.permute(2, 0, 1, 3)
+        return dense_attention(query, key, value, attention_mask, self.softmax_scale, self.window_size_left, dropout_p)
 
     def _packed(
         self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, packed: Any, dropout_p: float
     ) -> Tensor:
         """-> `[t, np, dv]`"""
-        if packed.qkv_format != "thd":
-            raise ValueError(f"packed_seq_params: expected qkv_format 'thd', got {packed.qkv_format!r}")
-        if getattr(packed, "local_cp_size", None) is not None:
-            raise NotImplementedError(
-                "packed_seq_params: context-parallel sizes of their own for documents are not supported"
+        if self.cp_group is None:
+            return packed_attention(
+                query, key, value, attention_mask, packed, self.softmax_scale, self.window_size_left, dropout_p
             )
-        if attention_mask is not None:
-            raise ValueError("attention_mask: expected None with packed_seq_params, documents never see each other")
-        # Padding at a document's end is seen by padding only, so the padded offsets give every token its result.
-        cu_q = packed.cu_seqlens_q if packed.cu_seqlens_q_padded is None else packed.cu_seqlens_q_padded
-        cu_k = packed.cu_seqlens_kv if packed.cu_seqlens_kv_padded is None else packed.cu_seqlens_kv_padded
-        if self.cp_group is not None:
-            assert self.cp_attention is not None
-            layout = _documents(packed, cu_q, self.cp_group.size())
-            return self.cp_attention(
-                query,
-                key,
-                value,
-                group=self.cp_group,
-                layout=layout,
-                scale=self.softmax_scale,
-                window_size_left=self.window_size_left,
-            )
-        return triangle_attention_varlen(
-            query,
-            key,
-            value,
-            cu_q.to(torch.int32),
-            cu_k.to(torch.int32),
-            query.shape[0]
-            if packed.cu_seqlens_q_padded is not None or packed.max_seqlen_q is None
-            else int(packed.max_seqlen_q),
-            key.shape[0]
-            if packed.cu_seqlens_kv_padded is not None or packed.max_seqlen_kv is None
-            else int(packed.max_seqlen_kv),
-            scale=self.softmax_scale,
-            window_size_left=self.window_size_left,
-            dropout_p=dropout_p,
-        )
+        cu_q, _ = _packed_offsets(packed, attention_mask)
+        assert self.cp_attention is not None
+        layout = _documents(packed, cu_q, self.cp_group.size())
+        options: dict[str, Any] = {"scale": self.softmax_scale, "window_size_left": self.window_size_left}
+        return self.cp_attention(query, key, value, group=self.cp_group, layout=layout, **options)
 
     def _dropout_state(self, dropout_p: float) -> Any:
         """Tensor-parallel ranks hold different heads: Megatron's tracker gives them different random states."""
         if dropout_p == 0.0 or self.config.sequence_parallel:
             return nullcontext()
         return tensor_parallel.get_cuda_rng_tracker().fork()
+
+
+def dense_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scale: float | None,
+    window_size_left: int | None,
+    dropout_p: float,
+) -> Tensor:
+    """Megatron's layouts: query `[sq, b, np, d]`, key, value `[sk, b, ng, d]` -> `[sq, b, np, dv]`; attention_mask True
+    = masked out.
+    """
+    if attention_mask is not None and attention_mask.dtype is not torch.bool:
+        raise TypeError(f"attention_mask: expected bool (True = masked out), got {attention_mask.dtype}")
+    q, k, v = (t.permute(1, 2, 0, 3) for t in (query, key, value))
+    mask = None if attention_mask is None else attention_mask.logical_not()
+    options: dict[str, Any] = {"scale": scale, "window_size_left": window_size_left, "dropout_p": dropout_p}
+    return triangle_attention(q, k, v, attn_mask=mask, **options).permute(2, 0, 1, 3)
+
+
+def packed_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    packed: Any,
+    scale: float | None,
+    window_size_left: int | None,
+    dropout_p: float,
+) -> Tensor:
+    """query `[t, np, d]`, key, value `[t, ng, d]` and Megatron's PackedSeqParams -> `[t, np, dv]`."""
+    cu_q, cu_k = _packed_offsets(packed, attention_mask)
+    padded = packed.cu_seqlens_q_padded is not None
+    max_q = query.shape[0] if padded or packed.max_seqlen_q is None else int(packed.max_seqlen_q)
+    max_k = key.shape[0] if padded or packed.max_seqlen_kv is None else int(packed.max_seqlen_kv)
+    options: dict[str, Any] = {"scale": scale, "window_size_left": window_size_left, "dropout_p": dropout_p}
+    return triangle_attention_varlen(query, key, value, cu_q, cu_k, max_q, max_k, **options)
 
 
 def with_triangle_attention(spec: ModuleSpec) -> ModuleSpec:
@@ -259,7 +257,7 @@ def _replace(node: Any) -> int:
     return count
 
 
-def _window(config: Any, layer_number: int) -> int | None:
+def causal_window(config: Any, layer_number: int) -> int | None:
     """Keys behind the query that this layer sees, or None for all."""
     window = getattr(config, "window_size", None)
     if not is_layer_window_attention(window, getattr(config, "window_attn_skip_freq", None), layer_number):
@@ -269,6 +267,23 @@ def _window(config: Any, layer_number: int) -> int | None:
     if right != 0:
         raise ValueError(f"window_size: expected a causal window (left, 0), got {tuple(window)}")
     return None if left < 0 else int(left)
+
+
+def _packed_offsets(packed: Any, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """cu_seq_q and cu_seq_k. Padding at a document's end is seen by padding only, so padded offsets give each token its
+    result.
+    """
+    if packed.qkv_format != "thd":
+        raise ValueError(f"packed_seq_params: expected qkv_format 'thd', got {packed.qkv_format!r}")
+    if getattr(packed, "local_cp_size", None) is not None:
+        raise NotImplementedError(
+            "packed_seq_params: context-parallel sizes of their own for documents are not supported"
+        )
+    if attention_mask is not None:
+        raise ValueError("attention_mask: expected None with packed_seq_params, documents never see each other")
+    cu_q = packed.cu_seqlens_q if packed.cu_seqlens_q_padded is None else packed.cu_seqlens_q_padded
+    cu_k = packed.cu_seqlens_kv if packed.cu_seqlens_kv_padded is None else packed.cu_seqlens_kv_padded
+    return cu_q.to(torch.int32), cu_k.to(torch.int32)
 
 
 def _documents(packed: Any, cu_seq: Tensor, ranks: int) -> ContextLayout:

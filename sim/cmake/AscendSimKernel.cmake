@@ -38,6 +38,46 @@ function(_ascend_sim_kernels_of source out)
   set(${out} "${result}" PARENT_SCOPE)
 endfunction()
 
+# Compiles sources for AIC and AIV; one relocatable object each, ${name}.kernel/{aic,aiv}.o, listed in `out`.
+function(_ascend_sim_objects name sources includes defines localize_aiv out)
+  set(dir ${CMAKE_CURRENT_BINARY_DIR}/${name}.kernel)
+  set(objects)
+  foreach(core IN ITEMS aic aiv)
+    add_library(${name}_${core} OBJECT ${sources})
+    target_include_directories(${name}_${core} PRIVATE ${includes} ${ASCEND_SIM_DIR}/include ${ASCEND_SIM_DIR}
+      ${ASCEND_SIM_DIR}/acl/include)
+    target_compile_features(${name}_${core} PRIVATE cxx_std_17)
+    target_compile_definitions(${name}_${core} PRIVATE ${defines} __CCE_AICORE__=220 __NPU_ARCH__=2201 __DAV_C220__
+      ASCEND_SIM=1 $<IF:$<STREQUAL:${core},aic>,__DAV_C220_CUBE__=1,__DAV_C220_VEC__=1>)
+    target_compile_options(${name}_${core} PRIVATE -O1 -fPIC -fvisibility=hidden -fno-gnu-unique -Wall -Wno-unused
+      -Wno-unknown-pragmas -Wno-attributes -ffp-contract=off)
+    set(merged ${dir}/${core}.o)
+    set(localize ${CMAKE_OBJCOPY} --localize-hidden ${merged})
+    if(core STREQUAL "aiv" AND NOT localize_aiv)
+      set(localize ${CMAKE_COMMAND} -E true)
+    endif()
+    add_custom_command(OUTPUT ${merged}
+      COMMAND ${CMAKE_CXX_COMPILER} -r -nostdlib -Wl,--force-group-allocation -o ${merged} $<TARGET_OBJECTS:${name}_${core}>
+      COMMAND ${localize}
+      DEPENDS ${name}_${core} $<TARGET_OBJECTS:${name}_${core}> COMMAND_EXPAND_LISTS VERBATIM)
+    list(APPEND objects ${merged})
+  endforeach()
+  set(${out} ${objects} PARENT_SCOPE)
+endfunction()
+
+# Rewrites the launches of an .asc source; the C++ file to compile instead goes to `out`.
+function(_ascend_sim_rewrite name source out)
+  find_package(Python3 REQUIRED COMPONENTS Interpreter)
+  get_filename_component(stem ${source} NAME_WE)
+  get_filename_component(folder ${source} DIRECTORY)
+  set(rewritten ${CMAKE_CURRENT_BINARY_DIR}/${name}.kernel/${stem}.asc.cpp)
+  set(script ${ASCEND_SIM_DIR}/cmake/asc_rewrite.py)
+  add_custom_command(OUTPUT ${rewritten} COMMAND ${Python3_EXECUTABLE} ${script} ${source} ${rewritten}
+    DEPENDS ${source} ${script} VERBATIM)
+  set_source_files_properties(${rewritten} PROPERTIES INCLUDE_DIRECTORIES ${folder})
+  set(${out} ${rewritten} PARENT_SCOPE)
+endfunction()
+
 function(ascend_sim_add_kernel name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;INCLUDES;DEFINES;KERNELS")
   if(NOT arg_SOURCES)
@@ -45,6 +85,7 @@ function(ascend_sim_add_kernel name)
   endif()
   set(dir ${CMAKE_CURRENT_BINARY_DIR}/${name}.kernel)
   set(wrappers)
+  set(libraries ascend_sim)
   foreach(source IN LISTS arg_SOURCES)
     get_filename_component(source ${source} ABSOLUTE)
     get_filename_component(stem ${source} NAME_WE)
@@ -54,27 +95,50 @@ function(ascend_sim_add_kernel name)
     endforeach()
     set(arg_KERNELS)  # instances belong to the first source
     list(JOIN registrations "\n" registrations)
-    file(CONFIGURE OUTPUT ${dir}/${stem}.cpp @ONLY CONTENT
-"#include \"@source@\"\n#include \"ascend_sim/register.h\"\n@registrations@\n")
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+    set(included ${source})
+    if(source MATCHES "\\.asc$")
+      _ascend_sim_rewrite(${name} ${source} included)
+      get_filename_component(folder ${source} DIRECTORY)
+      list(APPEND arg_INCLUDES ${folder})
+      set_source_files_properties(${dir}/${stem}.cpp PROPERTIES OBJECT_DEPENDS ${included})
+      list(APPEND libraries ascendcl_sim)
+    endif()
+    file(CONFIGURE OUTPUT ${dir}/${stem}.cpp @ONLY CONTENT
+"#include \"@included@\"\n#include \"ascend_sim/register.h\"\n@registrations@\n")
     list(APPEND wrappers ${dir}/${stem}.cpp)
   endforeach()
-  foreach(core IN ITEMS aic aiv)
-    add_library(${name}_${core} OBJECT ${wrappers})
-    target_include_directories(${name}_${core} PRIVATE ${arg_INCLUDES} ${ASCEND_SIM_DIR}/include ${ASCEND_SIM_DIR})
-    target_compile_features(${name}_${core} PRIVATE cxx_std_17)
-    target_compile_definitions(${name}_${core} PRIVATE ${arg_DEFINES} __CCE_AICORE__=220 __NPU_ARCH__=2201 __DAV_C220__
-      ASCEND_SIM=1 $<IF:$<STREQUAL:${core},aic>,__DAV_C220_CUBE__=1,__DAV_C220_VEC__=1>)
-    target_compile_options(${name}_${core} PRIVATE -O1 -fPIC -fvisibility=hidden -fno-gnu-unique -Wall -Wno-unused
-      -Wno-unknown-pragmas -Wno-attributes -ffp-contract=off)
-    set(merged ${dir}/${core}.o)
-    add_custom_command(OUTPUT ${merged}
-      COMMAND ${CMAKE_CXX_COMPILER} -r -nostdlib -Wl,--force-group-allocation -o ${merged} $<TARGET_OBJECTS:${name}_${core}>
-      COMMAND ${CMAKE_OBJCOPY} --localize-hidden ${merged}
-      DEPENDS ${name}_${core} $<TARGET_OBJECTS:${name}_${core}> COMMAND_EXPAND_LISTS VERBATIM)
-    list(APPEND objects ${merged})
-  endforeach()
+  _ascend_sim_objects(${name} "${wrappers}" "${arg_INCLUDES}" "${arg_DEFINES}" TRUE objects)
   add_library(${name} SHARED ${objects})
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
-  target_link_libraries(${name} PRIVATE ascend_sim -Wl,--wrap=__assert_fail)  # a kernel's assert() is a finding
+  # A kernel's assert() is a finding.
+  target_link_libraries(${name} PRIVATE ${libraries} -Wl,--wrap=__assert_fail)
+endfunction()
+
+# ascend_sim_add_executable(name SOURCES a.asc host.cpp ... [INCLUDES dirs] [DEFINES defs])
+#
+# A program of .asc sources, which hold kernels and host code, and of plain C++ sources, on the AscendCL of the simulator.
+# The host code that runs is the one compiled for AIV; the AIC copy's symbols are made local.
+function(ascend_sim_add_executable name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;INCLUDES;DEFINES")
+  set(asc)
+  set(host)
+  foreach(source IN LISTS arg_SOURCES)
+    get_filename_component(source ${source} ABSOLUTE)
+    if(source MATCHES "\\.asc$")
+      _ascend_sim_rewrite(${name} ${source} rewritten)
+      list(APPEND asc ${rewritten})
+    else()
+      list(APPEND host ${source})
+    endif()
+  endforeach()
+  if(NOT asc)
+    message(FATAL_ERROR "ascend_sim_add_executable(${name}): SOURCES has no .asc file")
+  endif()
+  _ascend_sim_objects(${name} "${asc}" "${arg_INCLUDES}" "${arg_DEFINES}" FALSE objects)
+  add_executable(${name} ${host} ${objects})
+  target_include_directories(${name} PRIVATE ${arg_INCLUDES})
+  target_compile_definitions(${name} PRIVATE ${arg_DEFINES})
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(${name} PRIVATE ascendcl_sim -Wl,--wrap=__assert_fail)
 endfunction()

@@ -242,6 +242,11 @@ ascend_sim_report* ascend_sim_launch(const char* path, const char* name, const a
 char* ascend_sim_report_json(const ascend_sim_report* report) {
   return Copy(ReportJson(report->machine, report->completed));
 }
+uint32_t ascend_sim_report_findings(const ascend_sim_report* report) {
+  return static_cast<uint32_t>(report->machine.findings.all().size());
+}
+int ascend_sim_report_completed(const ascend_sim_report* report) { return report->completed ? 1 : 0; }
+char* ascend_sim_report_text(const ascend_sim_report* report) { return Copy(FindingsText(report->machine)); }
 int ascend_sim_report_trace(const ascend_sim_report* report, const char* file) {
   return WriteTrace(report->machine, file) ? 0 : 1;
 }

@@ -39,6 +39,10 @@ ascend_sim_report* ascend_sim_launch(const char* path, const char* kernel, const
                                      void* const* args, const uint64_t* arg_bytes, uint32_t arg_count,
                                      const ascend_sim_buffer* buffers, uint32_t buffer_count);
 char* ascend_sim_report_json(const ascend_sim_report* report);
+uint32_t ascend_sim_report_findings(const ascend_sim_report* report);
+int ascend_sim_report_completed(const ascend_sim_report* report);
+// The findings as text, one a line. Free with ascend_sim_free.
+char* ascend_sim_report_text(const ascend_sim_report* report);
 // Writes the Chrome/Perfetto trace of a launch made with trace = 1. 0 on success.
 int ascend_sim_report_trace(const ascend_sim_report* report, const char* file);
 void ascend_sim_report_free(ascend_sim_report* report);

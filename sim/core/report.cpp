@@ -91,6 +91,20 @@ std::string ReportJson(const Machine& machine, bool completed) {
   return json + "]}";
 }
 
+std::string FindingsText(const Machine& machine) {
+  std::string text;
+  for (const Finding& f : machine.findings.all()) {
+    if (f.site.line != 0) text += std::string(f.site.file) + ":" + std::to_string(f.site.line) + ": ";
+    const RuleInfo& info = InfoOf(f.rule);
+    text += info.id;
+    if (*info.npuchk != 0) text += std::string(" (") + info.npuchk + ")";
+    text += ": " + f.message;
+    if (f.count > 1) text += " [" + std::to_string(f.count) + " times]";
+    text += "\n";
+  }
+  return text;
+}
+
 bool WriteTrace(const Machine& machine, const char* path) {
   std::FILE* file = std::fopen(path, "w");
   if (file == nullptr) return false;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "framework/print.h"
+#include "kernel_operator_common_intf.h"
 #include "kernel_tensor.h"
 
 namespace AscendC {

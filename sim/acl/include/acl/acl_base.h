@@ -1,0 +1,36 @@
+// Types and codes of AscendCL, with CANN's values.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef int aclError;
+typedef void* aclrtStream;
+typedef void* aclrtEvent;
+typedef void* aclrtContext;
+
+static const int ACL_ERROR_NONE = 0;
+static const int ACL_SUCCESS = 0;
+static const int ACL_ERROR_INVALID_PARAM = 100000;
+static const int ACL_ERROR_UNINITIALIZE = 100001;
+static const int ACL_ERROR_REPEAT_INITIALIZE = 100002;
+static const int ACL_ERROR_REPEAT_FINALIZE = 100037;
+static const int ACL_ERROR_RT_PARAM_INVALID = 107000;
+static const int ACL_ERROR_RT_INVALID_DEVICEID = 107001;
+static const int ACL_ERROR_RT_CONTEXT_NULL = 107002;
+static const int ACL_ERROR_RT_STREAM_CONTEXT = 107003;
+static const int ACL_ERROR_RT_INVALID_HANDLE = 107017;
+static const int ACL_ERROR_RT_MEMORY_ALLOCATION = 207001;
+static const int ACL_ERROR_RT_MEMORY_FREE = 207002;
+static const int ACL_ERROR_RT_AICORE_EXCEPTION = 507015;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// The text of the last failure on this thread, or null. Valid until the next call.
+const char* aclGetRecentErrMsg(void);
+
+#ifdef __cplusplus
+}
+#endif

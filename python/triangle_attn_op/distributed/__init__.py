@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from . import sharding as sharding  # registers the operators' placements with DTensor
+from .checkpoint import checkpoint_contexts, checkpoint_policy
 from .exchange import Counters, counters, reset_counters
 from .layout import ContextLayout, Segment, split_batch
 from .ring import ring_attention
@@ -15,6 +17,8 @@ __all__ = [
     "Counters",
     "LocalAttention",
     "Segment",
+    "checkpoint_contexts",
+    "checkpoint_policy",
     "counters",
     "reset_counters",
     "ring_attention",

@@ -8,6 +8,7 @@
 #include "kernel_operator_common_intf.h"
 #include "kernel_struct_fixpipe.h"
 #include "kernel_tensor.h"
+#include "kernel_utils.h"
 
 namespace AscendC {
 
@@ -92,6 +93,8 @@ inline void SimFixpipeByScales(ascend_sim::Fixpipe fix, const LocalTensor<U>& sr
   const uint16_t n = fix.n, tile = n <= 256 ? n : 128;
   for (uint32_t first = 0; first < n; first += tile) {
     const uint16_t width = static_cast<uint16_t>(n - first < tile ? n - first : tile);
+    // The table is free again; CANN leaves this to the order of the pipe.
+    if (first != 0) ascend_sim::device::Barrier(ascend_sim::Pipe::kFix, site);
     const ascend_sim::Local table{ascend_sim::Buffer::kFb, 0, 0, 0};
     ascend_sim::Local from = scales;
     from.offset += first * 8;

@@ -13,19 +13,26 @@ namespace ascend_sim {
 
 namespace {
 
-typedef float Float8 __attribute__((vector_size(32), aligned(4)));
-typedef int32_t Int8 __attribute__((vector_size(32), aligned(4)));
+typedef float Float8 __attribute__((vector_size(32)));
+typedef int32_t Int8 __attribute__((vector_size(32)));
+
+template <class V, class T>
+__attribute__((always_inline)) inline void LoadVector(V& value, const T* from) {
+  std::memcpy(&value, from, sizeof value);
+}
 
 // kRows rows of acc stay in registers over all of k.
 template <class V, class T, int kRows>
 __attribute__((always_inline)) inline void Block(T* acc, const T* a, const T* b, uint32_t k, uint32_t lda) {
   V low[kRows], high[kRows];
   for (int r = 0; r < kRows; ++r) {
-    low[r] = *reinterpret_cast<const V*>(acc + r * 16);
-    high[r] = *reinterpret_cast<const V*>(acc + r * 16 + 8);
+    LoadVector(low[r], acc + r * 16);
+    LoadVector(high[r], acc + r * 16 + 8);
   }
   for (uint32_t i = 0; i < k; ++i) {
-    const V b_low = *reinterpret_cast<const V*>(b + i * 16), b_high = *reinterpret_cast<const V*>(b + i * 16 + 8);
+    V b_low, b_high;
+    LoadVector(b_low, b + i * 16);
+    LoadVector(b_high, b + i * 16 + 8);
     for (int r = 0; r < kRows; ++r) {
       const T scalar = a[r * lda + i];
       const V value = V{scalar, scalar, scalar, scalar, scalar, scalar, scalar, scalar};
@@ -34,8 +41,8 @@ __attribute__((always_inline)) inline void Block(T* acc, const T* a, const T* b,
     }
   }
   for (int r = 0; r < kRows; ++r) {
-    *reinterpret_cast<V*>(acc + r * 16) = low[r];
-    *reinterpret_cast<V*>(acc + r * 16 + 8) = high[r];
+    std::memcpy(acc + r * 16, &low[r], sizeof low[r]);
+    std::memcpy(acc + r * 16 + 8, &high[r], sizeof high[r]);
   }
 }
 

@@ -15,13 +15,17 @@ ROOT = Path(__file__).resolve().parent
 
 
 def find_tool(name: str) -> tuple[str, dict[str, str]]:
-    """Path of cmake or ninja (the installed PyPI package, else the one on PATH, else fetched into build/) and the environment it needs."""
+    """Path of cmake or ninja (the installed PyPI package, else the one on PATH, else fetched into build/) and the
+    environment it needs.
+    """
     for place in (Path(sys.executable).parent / name, shutil.which(name)):
         if place and Path(place).exists():
             return str(place), {}
     target = ROOT / "build" / "tools"  # pip --no-build-isolation installs no build requirements
     if not (target / "bin" / name).exists():
-        subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", "--target", str(target), "--upgrade", "cmake", "ninja"])
+        subprocess.check_call(
+            [sys.executable, "-m", "pip", "install", "-q", "--target", str(target), "--upgrade", "cmake", "ninja"]
+        )
     return str(target / "bin" / name), {"PYTHONPATH": f"{target}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
 
 
@@ -42,7 +46,13 @@ class CMakeBuild(build_ext):
         ninja, _ = find_tool("ninja")
         env = {**os.environ, **environment}
         jobs = os.environ.get("MAX_JOBS", str(os.cpu_count() or 1))
-        configure = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}", f"-DTRIANGLE_TORCH_DIR={torch.__path__[0]}", f"-DTRIANGLE_OUTPUT_DIR={output}"]
+        configure = [
+            "-G",
+            "Ninja",
+            f"-DCMAKE_MAKE_PROGRAM={ninja}",
+            f"-DTRIANGLE_TORCH_DIR={torch.__path__[0]}",
+            f"-DTRIANGLE_OUTPUT_DIR={output}",
+        ]
         subprocess.check_call([cmake, "-S", str(ROOT), "-B", str(build), *configure], env=env)
         subprocess.check_call([cmake, "--build", str(build), "-j", jobs], env=env)
 

@@ -1,14 +1,15 @@
-"""How a case is run on a backend. A backend says which cases it supports; what it does not support must raise, which is a test of its own."""
+"""How a case is run on a backend. A backend says which cases it supports; what it does not support must raise, which is
+a test of its own.
+"""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import torch
+import triangle_attn_op  # noqa: F401  registers the operators
 from cases import Case, Inputs
 from torch import Tensor
-
-import triangle_attn_op  # noqa: F401  registers the operators
 
 
 class Result(NamedTuple):

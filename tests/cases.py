@@ -186,7 +186,9 @@ def _mask(case: Case, dtype: torch.dtype, g: torch.Generator) -> Tensor | None:
         bias = bias.masked_fill(torch.rand(b, 1, sq, sk, generator=g) > 0.6, -torch.inf)
     if case.mask == "finfo_min":
         floor = torch.finfo(torch.float32 if dtype is torch.float64 else dtype).min
-        bias = torch.zeros(b, 1, 1, sk).masked_fill(torch.arange(sk) < torch.randint(0, sk, (b, 1, 1, 1), generator=g), floor)
+        bias = torch.zeros(b, 1, 1, sk).masked_fill(
+            torch.arange(sk) < torch.randint(0, sk, (b, 1, 1, 1), generator=g), floor
+        )
     if case.mask == "float32":
         return bias.float()
     return bias.to(dtype)

@@ -18,7 +18,9 @@ def visible(sq: int, sk: int, diagonal: int, window_size_left: int | None) -> Te
 
 
 def philox_word(seed: int, offset: int, bh: int, row: np.ndarray, col: np.ndarray) -> np.ndarray:
-    """The uint32 that belongs to a pair: Philox 4x32-10 with counter (col // 4, row, bh, offset) and key seed, word col % 4."""
+    """The uint32 that belongs to a pair: Philox 4x32-10 with counter (col // 4, row, bh, offset) and key seed, word col
+    % 4.
+    """
     mask32 = np.uint64(0xFFFFFFFF)
     row, col = np.broadcast_arrays(row.astype(np.uint64), col.astype(np.uint64))
     c = [col // np.uint64(4), row.copy(), np.full_like(row, bh), np.full_like(row, offset & 0xFFFFFFFF)]
@@ -40,8 +42,14 @@ def dropout_keep(rng_state: Tensor, p: float, batch: int, heads: int, sq: int, s
     seed, offset = (int(x) & 0xFFFFFFFFFFFFFFFF for x in rng_state.tolist())
     threshold = int(p * 4294967296.0)
     row, col = np.arange(sq)[:, None], np.arange(sk)[None, :]
-    planes = [philox_word(seed, offset, (first_batch * heads) + bh, row, col) >= threshold for bh in range(batch * heads)]
-    return torch.from_numpy(np.stack(planes).reshape(batch, heads, sq, sk)) if planes else torch.ones(batch, heads, sq, sk, dtype=torch.bool)
+    planes = [
+        philox_word(seed, offset, (first_batch * heads) + bh, row, col) >= threshold for bh in range(batch * heads)
+    ]
+    return (
+        torch.from_numpy(np.stack(planes).reshape(batch, heads, sq, sk))
+        if planes
+        else torch.ones(batch, heads, sq, sk, dtype=torch.bool)
+    )
 
 
 def attention(
@@ -57,7 +65,9 @@ def attention(
     keep: Tensor | None = None,
     dropout_p: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv] -> out, lse in q's dtype (fp64 for an oracle); differentiable."""
+    """q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv] -> out, lse in q's dtype (fp64 for an oracle);
+    differentiable.
+    """
     sq, sk, group = q.shape[2], k.shape[2], (q.shape[1] // k.shape[1] if k.shape[1] else 1)
     scale = 1.0 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale
     if diagonal is None:
@@ -81,7 +91,15 @@ def attention(
 
 
 def attention_varlen(
-    q: Tensor, k: Tensor, v: Tensor, lens_q: list[int], lens_k: list[int], *, rng_state: Tensor | None = None, dropout_p: float = 0.0, **options: object
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    lens_q: list[int],
+    lens_k: list[int],
+    *,
+    rng_state: Tensor | None = None,
+    dropout_p: float = 0.0,
+    **options: object,
 ) -> tuple[Tensor, Tensor]:
     """Packed q [Tq, Hq, D], k, v [Tk, Hkv, D]: the documents one by one -> out [Tq, Hq, Dv], lse [Tq, Hq]."""
     outs, lses = [], []

@@ -1,4 +1,6 @@
-"""The case table against the fp64 oracle: error at most 2x (gradients 3x) that of PyTorch's own attention in the same dtype."""
+"""The case table against the fp64 oracle: error at most 2x (gradients 3x) that of PyTorch's own attention in the same
+dtype.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,14 @@ def oracle(case: Case, inputs: Inputs, dtype: torch.dtype) -> Result:
     options = dict(case.options)
     if case.packed:
         out, lse = reference.attention_varlen(
-            q, k, v, list(case.lens_q), list(case.lens_k), rng_state=inputs.rng_state, dropout_p=case.dropout_p, **options
+            q,
+            k,
+            v,
+            list(case.lens_q),
+            list(case.lens_k),
+            rng_state=inputs.rng_state,
+            dropout_p=case.dropout_p,
+            **options,
         )
     else:
         keep = None
@@ -66,7 +75,8 @@ def oracle(case: Case, inputs: Inputs, dtype: torch.dtype) -> Result:
 
 
 def pytorch_error(case: Case, inputs: Inputs, dtype: torch.dtype, want: Result) -> dict[str, float]:
-    """Largest error of PyTorch's own attention in this dtype, over the paths it may take (fused and by its definition), per result.
+    """Largest error of PyTorch's own attention in this dtype, over the paths it may take (fused and by its definition),
+    per result.
 
     Dropout and packed sequences have no counterpart there: the oracle's formula in `dtype` stands in.
     """
@@ -74,12 +84,16 @@ def pytorch_error(case: Case, inputs: Inputs, dtype: torch.dtype, want: Result) 
         runs = [oracle(case, inputs, dtype)]
     else:
         runs = [pytorch(case, inputs, dtype, path) for path in (SDPBackend.FLASH_ATTENTION, SDPBackend.MATH)]
-    errors = [[max_abs((a.double() - b.double()).nan_to_num(0.0, 0.0, 0.0)) for a, b in zip(theirs, want)] for theirs in runs]
+    errors = [
+        [max_abs((a.double() - b.double()).nan_to_num(0.0, 0.0, 0.0)) for a, b in zip(theirs, want)] for theirs in runs
+    ]
     return dict(zip(Result._fields, map(max, zip(*errors))))
 
 
 def pytorch(case: Case, inputs: Inputs, dtype: torch.dtype, path: SDPBackend) -> Result:
-    """scaled_dot_product_attention with everything that is hidden in one mask, on one of its paths where it takes the shapes."""
+    """scaled_dot_product_attention with everything that is hidden in one mask, on one of its paths where it takes the
+    shapes.
+    """
     q, k, v = (t.detach().requires_grad_() for t in (inputs.q, inputs.k, inputs.v))
     group = case.Hq // max(case.Hkv, 1)
     options = dict(case.options)
@@ -87,7 +101,11 @@ def pytorch(case: Case, inputs: Inputs, dtype: torch.dtype, path: SDPBackend) ->
     seen = reference.visible(case.Sq, case.Sk, diagonal, options.get("window_size_left"))
     mask: Tensor = torch.zeros(case.Sq, case.Sk, dtype=dtype).masked_fill(~seen, -torch.inf)
     if inputs.mask is not None:
-        mask = mask.masked_fill(~inputs.mask, -torch.inf) if inputs.mask.dtype is torch.bool else mask + inputs.mask.to(dtype)
+        mask = (
+            mask.masked_fill(~inputs.mask, -torch.inf)
+            if inputs.mask.dtype is torch.bool
+            else mask + inputs.mask.to(dtype)
+        )
     with sdpa_kernel([path, SDPBackend.MATH]):
         out = torch.nn.functional.scaled_dot_product_attention(
             q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1), attn_mask=mask, scale=options.get("scale")
@@ -95,7 +113,9 @@ def pytorch(case: Case, inputs: Inputs, dtype: torch.dtype, path: SDPBackend) ->
     _, lse = reference.attention(q, k, v, attn_mask=inputs.mask, **options)
     finite = torch.where(lse == -torch.inf, 0.0, lse)
     grads = torch.autograd.grad((out * inputs.dout).sum() + (finite * inputs.dlse).sum(), (q, k, v), allow_unused=True)
-    return Result(out.detach(), lse.detach(), *(torch.zeros_like(t) if g is None else g for t, g in zip((q, k, v), grads)))
+    return Result(
+        out.detach(), lse.detach(), *(torch.zeros_like(t) if g is None else g for t, g in zip((q, k, v), grads))
+    )
 
 
 def max_abs(t: Tensor) -> float:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-
 from triangle_attn_op import merge_attention, triangle_attention, triangle_attention_varlen
 
 
@@ -21,42 +20,104 @@ DENSE: list[tuple[str, tuple[Any, Any, Any], dict[str, Any], type[Exception], st
     ("rank of q", (t(8, 128), K, K), {}, ValueError, r"q: expected 4 dimensions \[B, H, S, D\], got shape \[8, 128\]"),
     ("rank of v", (Q, K, t(4, 8, 128)), {}, ValueError, r"v: expected 4 dimensions"),
     ("not a tensor", ([1.0], K, K), {}, TypeError, r"q: expected a Tensor, got list"),
-    ("head counts", (Q, t(2, 5, 8, 128), t(2, 5, 8, 128)), {}, ValueError, r"k: expected \[B, Hkv, Sk, 128\] with Hq % Hkv == 0, got Hq = 12, Hkv = 5"),
+    (
+        "head counts",
+        (Q, t(2, 5, 8, 128), t(2, 5, 8, 128)),
+        {},
+        ValueError,
+        r"k: expected \[B, Hkv, Sk, 128\] with Hq % Hkv == 0, got Hq = 12, Hkv = 5",
+    ),
     ("no key heads", (Q, t(2, 0, 8, 128), t(2, 0, 8, 128)), {}, ValueError, r"Hq % Hkv == 0, got Hq = 12, Hkv = 0"),
     ("head dimension", (Q, t(2, 4, 8, 64), K), {}, ValueError, r"k: expected .*128.*got shape \[2, 4, 8, 64\]"),
     ("heads of v", (Q, K, t(2, 12, 8, 128)), {}, ValueError, r"v: expected k's sizes \[2, 4, 8, 128\]"),
     ("length of v", (Q, K, t(2, 4, 9, 128)), {}, ValueError, r"v: expected k's sizes"),
     ("batch", (Q, t(1, 4, 8, 128), t(1, 4, 8, 128)), {}, ValueError, r"k: expected q's batch size 2"),
-    ("integers", (Q.int(), K.int(), K.int()), {}, TypeError, r"q: expected float32, bfloat16, float16 or float64, got torch.int32"),
+    (
+        "integers",
+        (Q.int(), K.int(), K.int()),
+        {},
+        TypeError,
+        r"q: expected float32, bfloat16, float16 or float64, got torch.int32",
+    ),
     ("dtypes", (Q, K.half(), K), {}, TypeError, r"k: expected q's dtype torch.float32, got torch.float16"),
     ("devices", (Q, K, K.to("meta")), {}, ValueError, r"v: expected q's device cpu, got meta"),
     ("sparse", (Q, K.to_sparse(), K), {}, TypeError, r"k: expected a strided tensor"),
-    ("mask dtype", (Q, K, K), {"attn_mask": t(8, 8, dtype=torch.int64)}, TypeError, r"attn_mask: expected bool .* got torch.int64"),
-    ("mask float dtype", (Q, K, K), {"attn_mask": t(8, 8, dtype=torch.float16)}, TypeError, r"attn_mask: .*q's dtype torch.float32, got torch.float16"),
-    ("mask shape", (Q, K, K), {"attn_mask": t(2, 4, 8, 8)}, ValueError, r"attn_mask: .*\[2, 12, 8, 8\].*got \[2, 4, 8, 8\]"),
+    (
+        "mask dtype",
+        (Q, K, K),
+        {"attn_mask": t(8, 8, dtype=torch.int64)},
+        TypeError,
+        r"attn_mask: expected bool .* got torch.int64",
+    ),
+    (
+        "mask float dtype",
+        (Q, K, K),
+        {"attn_mask": t(8, 8, dtype=torch.float16)},
+        TypeError,
+        r"attn_mask: .*q's dtype torch.float32, got torch.float16",
+    ),
+    (
+        "mask shape",
+        (Q, K, K),
+        {"attn_mask": t(2, 4, 8, 8)},
+        ValueError,
+        r"attn_mask: .*\[2, 12, 8, 8\].*got \[2, 4, 8, 8\]",
+    ),
     ("mask rank", (Q, K, K), {"attn_mask": t(1, 1, 1, 8, 8)}, ValueError, r"attn_mask: .*at most 4 dimensions"),
-    ("mask gradient", (Q, K, K), {"attn_mask": t(8, 8).requires_grad_()}, ValueError, r"attn_mask: expected requires_grad=False"),
+    (
+        "mask gradient",
+        (Q, K, K),
+        {"attn_mask": t(8, 8).requires_grad_()},
+        ValueError,
+        r"attn_mask: expected requires_grad=False",
+    ),
     ("mask device", (Q, K, K), {"attn_mask": t(8, 8, device="meta")}, ValueError, r"attn_mask: expected q's device"),
     ("mask type", (Q, K, K), {"attn_mask": True}, TypeError, r"attn_mask: expected a Tensor"),
-    ("window", (Q, K, K), {"window_size_left": -1}, ValueError, r"window_size_left: expected None or an int >= 0, got -1"),
+    (
+        "window",
+        (Q, K, K),
+        {"window_size_left": -1},
+        ValueError,
+        r"window_size_left: expected None or an int >= 0, got -1",
+    ),
     ("window type", (Q, K, K), {"window_size_left": 1.5}, TypeError, r"window_size_left: expected an int"),
-    ("alignment", (Q, K, K), {"alignment": "center"}, ValueError, r"alignment: expected \"bottom_right\" or \"top_left\", got 'center'"),
+    (
+        "alignment",
+        (Q, K, K),
+        {"alignment": "center"},
+        ValueError,
+        r"alignment: expected \"bottom_right\" or \"top_left\", got 'center'",
+    ),
     ("diagonal type", (Q, K, K), {"diagonal": 0.0}, TypeError, r"diagonal: expected an int"),
-    ("diagonal and alignment", (Q, K, K), {"diagonal": 0, "alignment": "top_left"}, ValueError, r"diagonal: expected None with alignment"),
+    (
+        "diagonal and alignment",
+        (Q, K, K),
+        {"diagonal": 0, "alignment": "top_left"},
+        ValueError,
+        r"diagonal: expected None with alignment",
+    ),
     ("dropout 1", (Q, K, K), {"dropout_p": 1.0}, ValueError, r"dropout_p: expected 0 <= p < 1, got 1.0"),
     ("dropout negative", (Q, K, K), {"dropout_p": -0.1}, ValueError, r"dropout_p"),
     ("dropout NaN", (Q, K, K), {"dropout_p": float("nan")}, ValueError, r"dropout_p"),
     ("scale NaN", (Q, K, K), {"scale": float("nan")}, ValueError, r"scale: expected a finite number, got nan"),
     ("scale tensor", (Q, K, K), {"scale": t(1)}, TypeError, r"scale: expected a float"),
     ("alibi_slopes", (Q, K, K), {"alibi_slopes": t(12)}, NotImplementedError, r"alibi_slopes: not supported yet"),
-    ("softcap", (Q, K, K), {"softcap": 30.0}, NotImplementedError, r"softcap: not supported yet, expected None, got 30.0"),
+    (
+        "softcap",
+        (Q, K, K),
+        {"softcap": 30.0},
+        NotImplementedError,
+        r"softcap: not supported yet, expected None, got 30.0",
+    ),
     ("sinks", (Q, K, K), {"sinks": t(12)}, NotImplementedError, r"sinks: not supported yet"),
 ]
 
 
 @pytest.mark.parametrize(("name", "qkv", "options", "error", "message"), DENSE, ids=[case[0] for case in DENSE])
 @pytest.mark.parametrize("entry", [triangle_attention, torch.ops.triangle.attn], ids=["function", "operator"])
-def test_dense(entry: Any, name: str, qkv: tuple[Any, Any, Any], options: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_dense(
+    entry: Any, name: str, qkv: tuple[Any, Any, Any], options: dict[str, Any], error: type[Exception], message: str
+) -> None:
     """Where PyTorch's own dispatcher refuses an argument's type before the operator sees it, its error stands."""
     by_schema = entry is not triangle_attention and name in SCHEMA_REFUSES
     if by_schema and name == "scale tensor":
@@ -77,24 +138,66 @@ def cu(*values: int) -> Tensor:
 
 VARLEN: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("dense q", (t(1, 4, 10, 16), PACKED, PACKED, CU, CU, 6, 6), ValueError, r"q: expected 3 dimensions \[T, H, D\]"),
-    ("dtype", (PACKED, PACKED, PACKED, CU.long(), CU, 6, 6), TypeError, r"cu_seq_q: expected int32 \[documents \+ 1\], got torch.int64"),
+    (
+        "dtype",
+        (PACKED, PACKED, PACKED, CU.long(), CU, 6, 6),
+        TypeError,
+        r"cu_seq_q: expected int32 \[documents \+ 1\], got torch.int64",
+    ),
     ("rank", (PACKED, PACKED, PACKED, CU, CU[None], 6, 6), ValueError, r"cu_seq_k: expected int32"),
     ("empty offsets", (PACKED, PACKED, PACKED, cu(), cu(), 6, 6), ValueError, r"cu_seq_q: expected int32"),
-    ("documents", (PACKED, PACKED, PACKED, CU, cu(0, 10), 6, 6), ValueError, r"cu_seq_k: expected cu_seq_q's 3 entries, got 2"),
-    ("strided", (PACKED, PACKED, PACKED, torch.zeros(6, dtype=torch.int32)[::2], CU, 6, 6), ValueError, r"cu_seq_q: expected a contiguous"),
+    (
+        "documents",
+        (PACKED, PACKED, PACKED, CU, cu(0, 10), 6, 6),
+        ValueError,
+        r"cu_seq_k: expected cu_seq_q's 3 entries, got 2",
+    ),
+    (
+        "strided",
+        (PACKED, PACKED, PACKED, torch.zeros(6, dtype=torch.int32)[::2], CU, 6, 6),
+        ValueError,
+        r"cu_seq_q: expected a contiguous",
+    ),
     ("start", (PACKED, PACKED, PACKED, cu(1, 4, 10), CU, 9, 9), ValueError, r"cu_seq_q: expected to start at 0, got 1"),
-    ("end", (PACKED, PACKED, PACKED, CU, cu(0, 4, 9), 9, 9), ValueError, r"cu_seq_k: expected to end at the total of 10 rows, got 9"),
-    ("beyond the end", (PACKED, PACKED, PACKED, cu(0, 4, 1000), CU, 9999, 9), ValueError, r"cu_seq_q: expected to end at the total of 10"),
-    ("decreasing", (PACKED, PACKED, PACKED, cu(0, 11, 10), CU, 12, 9), ValueError, r"cu_seq_q: expected non-decreasing offsets, got 10 after 11"),
-    ("negative", (PACKED, PACKED, PACKED, cu(0, -5, 10), CU, 20, 9), ValueError, r"cu_seq_q: expected non-decreasing offsets, got -5 after 0"),
-    ("max_q", (PACKED, PACKED, PACKED, CU, CU, 5, 6), ValueError, r"max_q: expected at least the longest document, 6 rows, got 5"),
+    (
+        "end",
+        (PACKED, PACKED, PACKED, CU, cu(0, 4, 9), 9, 9),
+        ValueError,
+        r"cu_seq_k: expected to end at the total of 10 rows, got 9",
+    ),
+    (
+        "beyond the end",
+        (PACKED, PACKED, PACKED, cu(0, 4, 1000), CU, 9999, 9),
+        ValueError,
+        r"cu_seq_q: expected to end at the total of 10",
+    ),
+    (
+        "decreasing",
+        (PACKED, PACKED, PACKED, cu(0, 11, 10), CU, 12, 9),
+        ValueError,
+        r"cu_seq_q: expected non-decreasing offsets, got 10 after 11",
+    ),
+    (
+        "negative",
+        (PACKED, PACKED, PACKED, cu(0, -5, 10), CU, 20, 9),
+        ValueError,
+        r"cu_seq_q: expected non-decreasing offsets, got -5 after 0",
+    ),
+    (
+        "max_q",
+        (PACKED, PACKED, PACKED, CU, CU, 5, 6),
+        ValueError,
+        r"max_q: expected at least the longest document, 6 rows, got 5",
+    ),
     ("max_k type", (PACKED, PACKED, PACKED, CU, CU, 6, 6.0), TypeError, r"max_k: expected an int"),
     ("max_k", (PACKED, PACKED, PACKED, CU, CU, 6, -1), ValueError, r"max_k: expected an upper bound"),
 ]
 
 
 @pytest.mark.parametrize(("name", "arguments", "error", "message"), VARLEN, ids=[case[0] for case in VARLEN])
-@pytest.mark.parametrize("entry", [triangle_attention_varlen, torch.ops.triangle.attn_varlen], ids=["function", "operator"])
+@pytest.mark.parametrize(
+    "entry", [triangle_attention_varlen, torch.ops.triangle.attn_varlen], ids=["function", "operator"]
+)
 def test_varlen(entry: Any, name: str, arguments: tuple[Any, ...], error: type[Exception], message: str) -> None:
     by_schema = entry is not triangle_attention_varlen and name == "max_k type"
     with pytest.raises((RuntimeError, TypeError) if by_schema else error, match=None if by_schema else message):

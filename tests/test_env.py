@@ -9,14 +9,17 @@ import sys
 
 import pytest
 import torch
-
 import triangle_attn_op
 from triangle_attn_op import backends
 
 
 def run_env(**environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "triangle_attn_op.env"], capture_output=True, text=True, check=True, env={**os.environ, **environment}
+        [sys.executable, "-m", "triangle_attn_op.env"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
     )
     return done.stdout
 
@@ -32,7 +35,12 @@ def test_env_prints_what_a_bug_report_needs() -> None:
 def test_unknown_instruction_set_is_an_error() -> None:
     assert re.search(r"^backend cpu +unavailable$", run_env(TRIANGLE_ATTN_CPU_ISA="sse9"), re.MULTILINE)
     program = "import torch, triangle_attn_op; q = torch.zeros(1, 1, 2, 4); torch.ops.triangle.attn(q, q, q)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, "TRIANGLE_ATTN_CPU_ISA": "sse9"})
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TRIANGLE_ATTN_CPU_ISA": "sse9"},
+    )
     assert done.returncode != 0
     assert "TRIANGLE_ATTN_CPU_ISA" in done.stderr
     assert "sse9" in done.stderr
@@ -55,10 +63,16 @@ def test_last_backend() -> None:
 def test_isa_can_be_chosen(isa: str) -> None:
     program = (
         "import torch, triangle_attn_op; q = torch.randn(1, 2, 70, 16); "
-        "torch.testing.assert_close(torch.ops.triangle.attn(q, q, q), torch.nn.functional.scaled_dot_product_attention(q, q, q, is_causal=True)); "
+        "want = torch.nn.functional.scaled_dot_product_attention(q, q, q, is_causal=True); "
+        "torch.testing.assert_close(torch.ops.triangle.attn(q, q, q), want); "
         "print(triangle_attn_op.last_backend())"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, "TRIANGLE_ATTN_CPU_ISA": isa})
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TRIANGLE_ATTN_CPU_ISA": isa},
+    )
     if done.returncode != 0:
         assert "TRIANGLE_ATTN_CPU_ISA" in done.stderr, done.stderr  # this CPU does not have it: an error that says so
         assert isa in done.stderr

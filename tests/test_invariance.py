@@ -1,4 +1,6 @@
-"""Bits: run to run, for any thread count, batch, prefix, decode, packing, layout. Everything here compares with torch.equal, nothing with a tolerance."""
+"""Bits: run to run, for any thread count, batch, prefix, decode, packing, layout. Everything here compares with
+torch.equal, nothing with a tolerance.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-
 from triangle_attn_op import triangle_attention, triangle_attention_varlen
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
@@ -17,8 +18,14 @@ def draw(seed: int, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
-def qkv(seed: int, b: int, hq: int, hkv: int, sq: int, sk: int, d: int, dv: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    return draw(seed, b, hq, sq, d, dtype=dtype), draw(seed + 1, b, hkv, sk, d, dtype=dtype), draw(seed + 2, b, hkv, sk, dv, dtype=dtype)
+def qkv(
+    seed: int, b: int, hq: int, hkv: int, sq: int, sk: int, d: int, dv: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    return (
+        draw(seed, b, hq, sq, d, dtype=dtype),
+        draw(seed + 1, b, hkv, sk, d, dtype=dtype),
+        draw(seed + 2, b, hkv, sk, dv, dtype=dtype),
+    )
 
 
 def gradients(q: Tensor, k: Tensor, v: Tensor, dout: Tensor, **options: object) -> tuple[Tensor, ...]:
@@ -33,7 +40,9 @@ def assert_same(a: tuple[Tensor, ...], b: tuple[Tensor, ...], what: str) -> None
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(2, 4, 2, 300, 300, 64, 64), (1, 1, 1, 700, 700, 48, 80), (1, 3, 1, 70, 1300, 128, 128)])
+@pytest.mark.parametrize(
+    "shape", [(2, 4, 2, 300, 300, 64, 64), (1, 1, 1, 700, 700, 48, 80), (1, 3, 1, 70, 1300, 128, 128)]
+)
 def test_run_to_run_and_threads(shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> None:
     q, k, v = qkv(seed, *shape, dtype=dtype)
     dout = draw(seed + 3, *q.shape[:3], v.shape[3], dtype=dtype)
@@ -55,7 +64,9 @@ def test_batch(dtype: torch.dtype, seed: int) -> None:
         alone = gradients(q[b : b + 1], k[b : b + 1], v[b : b + 1], dout[b : b + 1])
         assert_same(tuple(t[b : b + 1] for t in whole), alone, f"batch {b} alone")
     one_group = gradients(q[:, 2:], k[:, 1:], v[:, 1:], dout[:, 2:])
-    assert_same(tuple(t[:, 2:] for t in whole[:3]) + tuple(t[:, 1:] for t in whole[3:]), one_group, "one group of heads alone")
+    assert_same(
+        tuple(t[:, 2:] for t in whole[:3]) + tuple(t[:, 1:] for t in whole[3:]), one_group, "one group of heads alone"
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -84,7 +95,9 @@ def test_prefix(dtype: torch.dtype, d: int, seed: int) -> None:
     dtype=st.sampled_from(DTYPES),
     seed=st.integers(0, 2**31),
 )
-def test_chunked_prefill(n: int, rows: int, heads: tuple[int, int], d: int, window: int | None, dtype: torch.dtype, seed: int) -> None:
+def test_chunked_prefill(
+    n: int, rows: int, heads: tuple[int, int], d: int, window: int | None, dtype: torch.dtype, seed: int
+) -> None:
     """The last rows computed alone against the keys so far have the bits of the whole prompt."""
     rows = min(rows, n)
     q, k, v = qkv(seed, 1, *heads, n, n, d, d, dtype)
@@ -102,11 +115,17 @@ def test_chunked_prefill(n: int, rows: int, heads: tuple[int, int], d: int, wind
 def test_packed(lens: list[int], window: int | None, dtype: torch.dtype, seed: int) -> None:
     """A document in a pack has the bits, gradients included, that it has alone."""
     total, d = sum(lens), 40
-    q, k, v = draw(seed, total, 4, d, dtype=dtype), draw(seed + 1, total, 2, d, dtype=dtype), draw(seed + 2, total, 2, d, dtype=dtype)
+    q, k, v = (
+        draw(seed, total, 4, d, dtype=dtype),
+        draw(seed + 1, total, 2, d, dtype=dtype),
+        draw(seed + 2, total, 2, d, dtype=dtype),
+    )
     dout = draw(seed + 3, total, 4, d, dtype=dtype)
     cu = torch.tensor([0, *torch.tensor(lens).cumsum(0).tolist()], dtype=torch.int32)
     leaves = tuple(t.detach().requires_grad_() for t in (q, k, v))
-    out, lse = triangle_attention_varlen(*leaves, cu, cu, max(lens), max(lens), window_size_left=window, return_lse=True)
+    out, lse = triangle_attention_varlen(
+        *leaves, cu, cu, max(lens), max(lens), window_size_left=window, return_lse=True
+    )
     packed = (out.detach(), lse.detach(), *torch.autograd.grad(out, leaves, dout))
     for begin, end in zip(cu.tolist(), cu.tolist()[1:]):
         alone = gradients(*(t[begin:end].transpose(0, 1)[None] for t in (q, k, v, dout)), window_size_left=window)
@@ -120,7 +139,11 @@ def test_layout_and_repeated_heads(dtype: torch.dtype, seed: int) -> None:
     plain = gradients(q, k, v, dout)
     for order in ((0, 2, 1, 3), (2, 0, 1, 3)):
         inverse = [order.index(i) for i in range(4)]
-        assert_same(plain, gradients(*(t.permute(order).contiguous().permute(inverse) for t in (q, k, v, dout))), f"memory order {order}")
+        assert_same(
+            plain,
+            gradients(*(t.permute(order).contiguous().permute(inverse) for t in (q, k, v, dout))),
+            f"memory order {order}",
+        )
     repeated = gradients(q, k.repeat_interleave(2, 1), v.repeat_interleave(2, 1), dout)
     assert_same(plain[:3], repeated[:3], "K and V repeated")
 
@@ -130,7 +153,9 @@ def test_masks_that_hide_nothing(dtype: torch.dtype, seed: int) -> None:
     q, k, v = qkv(seed, 2, 4, 2, 200, 200, 64, 64, dtype)
     dout = draw(seed + 3, *q.shape, dtype=dtype)
     plain = gradients(q, k, v, dout)
-    assert_same(plain, gradients(q, k, v, dout, attn_mask=torch.ones(2, 1, 200, 200, dtype=torch.bool)), "an all-True mask")
+    assert_same(
+        plain, gradients(q, k, v, dout, attn_mask=torch.ones(2, 1, 200, 200, dtype=torch.bool)), "an all-True mask"
+    )
     assert_same(plain, gradients(q, k, v, dout, attn_mask=torch.zeros(200, 200, dtype=dtype)), "a mask of zeros")
     assert_same(plain, gradients(q, k, v, dout, window_size_left=200), "a window wider than the sequence")
     causal = torch.ones(200, 200, dtype=torch.bool).tril()
@@ -142,13 +167,21 @@ def test_minus_inf_is_false(seed: int) -> None:
     dout = draw(seed + 3, *q.shape)
     may = torch.rand(2, 1, 150, 150) > 0.5
     additive = torch.zeros(may.shape).masked_fill(~may, -torch.inf)
-    assert_same(gradients(q, k, v, dout, attn_mask=may), gradients(q, k, v, dout, attn_mask=additive), "-inf against False")
+    assert_same(
+        gradients(q, k, v, dout, attn_mask=may), gradients(q, k, v, dout, attn_mask=additive), "-inf against False"
+    )
+
+
+attn_lse = torch.ops.triangle.attn_lse
 
 
 def test_dropout_mask_does_not_depend_on_threads_or_prefix(seed: int) -> None:
     q, k, v = qkv(seed, 2, 4, 2, 300, 300, 64, 64, torch.float32)
     rng = torch.tensor([seed, 12345678901234])
-    run = lambda n: torch.ops.triangle.attn_lse(q[:, :, :n], k[:, :, :n], v[:, :, :n], None, None, None, rng, dropout_p=0.3)[0]  # noqa: E731
+
+    def run(n: int) -> Tensor:
+        return attn_lse(q[:, :, :n], k[:, :, :n], v[:, :, :n], None, None, None, rng, dropout_p=0.3)[0]
+
     whole = run(300)
     assert torch.equal(run(123), whole[:, :, :123])
     torch.set_num_threads(1)

@@ -23,7 +23,9 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 
 def growth(s: int) -> int:
     """Bytes by which the peak resident size of a process grows over one forward and backward of length s."""
-    return int(subprocess.run([sys.executable, "-c", PROGRAM, str(s)], check=True, capture_output=True, text=True).stdout)
+    return int(
+        subprocess.run([sys.executable, "-c", PROGRAM, str(s)], check=True, capture_output=True, text=True).stdout
+    )
 
 
 @pytest.mark.parametrize("s", [32768])

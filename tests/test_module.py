@@ -11,19 +11,29 @@ from typing import Any
 import pytest
 import reference
 import torch
-from torch import Tensor, nn
-
 import triangle_attn_op
+from torch import Tensor, nn
 from triangle_attn_op import TriangleAttention, add_arguments, triangle_attention
 
 
-def qkv(b: int = 2, n: int = 4, s: int = 50, d: int = 16, kv: int | None = None, sk: int | None = None, dv: int | None = None, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+def qkv(
+    b: int = 2,
+    n: int = 4,
+    s: int = 50,
+    d: int = 16,
+    kv: int | None = None,
+    sk: int | None = None,
+    dv: int | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> list[Tensor]:
     kv, sk, dv = n if kv is None else kv, s if sk is None else sk, d if dv is None else dv
     return [torch.randn(*shape, dtype=dtype) for shape in ((b, n, s, d), (b, kv, sk, d), (b, kv, sk, dv))]
 
 
 def expected(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None = None, scale: float | None = None) -> Tensor:
-    out, _ = reference.attention(q.double(), k.double(), v.double(), attn_mask=None if hidden is None else ~hidden, scale=scale)
+    out, _ = reference.attention(
+        q.double(), k.double(), v.double(), attn_mask=None if hidden is None else ~hidden, scale=scale
+    )
     return out.transpose(1, 2).flatten(2).to(q.dtype)
 
 
@@ -129,7 +139,11 @@ def test_other_callables_are_called_even_with_a_scale() -> None:
     q, k, v = qkv(s=40, dtype=torch.float16)
     out = TriangleAttention(16, softmax)(q, k, v)
     assert out.dtype == torch.float16
-    assert [shape for shape, _, _ in seen] == [(2, 4, 16, 16), (2, 4, 16, 32), (2, 4, 8, 40)]  # lower-triangle columns only
+    assert [shape for shape, _, _ in seen] == [
+        (2, 4, 16, 16),
+        (2, 4, 16, 32),
+        (2, 4, 8, 40),
+    ]  # lower-triangle columns only
     assert all(dtype is torch.float32 for _, dtype, _ in seen)
     for row, (shape, _, mask) in enumerate(seen):
         assert mask.dtype is torch.bool
@@ -144,7 +158,10 @@ def test_other_callables_are_called_even_with_a_scale() -> None:
 def test_fp16_scores_do_not_overflow() -> None:
     q, k, v = qkv(d=64, dtype=torch.float16)
     q, k = q * 60, k * 60  # q k^T reaches 200000, beyond fp16
-    for module in (TriangleAttention(16), TriangleAttention(16, lambda s, m: torch.softmax((s / 8).masked_fill(m, -torch.inf), -1))):
+    for module in (
+        TriangleAttention(16),
+        TriangleAttention(16, lambda s, m: torch.softmax((s / 8).masked_fill(m, -torch.inf), -1)),
+    ):
         out = module(q, k, v)
         assert out.isfinite().all()
         torch.testing.assert_close(out, expected(q, k, v), rtol=2e-2, atol=2e-3)
@@ -156,18 +173,24 @@ def test_shapes_ascendspeed_crashes_on(shape: dict[str, int], func: Any) -> None
     q, k, v = qkv(**shape)
     out = TriangleAttention(16, func)(q, k, v, None)
     want = expected(q, k, v, scale=None if func is None else 0.5)
-    if func is not None and k.shape[2] < q.shape[2]:  # rows above the first key: what the callable makes of nothing is its own
+    if (
+        func is not None and k.shape[2] < q.shape[2]
+    ):  # rows above the first key: what the callable makes of nothing is its own
         out, want = out[:, q.shape[2] - k.shape[2] :], want[:, q.shape[2] - k.shape[2] :]
     torch.testing.assert_close(out, want)
 
 
 @pytest.mark.parametrize("func", [None, plain_softmax], ids=["fused", "callable"])
-@pytest.mark.parametrize("mask_shape", [(50, 50), (1, 50, 50), (2, 1, 50, 50), (1, 1, 50, 50), (2, 4, 50, 50), (2, 1, 1, 50)])
+@pytest.mark.parametrize(
+    "mask_shape", [(50, 50), (1, 50, 50), (2, 1, 50, 50), (1, 1, 50, 50), (2, 4, 50, 50), (2, 1, 1, 50)]
+)
 def test_mask_shapes(mask_shape: tuple[int, ...], func: Any) -> None:
     q, k, v = qkv()
     hidden = torch.rand(mask_shape) > 0.6
     hidden[..., 0] = False
-    torch.testing.assert_close(TriangleAttention(16, func)(q, k, v, hidden), expected(q, k, v, hidden, None if func is None else 0.5))
+    torch.testing.assert_close(
+        TriangleAttention(16, func)(q, k, v, hidden), expected(q, k, v, hidden, None if func is None else 0.5)
+    )
 
 
 def test_fully_masked_rows_are_zero() -> None:
@@ -251,7 +274,9 @@ def test_nothing_of_size_s_squared_is_saved() -> None:
 
 def test_import_failure_is_an_error(tmp_path: Any) -> None:
     """A package without its library does not import, rather than warn and fall back."""
-    program = "import pathlib, triangle_attn_op._library as l; l.path.cache_clear(); l.__file__ = '/nowhere/x.py'; l.path()"
+    program = (
+        "import pathlib, triangle_attn_op._library as l; l.path.cache_clear(); l.__file__ = '/nowhere/x.py'; l.path()"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode != 0
     assert "ImportError: triangle_attn_op: _C.abi3.so is missing" in done.stderr

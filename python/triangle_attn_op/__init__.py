@@ -5,7 +5,7 @@ Not AlphaFold's triangle (pair) attention. Importing the package registers `torc
 
 from __future__ import annotations
 
-from . import ops as _ops  # registers the operators
+from . import ops  # noqa: F401  registers the operators
 from .arguments import add_arguments
 from .backends import call_counts, last_backend
 from .functional import merge_attention, triangle_attention, triangle_attention_varlen

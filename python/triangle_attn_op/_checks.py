@@ -30,7 +30,9 @@ def _integer(name: str, value: Any) -> None:
 
 
 def _qkv(q: Tensor, k: Tensor, v: Tensor, layout: tuple[str, ...]) -> None:
-    """Rank, dtype, device, and that k and v agree with q. `layout` names the dimensions, heads at 1 and the head dimension last."""
+    """Rank, dtype, device, and that k and v agree with q. `layout` names the dimensions, heads at 1 and the head
+    dimension last.
+    """
     rank = len(layout)
     for name, t in (("q", q), ("k", k), ("v", v)):
         _tensor(name, t)
@@ -51,9 +53,8 @@ def _qkv(q: Tensor, k: Tensor, v: Tensor, layout: tuple[str, ...]) -> None:
     expected = f"[{batch}Hkv, {rows}, {q.shape[-1]}]" if rank == 4 else f"[Tk, Hkv, {q.shape[-1]}]"
     if k.shape[-1] != q.shape[-1]:
         raise ValueError(f"k: expected {expected} with q's head dimension {q.shape[-1]}, got shape {_shape(k)}")
-    if heads_kv == 0 or heads_q % heads_kv != 0:
-        if not (heads_q == 0 and heads_kv == 0):
-            raise ValueError(f"k: expected {expected} with Hq % Hkv == 0, got Hq = {heads_q}, Hkv = {heads_kv}")
+    if heads_q % heads_kv != 0 if heads_kv != 0 else heads_q != 0:
+        raise ValueError(f"k: expected {expected} with Hq % Hkv == 0, got Hq = {heads_q}, Hkv = {heads_kv}")
     if v.shape[:-1] != k.shape[:-1]:
         raise ValueError(f"v: expected k's sizes {_shape(k)} but for the last dimension, got shape {_shape(v)}")
     if rank == 4 and k.shape[0] != q.shape[0]:
@@ -72,7 +73,9 @@ def _options(
 ) -> None:
     for name, value in (("alibi_slopes", alibi_slopes), ("softcap", softcap), ("sinks", sinks)):
         if value is not None:
-            raise NotImplementedError(f"{name}: not supported yet, expected None, got {value if name == 'softcap' else type(value).__name__}")
+            raise NotImplementedError(
+                f"{name}: not supported yet, expected None, got {value if name == 'softcap' else type(value).__name__}"
+            )
     if alignment not in ALIGNMENTS:
         raise ValueError(f'alignment: expected "bottom_right" or "top_left", got {alignment!r}')
     if diagonal is not None:
@@ -97,11 +100,15 @@ def _options(
 def _mask(mask: Tensor, q: Tensor, k: Tensor) -> None:
     _tensor("attn_mask", mask)
     if mask.dtype is not torch.bool and not mask.dtype.is_floating_point:
-        raise TypeError(f"attn_mask: expected bool (True = may attend) or float (added to the scores), got {mask.dtype}")
+        raise TypeError(
+            f"attn_mask: expected bool (True = may attend) or float (added to the scores), got {mask.dtype}"
+        )
     if mask.dtype not in (torch.bool, torch.float32, q.dtype):
         raise TypeError(f"attn_mask: expected bool, float32 or q's dtype {q.dtype}, got {mask.dtype}")
     if mask.requires_grad and torch.is_grad_enabled():
-        raise ValueError("attn_mask: expected requires_grad=False, its gradient is not computed; pass attn_mask.detach()")
+        raise ValueError(
+            "attn_mask: expected requires_grad=False, its gradient is not computed; pass attn_mask.detach()"
+        )
     if mask.device != q.device:
         raise ValueError(f"attn_mask: expected q's device {q.device}, got {mask.device}")
     full = (q.shape[0], q.shape[1], q.shape[2], k.shape[2])
@@ -118,7 +125,9 @@ def _forward_ad(*tensors: Tensor) -> None:
         return
     for t in tensors:
         if torch.autograd.forward_ad.unpack_dual(t).tangent is not None:
-            raise NotImplementedError("triangle attention: forward-mode AD is not supported yet, use reverse mode (backward)")
+            raise NotImplementedError(
+                "triangle attention: forward-mode AD is not supported yet, use reverse mode (backward)"
+            )
 
 
 def check_dense(
@@ -136,7 +145,9 @@ def check_dense(
     softcap: Any = None,
     sinks: Any = None,
 ) -> None:
-    """q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]: ValueError, TypeError or NotImplementedError names the argument."""
+    """q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]: ValueError, TypeError or NotImplementedError names the
+    argument.
+    """
     _options(scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks)
     _qkv(q, k, v, ("B", "H", "S", "D"))
     if attn_mask is not None:
@@ -162,7 +173,9 @@ def check_varlen(
     softcap: Any = None,
     sinks: Any = None,
 ) -> None:
-    """q [Tq, Hq, D], k [Tk, Hkv, D], v [Tk, Hkv, Dv], cu_seq_* int32 [documents + 1]; the offsets' values are the operator's to check."""
+    """q [Tq, Hq, D], k [Tk, Hkv, D], v [Tk, Hkv, Dv], cu_seq_* int32 [documents + 1]; the offsets' values are the
+    operator's to check.
+    """
     _options(scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks)
     _qkv(q, k, v, ("T", "H", "D"))
     for name, t in (("cu_seq_q", cu_seq_q), ("cu_seq_k", cu_seq_k)):

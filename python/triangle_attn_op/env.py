@@ -51,7 +51,11 @@ def _cann() -> str:
     home = os.environ.get("ASCEND_HOME_PATH")
     if not home:
         return "not found (ASCEND_HOME_PATH is not set)"
-    for file in (*Path(home).glob("*/ascend_toolkit_install.info"), Path(home) / "version.cfg", *Path(home).glob("compiler/version.info")):
+    for file in (
+        *Path(home).glob("*/ascend_toolkit_install.info"),
+        Path(home) / "version.cfg",
+        *Path(home).glob("compiler/version.info"),
+    ):
         if file.is_file():
             for line in file.read_text(errors="replace").splitlines():
                 key, _, value = line.partition("=")
@@ -69,8 +73,24 @@ def _cpu_model() -> str:
 def _cpu_features() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    flags = next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith(("flags", "Features"))), set())
-    known = ("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_bf16", "avx512_fp16", "amx_bf16", "asimd", "asimdhp", "fphp", "bf16", "sve")
+    flags = next(
+        (set(line.split(":", 1)[1].split()) for line in lines if line.startswith(("flags", "Features"))), set()
+    )
+    known = (
+        "avx2",
+        "fma",
+        "f16c",
+        "avx512f",
+        "avx512bw",
+        "avx512_bf16",
+        "avx512_fp16",
+        "amx_bf16",
+        "asimd",
+        "asimdhp",
+        "fphp",
+        "bf16",
+        "sve",
+    )
     return " ".join(flag for flag in known if flag in flags) or "none of those the kernels use"
 
 

@@ -1,4 +1,6 @@
-"""Floating-point operations of triangle attention: exact for causal and windowed shapes, an upper bound for packed ones."""
+"""Floating-point operations of triangle attention: exact for causal and windowed shapes, an upper bound for packed
+ones.
+"""
 
 from __future__ import annotations
 

@@ -69,14 +69,17 @@ def triangle_attention(
     """Exact causal attention softmax(scale * Q K^T + mask) V over the blocks on and below the diagonal only.
 
     Args:
-        q: `[B, Hq, Sq, D]`, any strides with a contiguous last dimension (a transposed `[B, S, H, D]` view is read in place);
+        q: `[B, Hq, Sq, D]`, any strides with a contiguous last dimension (a transposed `[B, S, H, D]` view is read in
+            place);
             float32, bfloat16, float16, or float64 on the CPU.
         k: `[B, Hkv, Sk, D]` with Hq a multiple of Hkv (grouped-query attention; never repeated in memory).
         v: `[B, Hkv, Sk, Dv]`.
-        attn_mask: bool (True = may attend) or float in q's dtype or float32 (added to the scaled scores), broadcastable to `[B, Hq, Sq, Sk]`,
+        attn_mask: bool (True = may attend) or float in q's dtype or float32 (added to the scaled scores), broadcastable
+            to `[B, Hq, Sq, Sk]`,
             combined with the causal rule. Its gradient is not computed.
         scale: of the scores; default 1/sqrt(D).
-        alignment: `"bottom_right"`: query i sees keys j <= i + Sk - Sq (FlashAttention 2.1 and later); `"top_left"`: j <= i (SDPA's `is_causal`).
+        alignment: `"bottom_right"`: query i sees keys j <= i + Sk - Sq (FlashAttention 2.1 and later); `"top_left"`: j
+            <= i (SDPA's `is_causal`).
         diagonal: replaces alignment: query i has position p = i + diagonal and sees keys j <= p.
         window_size_left: None, or w >= 0: only keys j >= p - w.
         dropout_p: probability that a pair is dropped, always applied: pass 0.0 for evaluation.
@@ -84,14 +87,16 @@ def triangle_attention(
         alibi_slopes, softcap, sinks: not supported yet; NotImplementedError when set.
 
     Returns:
-        `[B, Hq, Sq, Dv]` in q's dtype and memory order; with `return_lse` also lse `[B, Hq, Sq]`, natural logarithm, float32 (float64 for float64 input).
+        `[B, Hq, Sq, Dv]` in q's dtype and memory order; with `return_lse` also lse `[B, Hq, Sq]`, natural logarithm,
+        float32 (float64 for float64 input).
         A row that sees no key gives out 0, lse -inf and zero gradients.
 
     Raises:
         ValueError, TypeError: an argument's shape, value, dtype or device is wrong; the message names it.
         NotImplementedError: an argument that is not supported yet.
 
-    Source: Dao, "FlashAttention-2: Faster Attention with Better Parallelism and Work Partitioning", 2023; AscendSpeed's `TriangleAttention`.
+    Source: Dao, "FlashAttention-2: Faster Attention with Better Parallelism and Work Partitioning", 2023; AscendSpeed's
+        `TriangleAttention`.
     """
     out, lse = ops.dense(
         q,
@@ -172,18 +177,21 @@ def triangle_attention_varlen(
         q: `[Tq, Hq, D]`, the documents' rows one after another.
         k: `[Tk, Hkv, D]`.
         v: `[Tk, Hkv, Dv]`.
-        cu_seq_q: int32 `[documents + 1]` on q's device: document n has rows cu_seq_q[n] to cu_seq_q[n + 1] of q. From 0 to Tq, never decreasing.
+        cu_seq_q: int32 `[documents + 1]` on q's device: document n has rows cu_seq_q[n] to cu_seq_q[n + 1] of q. From 0
+            to Tq, never decreasing.
         cu_seq_k: the same for k and v.
         max_q: upper bound of a document's rows in q.
         max_k: upper bound of a document's rows in k.
 
-    The other arguments are `triangle_attention`'s, within each document. The offsets' values are checked by the operator: on the CPU always.
+    The other arguments are `triangle_attention`'s, within each document. The offsets' values are checked by the
+    operator: on the CPU always.
 
     Returns:
         `[Tq, Hq, Dv]`; with `return_lse` also lse `[Tq, Hq]`.
 
     Raises:
-        ValueError, TypeError, NotImplementedError: as `triangle_attention`; RuntimeError for offsets that are out of order.
+        ValueError, TypeError, NotImplementedError: as `triangle_attention`; RuntimeError for offsets that are out of
+            order.
     """
     out, lse = ops.varlen(
         q,

@@ -1,4 +1,6 @@
-"""`TriangleAttention`: a drop-in for AscendSpeed's module of that name, fused wherever the fused kernels can do what was asked."""
+"""`TriangleAttention`: a drop-in for AscendSpeed's module of that name, fused wherever the fused kernels can do what
+was asked.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +20,29 @@ class TriangleAttention(nn.Module):
     """Causal attention on the blocks on and below the diagonal.
 
     Args:
-        block_size: height of the block rows on the callable path; the fused kernels choose their own tiles and ignore it.
-        masked_softmax_func: None, or Megatron's `FusedScaleMaskSoftmax` (AscendSpeed's `NPUFusedScaleMaskSoftmax`), whose `.scale` is honoured (None:
-            1/sqrt(D)): the fused kernel runs. Any other callable is called as `f(scores, mask)` for each block row, with the raw scores q k^T
-            float32 `[b, n, rows, cols]` and a bool mask (True = hidden, the causal rule included) that broadcasts to them.
-        dropout_func: None or `nn.Dropout`: fused (active in training only, as ever). Any other callable is called on the probabilities in v's dtype.
+        block_size: height of the block rows on the callable path; the fused kernels choose their own tiles and ignore
+            it.
+        masked_softmax_func: None, or Megatron's `FusedScaleMaskSoftmax` (AscendSpeed's `NPUFusedScaleMaskSoftmax`),
+            whose `.scale` is honoured (None:
+            1/sqrt(D)): the fused kernel runs. Any other callable is called as `f(scores, mask)` for each block row,
+            with the raw scores q k^T
+            float32 `[b, n, rows, cols]` and a bool mask (True = hidden, the causal rule included) that broadcasts to
+            them.
+        dropout_func: None or `nn.Dropout`: fused (active in training only, as ever). Any other callable is called on
+            the probabilities in v's dtype.
 
     Raises:
-        ValueError, TypeError: at construction for a softmax that this module cannot honour; in `forward` for bad input, naming the argument.
+        ValueError, TypeError: at construction for a softmax that this module cannot honour; in `forward` for bad input,
+            naming the argument.
 
     Source: AscendSpeed, `TriangleAttention`.
     """
 
     def __init__(
-        self, block_size: int = 1024, masked_softmax_func: MaskedSoftmax | None = None, dropout_func: Callable[[Tensor], Tensor] | None = None
+        self,
+        block_size: int = 1024,
+        masked_softmax_func: MaskedSoftmax | None = None,
+        dropout_func: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
@@ -47,16 +58,24 @@ class TriangleAttention(nn.Module):
             _check_megatron_softmax(masked_softmax_func)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """q `[b, n, s, d]`, k and v `[b, n or its divisor, sk, d]`; attention_mask bool, True = masked out, broadcastable to `[b, n, s, sk]`.
+        """q `[b, n, s, d]`, k and v `[b, n or its divisor, sk, d]`; attention_mask bool, True = masked out,
+        broadcastable to `[b, n, s, sk]`.
 
-        Returns `[b, s, n*d]`. The last query sees the last key (bottom-right alignment). A row with nothing to see is 0.
+        Returns `[b, s, n*d]`. The last query sees the last key (bottom-right alignment). A row with nothing to see is
+        0.
         """
-        if attention_mask is not None and (not isinstance(attention_mask, Tensor) or attention_mask.dtype is not torch.bool):
+        if attention_mask is not None and (
+            not isinstance(attention_mask, Tensor) or attention_mask.dtype is not torch.bool
+        ):
             got = attention_mask.dtype if isinstance(attention_mask, Tensor) else type(attention_mask).__name__
             raise TypeError(f"attention_mask: expected a bool Tensor (True = masked out) or None, got {got}")
         dropout = self.dropout_func
         fusable_dropout = dropout is None or type(dropout) is nn.Dropout
-        if self._softmax_is_fusable and fusable_dropout and not (isinstance(dropout, nn.Dropout) and dropout.training and dropout.p >= 1.0):
+        if (
+            self._softmax_is_fusable
+            and fusable_dropout
+            and not (isinstance(dropout, nn.Dropout) and dropout.training and dropout.p >= 1.0)
+        ):
             out = triangle_attention(
                 q,
                 k,
@@ -81,7 +100,9 @@ class TriangleAttention(nn.Module):
         return None if window is None or window[0] < 0 else int(window[0])
 
     def _block_rows(self, q: Tensor, k: Tensor, v: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """The callable path: for each block row its lower-triangle columns only, in PyTorch operations, so autograd follows."""
+        """The callable path: for each block row its lower-triangle columns only, in PyTorch operations, so autograd
+        follows.
+        """
         # Bad input gets the fused path's messages: shapes are checked on meta tensors, where nothing is computed.
         meta_mask = None if attention_mask is None else attention_mask.to("meta")
         triangle_attention(*(t.detach().to("meta") for t in (q, k, v)), attn_mask=meta_mask)
@@ -92,8 +113,12 @@ class TriangleAttention(nn.Module):
         ]
         return torch.cat(rows, dim=2) if rows else q.new_zeros((*q.shape[:3], v.shape[-1]))
 
-    def _block_row(self, q: Tensor, k: Tensor, v: Tensor, attention_mask: Tensor | None, position: int, begin: int) -> Tensor:
-        """q `[b, n, rows, d]`, the block row whose first query has diagonal position `position` and index `begin` -> `[b, n, rows, dv]`."""
+    def _block_row(
+        self, q: Tensor, k: Tensor, v: Tensor, attention_mask: Tensor | None, position: int, begin: int
+    ) -> Tensor:
+        """q `[b, n, rows, d]`, the block row whose first query has diagonal position `position` and index `begin` ->
+        `[b, n, rows, dv]`.
+        """
         batch, heads, count, dim = q.shape
         groups, cols = k.shape[1], min(max(position + count, 0), k.shape[2])
         if cols == 0 or q.numel() == 0:
@@ -130,14 +155,21 @@ def _masked_softmax(scores: Tensor, hidden: Tensor) -> Tensor:
 
 
 def _is_megatron_softmax(function: Any) -> bool:
-    """Megatron's scale-mask-softmax (or AscendSpeed's subclass) with Megatron's mask function, by name: neither package need be importable."""
+    """Megatron's scale-mask-softmax (or AscendSpeed's subclass) with Megatron's mask function, by name: neither package
+    need be importable.
+    """
     names = {cls.__name__ for cls in type(function).__mro__}
     mask_func = getattr(function, "mask_func", None)
-    return bool(names & {"FusedScaleMaskSoftmax", "NPUFusedScaleMaskSoftmax"}) and getattr(mask_func, "__name__", "") == "attention_mask_func"
+    return (
+        bool(names & {"FusedScaleMaskSoftmax", "NPUFusedScaleMaskSoftmax"})
+        and getattr(mask_func, "__name__", "") == "attention_mask_func"
+    )
 
 
 def _check_megatron_softmax(function: Any) -> None:
-    """Refuses query-key layer scaling: its scale is the layer's number, meant for scores that were divided by it before."""
+    """Refuses query-key layer scaling: its scale is the layer's number, meant for scores that were divided by it
+    before.
+    """
     scale = getattr(function, "scale", None)
     if scale is not None and not 0 < scale < 1:
         raise ValueError(

@@ -2,7 +2,8 @@
 
 | operator | what it is |
 |---|---|
-| `triangle::attn`, `triangle::attn_varlen` | composites: check, cast under autocast, draw the random state, call `attn_lse` |
+| `triangle::attn`, `triangle::attn_varlen` | composites: check, cast under autocast, draw the random state, call
+`attn_lse` |
 | `triangle::attn_lse` | forward, one kernel a backend; returns (out, lse), differentiable in both |
 | `triangle::attn_backward` | its gradient, an operator of its own |
 
@@ -32,7 +33,7 @@ attn_backward = torch.ops.triangle.attn_backward.default
 
 
 def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Casts floating tensors to the autocast dtype of their device where autocast is on; float64 stays, as in PyTorch."""
+    """Casts tensors to the autocast dtype of their device where autocast is on; float64 stays, as in PyTorch."""
     device = tensors[0].device.type
     if device == "meta" or not torch.is_autocast_enabled(device):
         return tensors
@@ -68,7 +69,9 @@ def varlen(
 
 
 def _forward(*args: Any, **options: Any) -> tuple[Tensor, Tensor]:
-    """`attn_lse`; what its kernel refuses (values that only it can read) is a ValueError too, which the stable ABI cannot raise."""
+    """`attn_lse`; what its kernel refuses (values that only it can read) is a ValueError too, which the stable ABI
+    cannot raise.
+    """
     if torch.compiler.is_compiling():
         return attn_lse(*args, **options)
     try:
@@ -90,9 +93,13 @@ _fragment.impl("attn_varlen", lambda *args, **options: varlen(*args, **options)[
 
 
 def like_layout(like: Tensor, sizes: list[int]) -> Tensor:
-    """An empty tensor of `sizes` whose leading dimensions are ordered in memory as `like`'s are (ties: B, S, H), the last one innermost."""
+    """An empty tensor of `sizes` whose leading dimensions are ordered in memory as `like`'s are (ties: B, S, H), the
+    last one innermost.
+    """
     order = [0, 2, 1] if len(sizes) == 4 else [0, 1]
-    for end in range(len(order), 1, -1):  # bubble sort: stable, and only neighbours are compared, which keeps guards few
+    for end in range(
+        len(order), 1, -1
+    ):  # bubble sort: stable, and only neighbours are compared, which keeps guards few
         for i in range(end - 1):
             if like.stride(order[i]) < like.stride(order[i + 1]):
                 order[i], order[i + 1] = order[i + 1], order[i]
@@ -101,7 +108,15 @@ def like_layout(like: Tensor, sizes: list[int]) -> Tensor:
     return like.new_empty([sizes[dim] for dim in order]).permute(inverse)
 
 
-def _check_raw(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None, cu_seq_q: Tensor | None, cu_seq_k: Tensor | None, **options: Any) -> None:
+def _check_raw(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    attn_mask: Tensor | None,
+    cu_seq_q: Tensor | None,
+    cu_seq_k: Tensor | None,
+    **options: Any,
+) -> None:
     if cu_seq_q is None or cu_seq_k is None:
         if cu_seq_q is not None or cu_seq_k is not None:
             raise ValueError("cu_seq_q, cu_seq_k: expected both or neither")
@@ -136,7 +151,15 @@ def _attn_lse_fake(
 
 @torch.library.register_fake("triangle::attn_backward")
 def _attn_backward_fake(
-    dout: Tensor, dlse: Tensor | None, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, *args: Any, **options: Any
+    dout: Tensor,
+    dlse: Tensor | None,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    *args: Any,
+    **options: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
     return like_layout(q, list(q.shape)), like_layout(k, list(k.shape)), like_layout(v, list(v.shape))
 
@@ -144,7 +167,9 @@ def _attn_backward_fake(
 # Gradients
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], keyword_only_inputs: dict[str, Any], output: tuple[Tensor, Tensor]) -> None:
+def _setup_context(
+    ctx: Any, inputs: tuple[Any, ...], keyword_only_inputs: dict[str, Any], output: tuple[Tensor, Tensor]
+) -> None:
     q, k, v, *by_reference = inputs  # mask, cu_seq, rng state
     out, lse = output
     ctx.save_for_backward(q, k, v, out, lse, *by_reference)
@@ -163,7 +188,9 @@ def _backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tenso
 
 
 class _Attention(torch.autograd.Function):
-    """The gradient registered below, without register_autograd's wrapper, which lists a schema's arguments once for each of them: 0.2 ms a call here."""
+    """The gradient registered below, without register_autograd's wrapper, which lists a schema's arguments once for
+    each of them: 0.2 ms a call here.
+    """
 
     @staticmethod
     def forward(ctx: Any, options: dict[str, Any], *args: Any) -> tuple[Tensor, Tensor]:
@@ -193,5 +220,7 @@ def _attn_lse_flops(q: Any, k: Any, v: Any, *args: Any, out_shape: Any = None, *
 
 
 @register_flop_formula(torch.ops.triangle.attn_backward)
-def _attn_backward_flops(dout: Any, dlse: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, *args: Any, out_shape: Any = None, **options: Any) -> int:
+def _attn_backward_flops(
+    dout: Any, dlse: Any, q: Any, k: Any, v: Any, out: Any, lse: Any, *args: Any, out_shape: Any = None, **options: Any
+) -> int:
     return attention_flops(q, k, v, *args, backward=True, **options)

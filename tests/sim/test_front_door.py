@@ -35,7 +35,8 @@ def test_out_of_bounds_names_the_buffer(kernels):
     finding = report.findings[0]
     assert "GM 'x', which has 4096 bytes" in finding.message
     assert finding.npuchk == "ErrorRead3"
-    assert finding.site.file.endswith("vector_add.cpp") and finding.site.line > 0
+    assert finding.site.file.endswith("vector_add.cpp")
+    assert finding.site.line > 0
 
 
 def test_trace(kernels, tmp_path):

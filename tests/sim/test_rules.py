@@ -125,7 +125,7 @@ def test_random_order_shows_races_and_repeats_with_its_seed(kernels):
     assert results == [run(seed) for seed in range(24)]
 
 
-# ---- between cores ---------------------------------------------------------------------------------------------------
+# ---- between cores ----
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -138,12 +138,14 @@ def test_race_between_cores(kernels, order):
     np.testing.assert_array_equal(out, np.roll(x, -1, axis=0))
     report = launch("race_cores", x, scratch, out, 0, **options)
     races = [f for f in report.findings if f.rule.startswith("race.")]
-    assert {f.rule for f in races} <= {RAW, WAR} and races
+    assert {f.rule for f in races} <= {RAW, WAR}
+    assert races
     marks = {line_of("race_cores.write"), line_of("race_cores.read")}
     for finding in races:
         assert {finding.site.line, finding.other.line} == marks
         assert finding.site.core != finding.other.core
-        assert finding.region == "scratch" and finding.buffer == "GM"
+        assert finding.region == "scratch"
+        assert finding.buffer == "GM"
         assert "a cross-core flag or SyncAll is missing" in finding.message
 
 
@@ -186,7 +188,8 @@ def test_handshake_mode_2(kernels, order, blocks):
     np.testing.assert_array_equal(out, np.repeat(2 * x, 2, axis=0))
     report = launch("handshake", x, scratch, out, 1, **options)
     races = [f for f in report.findings if f.rule.startswith("race.")]
-    assert {f.rule for f in races} <= {RAW, WAR} and races
+    assert {f.rule for f in races} <= {RAW, WAR}
+    assert races
     assert {f.site.core[:3] for f in races} | {f.other.core[:3] for f in races} == {"aic", "aiv"}
     report = launch("handshake", x, scratch, out, 0, **options)
     assert len([f for f in report.findings if f.rule.startswith("race.")]) >= 2
@@ -213,7 +216,7 @@ def test_sync_all_mixed(kernels, order):
     assert any(f.rule in (RAW, WAR) for f in report.findings)
 
 
-# ---- the scalar unit's data cache --------------------------------------------------------------------------------------
+# ---- the scalar unit's data cache ----
 
 
 @pytest.mark.parametrize("good", [1, 2])
@@ -237,7 +240,7 @@ def test_scalar_cache_load(kernels):
     assert (finding.site.core, finding.other.core, finding.region) == ("aiv1", "aiv0", "arg1")
 
 
-# ---- memory ------------------------------------------------------------------------------------------------------------
+# ---- memory ----
 
 
 def test_uninitialised_on_chip(kernels):
@@ -261,7 +264,7 @@ def test_uninitialised_gm(kernels):
     assert (finding.buffer, finding.region, finding.begin) == ("GM", "arg0", 0)
 
 
-@pytest.mark.parametrize("element, text", [(8, r"writes bytes \[32, 2080\)"), (-8, r"writes bytes \[-32, 2016\)")])
+@pytest.mark.parametrize(("element", "text"), [(8, r"writes bytes \[32, 2080\)"), (-8, r"writes bytes \[-32, 2016\)")])
 def test_gm_out_of_bounds(kernels, element, text):
     x, out = tiles(1), np.zeros((1, TILE), np.float32)
     launch = kernels("rules").launch
@@ -277,7 +280,7 @@ def test_gm_out_of_bounds(kernels, element, text):
 
 
 @pytest.mark.parametrize(
-    "address, size, count, rule, text",
+    ("address", "size", "count", "rule", "text"),
     [
         (0, 512, 512, None, ""),
         (0, 504, 512, "out-of-bounds-write", r"relative to a tensor of 2016 bytes"),
@@ -328,7 +331,7 @@ def test_wrong_core(kernels):
     assert "dst is in UB, which an AIC core does not have" in finding.message
 
 
-# ---- flags -------------------------------------------------------------------------------------------------------------
+# ---- flags ----
 
 
 def test_flag_set_twice(kernels):
@@ -352,7 +355,7 @@ def test_flag_left_set(kernels):
     assert "V -> MTE2 id 3 is still set when the kernel ends" in finding.message
 
 
-@pytest.mark.parametrize("number, good", [(0, True), (7, True), (8, False), (-1, False)])
+@pytest.mark.parametrize(("number", "good"), [(0, True), (7, True), (8, False), (-1, False)])
 def test_flag_id(kernels, number, good):
     report = kernels("rules").launch("flag_id", number)
     if good:
@@ -363,7 +366,7 @@ def test_flag_id(kernels, number, good):
         assert finding.site.line == line_of("flag_id.set")
 
 
-@pytest.mark.parametrize("number, good", [(0, True), (10, True), (11, False), (16, False)])
+@pytest.mark.parametrize(("number", "good"), [(0, True), (10, True), (11, False), (16, False)])
 def test_cross_flag_id(kernels, number, good):
     report = kernels("rules").launch("cross_flag_id", number, block_dim=2)
     if good:
@@ -416,7 +419,7 @@ def test_more_blocks_than_cores(kernels):
     assert "12 launched blocks have not started" in only(report, "deadlock").message
 
 
-# ---- kernels that go wrong by themselves -------------------------------------------------------------------------------
+# ---- kernels that go wrong by themselves ----
 
 MISBEHAVIOUR = [
     (1, "crash", "Segmentation fault at address"),
@@ -430,7 +433,7 @@ MISBEHAVIOUR = [
 ]
 
 
-@pytest.mark.parametrize("how, rule, text", MISBEHAVIOUR)
+@pytest.mark.parametrize(("how", "rule", "text"), MISBEHAVIOUR)
 def test_misbehaviour_is_survived(kernels, how, rule, text):
     x = tiles(1)
     launch = kernels("rules").launch
@@ -444,7 +447,7 @@ def test_misbehaviour_is_survived(kernels, how, rule, text):
     launch("misbehave", x, 0).raise_on_findings()  # the process and the simulator go on
 
 
-# ---- launching ---------------------------------------------------------------------------------------------------------
+# ---- launching ----
 
 
 def test_arguments_by_value(kernels):
@@ -484,7 +487,7 @@ def test_wrong_kind_of_argument(kernels):
 
 
 @pytest.mark.parametrize(
-    "call, text",
+    ("call", "text"),
     [
         (lambda f: f("no_such"), "kernel 'no_such' is not in the library; it has: .*vector_add|.*atomic_add"),
         (lambda f: f("set_twice"), "'set_twice' takes 1 arguments, got 0"),

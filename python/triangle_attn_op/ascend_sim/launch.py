@@ -79,7 +79,7 @@ class _GmArray:
         if self.source is None or not self.nbytes:
             return True
         raw = (ctypes.c_uint8 * self.nbytes).from_address(self.address)
-        result = np.frombuffer(raw, dtype=self.source.dtype).reshape(self.source.shape)
+        result = np.ctypeslib.as_array(raw).view(self.source.dtype).reshape(self.source.shape)
         if self.source.flags.writeable:
             self.source[...] = result
             return True
@@ -164,9 +164,11 @@ class KernelLibrary:
                 cell: Any
                 array = _as_array(value)
                 given = value.__class__.__name__
-                if kind and (array is not None or value is None) != (kind == "pointer"):
-                    if not (timing_only and kind == "pointer" and isinstance(value, int)):
-                        raise TypeError(f"{kernel}: argument {i}: expected {kind}, got {given}")
+                is_pointer = array is not None or value is None or (timing_only and isinstance(value, int))
+                if (kind == "pointer" and not is_pointer) or (
+                    kind not in ("", "pointer") and (array is not None or value is None)
+                ):
+                    raise TypeError(f"{kernel}: argument {i}: expected {kind}, got {given}")
                 if array is not None or (kind == "pointer" and isinstance(value, int) and timing_only):
                     block = _GmArray(self.engine, i, array, array.nbytes if array is not None else int(value))
                     gm.append(block)

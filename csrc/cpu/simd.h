@@ -32,7 +32,7 @@ constexpr int kVectorBytes = 16;
 template <class T>
 struct VectorOf {
   typedef T type __attribute__((vector_size(kVectorBytes)));
-  typedef T unaligned __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
+  typedef T unaligned __attribute__((vector_size(kVectorBytes), aligned(1), may_alias));
 };
 template <class T>
 using Vector = typename VectorOf<T>::type;

@@ -78,18 +78,38 @@ void stream_scores(const Stream<T>& x, int begin, int end, T* s) {
     const S* from = k + key * x.k_row;
     const T* q = x.q;
     int prefetched = 0;  // rows of V, as large a share of this group's as of D is done
-    for (int64_t d = 0; d < x.dim; d += lanes, from += lanes) {
-      const int part = smaller(present, int((d + lanes) * lanes / x.dim));
+    const auto prefetch_v = [&](int64_t done) __attribute__((always_inline)) {
+      const int part = smaller(present, int(done * lanes / x.dim));
       for (; prefetched < part; ++prefetched)
         prefetch_row(v + (key + prefetched) * v_stride, x.dim_v * int64_t(sizeof(S)));
+    };
+    const auto add = [&](Vector<T> column) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) sum[r] = fma(splat(q[r]), column, sum[r]);
+      q += kRows;
+    };
+    int64_t d = 0;
+    if constexpr (std::is_same_v<S, BFloat16>) {
+      // Pairs of d are transposed as one 32-bit element: half the shuffles.
+      for (; present >= lanes && d + 2 * lanes <= x.dim; d += 2 * lanes, from += 2 * lanes) {
+        prefetch_v(d + 2 * lanes);
+        Vector<T> pairs[lanes];
+#pragma GCC unroll 16
+        for (int i = 0; i < lanes; ++i) pairs[i] = load(reinterpret_cast<const float*>(from + i * x.k_row));
+        transpose<T>(pairs);
+#pragma GCC unroll 16
+        for (int i = 0; i < lanes; ++i) {
+          add((Vector<T>)((WordVector)pairs[i] << 16));
+          add((Vector<T>)((WordVector)pairs[i] & 0xFFFF0000u));
+        }
+      }
+    }
+    for (; d < x.dim; d += lanes, from += lanes) {
+      prefetch_v(d + lanes);
       Vector<T> column[lanes];
       load_transposed<T, S>(from, x.k_row, present, column);
 #pragma GCC unroll 16
-      for (int i = 0; i < lanes; ++i) {
-#pragma GCC unroll 8
-        for (int r = 0; r < kRows; ++r) sum[r] = fma(splat(q[r]), column[i], sum[r]);
-        q += kRows;
-      }
+      for (int i = 0; i < lanes; ++i) add(column[i]);
     }
     T* to = s + ptrdiff_t(key / nr) * x.rows * nr + key % nr;
     const Vector<T> alpha = splat(x.alpha);

@@ -157,6 +157,10 @@ int main(int argc, char** argv) {
       {"decode fp32", 1, 32, 8, 1, 8192, 128, 128, f32},
       {"decode bf16", 1, 32, 8, 1, 8192, 128, 128, bf16},
       {"decode fp16", 1, 32, 8, 1, 8192, 128, 128, f16},
+      {"decode fp32 in cache", 1, 4, 1, 1, 512, 128, 128, f32},
+      {"decode bf16 in cache", 1, 4, 1, 1, 1024, 128, 128, bf16},
+      {"decode bf16 in cache, one row", 1, 1, 1, 1, 1024, 128, 128, bf16},
+      {"decode bf16 in cache, 8 rows", 1, 8, 1, 1, 1024, 128, 128, bf16},
   };
   for (const Case& c : all)
     if (std::string(c.name).find(only) != std::string::npos) run(c);

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,13 +23,14 @@ from transformers import (
     MistralConfig,
     Qwen2Config,
     StaticCache,
+    masking_utils,
 )
 from transformers.masking_utils import (
     and_masks,
     causal_mask_function,
     chunked_causal_mask_function,
     or_masks,
-    packed_sequence_compatibility_function,
+    packed_sequence_mask_function,
     sdpa_mask,
     sliding_window_causal_mask_function,
 )
@@ -355,6 +357,14 @@ def visible(call: dict[str, Any]) -> Tensor:
     return seen if call["attn_mask"] is None else seen & call["attn_mask"]
 
 
+def packed(rule: Callable[..., Any], positions: Tensor, documents: Tensor) -> Callable[..., Any]:
+    """transformers' mask function for packed documents; older versions do not remap positions."""
+    remapping = getattr(masking_utils, "packed_sequence_compatibility_function", None)
+    if remapping is not None:
+        return remapping(rule, positions, documents)
+    return and_masks(rule, packed_sequence_mask_function(documents))
+
+
 class Layer(torch.nn.Module):
     is_causal = True
 
@@ -406,15 +416,15 @@ def test_rules_of_other_kinds_are_written_out(monkeypatch: pytest.MonkeyPatch):
     tail = and_masks(causal_mask_function, lambda b, h, q, k: k > 1)
     chunked = chunked_causal_mask_function(4, torch.zeros(1, dtype=torch.long))
     cases = {
-        "packed": (packed_sequence_compatibility_function(causal_mask_function, positions, documents), {}, 0),
+        "packed": (packed(causal_mask_function, positions, documents), {}, 0),
         "packed, window": (
-            packed_sequence_compatibility_function(sliding_window_causal_mask_function(2), positions, documents),
+            packed(sliding_window_causal_mask_function(2), positions, documents),
             {"local_size": 2},
             0,
         ),
-        "packed, prefix": (packed_sequence_compatibility_function(prefix, positions, documents), {}, 5),
+        "packed, prefix": (packed(prefix, positions, documents), {}, 5),
         "packed over prefix": (
-            or_masks(packed_sequence_compatibility_function(causal_mask_function, positions, documents), prefix),
+            or_masks(packed(causal_mask_function, positions, documents), prefix),
             {},
             5,
         ),

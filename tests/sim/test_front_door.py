@@ -45,3 +45,57 @@ def test_trace(kernels, tmp_path):
     report.write_trace(tmp_path / "trace.json")
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     assert [e["name"] for e in events if e["ph"] == "X"] == ["DataCopy", "DataCopy", "Add", "DataCopy"]
+
+
+def test_torch_tensors(kernels):
+    torch = pytest.importorskip("torch")
+    x = torch.randn(2, 1024)
+    y, out = torch.randn(2, 2048)[:, ::2], torch.zeros(2, 1024)  # y is strided: the kernel sees it contiguous
+    kernels("vector_add").launch("vector_add", x, y, out, block_dim=2).raise_on_findings()
+    assert torch.equal(out, x + y)
+
+
+def test_timing_only_needs_no_data(kernels):
+    launch = kernels("speed").launch
+    tiles, blocks = 50, 24
+    sizes = [blocks * 128 * tiles * 128 * 2, 128 * tiles * 128 * 2, blocks * 128 * 128 * 4]
+    report = launch("matmul_loop", *sizes, tiles, block_dim=blocks, timing_only=True)
+    report.raise_on_findings()
+    assert report.cube_steps == blocks * tiles * 8**3
+    assert report.path_bytes["GM->L1"] == blocks * tiles * 2 * 128 * 128 * 2
+    slow = launch("matmul_loop", *sizes, tiles, block_dim=blocks, timing_only=True, parameters={"ghz": 0.9})
+    assert slow.microseconds > report.microseconds
+
+
+def test_timing_does_not_depend_on_the_data(kernels):
+    """Timing-only, eager and lazy runs of one launch model the same time."""
+    rng = np.random.default_rng(1)
+    a = rng.standard_normal((2, 128, 3 * 128)).astype(np.float16)
+    b = rng.standard_normal((128, 3 * 128)).astype(np.float16)
+    c = np.zeros((2, 128, 128), np.float32)
+    launch = kernels("speed").launch
+    cycles = {
+        launch("matmul_loop", a, b, c, 3, block_dim=2, **o).raise_on_findings().cycles
+        for o in ({}, {"order": "lazy"}, {"order": "random", "seed": 3}, {"timing_only": True})
+    }
+    assert len(cycles) == 1
+    np.testing.assert_allclose(c, a.astype(np.float32) @ b.astype(np.float32).T, rtol=1e-3, atol=1e-2)
+
+
+def test_socs(kernels):
+    import ascend_sim
+
+    table = ascend_sim.socs(kernels("vector_add").path)
+    assert {"Ascend910B1", "Ascend910B4", "Ascend910_9391"} <= set(table["chips"])
+    b3 = table["chips"]["Ascend910B3"]
+    assert (b3["aic_cores"], b3["aiv_cores"], b3["ghz"]) == (20, 40, 1.8)
+    names = {p["name"] for p in table["parameters"]}
+    assert names == set(b3)
+    assert all(p["source"] for p in table["parameters"])
+
+
+def test_missing_library():
+    import ascend_sim
+
+    with pytest.raises(FileNotFoundError, match=r"libnone\.so: no such kernel library"):
+        ascend_sim.load("/nowhere/libnone.so")

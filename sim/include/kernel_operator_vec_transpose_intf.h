@@ -34,17 +34,15 @@ __aicore__ inline void TransDataTo5HD(const LocalTensor<T> (&dstList)[NCHW_CONV_
   }
   Issue(t, site);
 }
-// Addresses as LocalTensor::GetPhyAddr gives them.
+// Addresses in UB, as LocalTensor::GetPhyAddr gives them.
 template <typename T>
 __aicore__ inline void TransDataTo5HD(uint64_t dstList[NCHW_CONV_ADDR_LIST_SIZE],
                                       uint64_t srcList[NCHW_CONV_ADDR_LIST_SIZE],
                                       const TransDataTo5HDParams& nchwconvParams, Site site = Site::Here()) {
   ascend_sim::VecTransData5Hd t = SimTransData<T>(nchwconvParams);
-  const uint64_t base =
-      reinterpret_cast<uint64_t>(ascend_sim::device::HostAddress(ascend_sim::Local{ascend_sim::Buffer::kUb, 0, 0, 0}));
   for (int i = 0; i < NCHW_CONV_ADDR_LIST_SIZE; ++i) {
-    t.dst[i] = static_cast<uint32_t>(dstList[i] - base);
-    t.src[i] = static_cast<uint32_t>(srcList[i] - base);
+    t.dst[i] = static_cast<uint32_t>(dstList[i]);
+    t.src[i] = static_cast<uint32_t>(srcList[i]);
   }
   Issue(t, site);
 }

@@ -1,0 +1,505 @@
+"""Reductions, Compare and Select, gathers and transposes, and the state vector calls leave behind."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from vec_reference import (
+    AUX,
+    BITS,
+    CONTIGUOUS,
+    COUNT,
+    DST,
+    DTYPES,
+    FLOAT,
+    HALF,
+    IMAGE,
+    INT32,
+    REGISTER,
+    SRC1,
+    Bench,
+    Call,
+    image_of,
+    load,
+    store,
+)
+
+SETTINGS = settings(max_examples=15, deadline=None, derandomize=True)
+SUM, MAX, MIN = range(3)
+VALUE_INDEX, INDEX_VALUE, ONLY_VALUE, ONLY_INDEX = range(4)
+
+
+@pytest.fixture(scope="module")
+def bench(kernels):
+    import ascend_sim
+
+    return Bench(kernels("vec_reduce"), ascend_sim.Struct)
+
+
+def tree(values):
+    """Adds neighbours, rounding to the element type at each level; -0 stands for lanes left out."""
+    values = np.array(values)
+    while len(values) > 1:
+        values = values[0::2] + values[1::2]
+    return values[0]
+
+
+def group_value(op, values, lanes_active):
+    """One result over the active lanes, and the index of an extreme."""
+    if op == SUM:
+        return tree(np.where(lanes_active, values, values.dtype.type(-0.0))), 0
+    lanes = np.flatnonzero(lanes_active)
+    part = values[lanes]
+    index = int(np.argmax(part) if op == MAX else np.argmin(part))  # the first, NaN before all
+    return part[index], int(lanes[index])
+
+
+@st.composite
+def reduce_calls(draw, forms=(CONTIGUOUS, BITS, REGISTER)):
+    kind = draw(st.sampled_from([HALF, FLOAT]))
+    lanes = 256 // np.dtype(DTYPES[kind]).itemsize
+    call = Call(form=draw(st.sampled_from(forms)), repeat=draw(st.integers(0, 6)))
+    call.counter = call.form != BITS and draw(st.booleans())
+    if call.counter:
+        call.mask = draw(st.integers(0, 6 * lanes))
+    elif call.form == CONTIGUOUS:
+        call.mask = draw(st.integers(0, lanes))
+    else:
+        call.mask = draw(st.integers(0, 2**lanes - 1)) & draw(st.integers(0, 2**lanes - 1))
+    call.blk = (1, draw(st.integers(0, 3)), 1)
+    call.rep = (draw(st.integers(0, 4)), draw(st.integers(0, 20)), 8)
+    return kind, call
+
+
+def reference_groups(image, kind, call, group, op):
+    """(repeat, group, value, index) of every group with an active lane."""
+    dtype = DTYPES[kind]
+    size = np.dtype(dtype).itemsize
+    lanes = 256 // size
+    repeat, lane = call.active(lanes)
+    source = load(image, dtype, call.addresses(1, lanes, size)) if len(lane) else np.zeros(0, dtype)
+    results = []
+    for r in range(int(repeat.max()) + 1 if len(repeat) else 0):
+        values, active = np.zeros(lanes, dtype), np.zeros(lanes, bool)
+        values[lane[repeat == r]] = source[repeat == r]
+        active[lane[repeat == r]] = True
+        for g in range(lanes // group):
+            part = slice(g * group, (g + 1) * group)
+            if active[part].any():
+                results.append((r, g, *group_value(op, values[part], active[part])))
+    return results
+
+
+@pytest.mark.parametrize("op", [0, 1, 2, 3, 10, 11, 12, 13])
+@SETTINGS
+@given(data=st.data())
+def test_block_and_pair_reductions(bench, op, data):
+    """Binary trees over neighbours, packed results, fully masked groups untouched; both spellings."""
+    nine = op >= 10
+    kind, call = data.draw(
+        reduce_calls((CONTIGUOUS,) if op == 13 else (CONTIGUOUS, BITS) if nine else (CONTIGUOUS, BITS, REGISTER))
+    )
+    dtype = DTYPES[kind]
+    size = np.dtype(dtype).itemsize
+    pair = op % 10 == 3
+    call.op, group = op, 2 if pair else 32 // size
+    unit = 128 if pair else 8 * size
+    image = image_of(dtype, np.random.default_rng(call.mask % 2**31), special=op % 10 in (1, 2), scale=100.0)
+    expected = image.copy()
+    with np.errstate(all="ignore"):
+        for r, g, value, _ in reference_groups(image, kind, call, group, SUM if pair else op % 10):
+            store(expected, np.array([DST + r * call.rep[0] * unit + g * size]), np.array([value]))
+    compare_images(bench.run("reduce", image, call, kind), expected, dtype)
+
+
+def compare_images(out, expected, dtype):
+    """Equal bytes, or NaN on both sides."""
+    same = out == expected
+    if not same.all():
+        np.testing.assert_array_equal(out[: IMAGE // 4 * 4].view(dtype), expected[: IMAGE // 4 * 4].view(dtype))
+
+
+@pytest.mark.parametrize("op", [4, 5, 6, 14, 15, 16])
+@SETTINGS
+@given(data=st.data())
+def test_whole_reductions(bench, op, data):
+    kind, call = data.draw(reduce_calls((CONTIGUOUS, BITS) if op >= 10 else (CONTIGUOUS, BITS, REGISTER)))
+    dtype = DTYPES[kind]
+    size = np.dtype(dtype).itemsize
+    call.op = op
+    kind_of = op % 10 - 4
+    order = data.draw(st.sampled_from(range(4))) if kind_of != SUM else ONLY_VALUE
+    call.mode = order
+    unit = {VALUE_INDEX: 2 * size, INDEX_VALUE: 2 * size, ONLY_VALUE: size, ONLY_INDEX: 4}[order]
+    image = image_of(dtype, np.random.default_rng(call.mask % 2**31), special=kind_of != SUM)
+    expected = image.copy()
+    raw = np.uint16 if size == 2 else np.uint32
+    with np.errstate(all="ignore"):
+        for r, _, value, index in reference_groups(image, kind, call, 256 // size, kind_of):
+            to = np.array([DST + r * call.rep[0] * unit])
+            bits = np.array([value]).view(raw)[0]
+            words = {
+                VALUE_INDEX: np.array([bits, index], raw),
+                INDEX_VALUE: np.array([index, bits], raw),
+                ONLY_VALUE: np.array([bits], raw),
+                ONLY_INDEX: np.array([index], np.uint32),
+            }[order]
+            expected[to[0] : to[0] + words.nbytes] = words.view(np.uint8)
+    compare_images(bench.run("reduce", image, call, kind), expected, dtype)
+
+
+def test_sum_is_a_tree_over_neighbours_bit_for_bit(bench):
+    """Numbers whose sum depends on the order of additions; masked lanes do not take part, not even a -0."""
+    rng = np.random.default_rng(1)
+    x = (rng.standard_normal(64) * 10.0 ** rng.integers(-3, 4, 64)).astype(np.float32)
+    image = np.zeros(IMAGE, np.uint8)
+    image[:256] = x.view(np.uint8)
+    out = bench.run("reduce", image, Call(op=4, form=CONTIGUOUS, mask=64, rep=(1, 8, 8)), FLOAT)
+    assert out[DST : DST + 4].view(np.float32)[0] == tree(x) != np.float32(x.astype(np.float64).sum())
+    assert tree(x) != np.add.reduce(x[::-1])
+    image[:256] = np.full(64, -0.0, np.float32).view(np.uint8)
+    out = bench.run("reduce", image, Call(op=4, form=CONTIGUOUS, mask=3, rep=(1, 8, 8)), FLOAT)
+    assert out[DST : DST + 4].view(np.uint32)[0] == 0x80000000
+
+
+def test_smallest_index_on_ties(bench):
+    image = np.zeros(IMAGE, np.uint8)
+    x = np.zeros(64, np.float32)
+    x[[9, 30, 63]] = 7
+    image[:256] = x.view(np.uint8)
+    out = bench.run("reduce", image, Call(op=5, form=CONTIGUOUS, mask=64, mode=VALUE_INDEX, rep=(1, 8, 8)), FLOAT)
+    assert out[DST : DST + 4].view(np.float32)[0] == 7
+    assert out[DST + 4 : DST + 8].view(np.uint32)[0] == 9
+
+
+@pytest.mark.parametrize("order", ["eager", "lazy", "random"])
+@pytest.mark.parametrize("kind", [HALF, FLOAT])
+def test_reduce_sum_of_a_tensor(bench, kind, order):
+    """The count form adds the repeats' sums in order, the mask form adds them as a tree again."""
+    dtype = DTYPES[kind]
+    size = np.dtype(dtype).itemsize
+    lanes = 256 // size
+    image = image_of(dtype, np.random.default_rng(5), special=False)
+    x = image.view(dtype)
+    for count in (1, lanes - 1, lanes, lanes + 1, 5 * lanes + 7):
+        parts = [
+            tree(np.pad(x[r : min(count, r + lanes)], (0, max(0, r + lanes - count)), constant_values=-0.0))
+            for r in range(0, count, lanes)
+        ]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        out = bench.run("reduce_tensor", image, Call(op=SUM, count=count), kind, order=order)
+        assert out[DST : DST + size].view(dtype)[0] == total
+        assert out[AUX : AUX + size].view(dtype)[0] == total  # the accumulator register
+    for repeat in (1, 2, lanes, lanes + 3, 300 if size == 2 else 150):
+        call = Call(op=SUM, form=CONTIGUOUS, mask=lanes - 5, repeat=repeat, rep=(8, 1, 8))
+        sums = np.array(
+            [tree(np.pad(x[r * 32 // size :][: lanes - 5], (0, 5), constant_values=-0.0)) for r in range(repeat)]
+        )
+        while len(sums) > 1:
+            sums = np.array(
+                [
+                    tree(np.pad(sums[k : k + lanes], (0, lanes - len(sums[k : k + lanes])), constant_values=-0.0))
+                    for k in range(0, len(sums), lanes)
+                ]
+            )
+        out = bench.run("reduce_tensor", image, call, kind, order=order)
+        assert out[DST : DST + size].view(dtype)[0] == sums[0], repeat
+
+
+@pytest.mark.parametrize("order", ["eager", "lazy", "random"])
+@pytest.mark.parametrize("kind", [HALF, FLOAT])
+@pytest.mark.parametrize("op", [MAX, MIN])
+def test_reduce_extreme_of_a_tensor(bench, op, kind, order):
+    dtype = DTYPES[kind]
+    size = np.dtype(dtype).itemsize
+    lanes = 256 // size
+    raw = np.uint16 if size == 2 else np.uint32
+    pick = np.argmax if op == MAX else np.argmin
+    for seed, count in enumerate((1, lanes - 3, lanes, lanes + 1, 9 * lanes, 40 * lanes + 5, 80 * lanes + 1)):
+        x = np.random.default_rng(seed).integers(-2000, 2000, count).astype(dtype)
+        image = np.zeros(IMAGE, np.uint8)
+        image[: x.nbytes] = x.view(np.uint8)
+        for index in (0, 1):
+            out = bench.run("reduce_tensor", image, Call(op=op, count=count, mode=index), kind, order=order)
+            assert out[DST : DST + size].view(dtype)[0] == x[pick(x)]
+            if index:
+                assert out[DST + size : DST + 2 * size].view(raw)[0] == pick(x), count
+    repeat, lane_count, stride = 70, lanes - 2, 9
+    x = np.random.default_rng(9).permutation(np.arange(IMAGE // 4 // size)).astype(np.int64) % 2039
+    image = np.zeros(IMAGE, np.uint8)
+    image[: x.astype(dtype).nbytes] = x.astype(dtype).view(np.uint8)
+    call = Call(op=op, form=CONTIGUOUS, mask=lane_count, repeat=repeat, rep=(8, stride, 8), mode=1, src1=AUX)
+    at = (np.arange(repeat)[:, None] * stride * 32 // size + np.arange(lane_count)).ravel()
+    out = bench.run("reduce_tensor", image, call, kind, order=order)
+    want = at[pick(x[at])]
+    assert out[DST : DST + size].view(dtype)[0] == x[want]
+    assert out[DST + size : DST + 2 * size].view(raw)[0] == want
+
+
+# ---- Compare ------------------------------------------------------------------------------------------------------
+COMPARISONS = [np.less, np.greater, np.equal, np.less_equal, np.greater_equal, np.not_equal]
+
+
+@pytest.mark.parametrize("op", [0, 1, 2], ids=["tensors", "scalar", "register"])
+@pytest.mark.parametrize("mode", range(6), ids=["LT", "GT", "EQ", "LE", "GE", "NE"])
+@SETTINGS
+@given(data=st.data())
+def test_compare(bench, op, mode, data):
+    """The mask does not matter but for the register form; the bits of all repeats are contiguous."""
+    kind = data.draw(st.sampled_from([HALF, FLOAT] + ([INT32] if mode == 2 and op != 2 else [])))
+    dtype = DTYPES[kind]
+    size = np.dtype(dtype).itemsize
+    lanes = 256 // size
+    forms = (CONTIGUOUS, BITS) if op == 2 else (COUNT, CONTIGUOUS, BITS)
+    call = Call(op=op, mode=mode, form=data.draw(st.sampled_from(forms)), repeat=data.draw(st.integers(0, 5)))
+    call.count = data.draw(st.integers(0, 6)) * lanes
+    if call.form != COUNT:
+        call.blk = (1, data.draw(st.integers(0, 3)), data.draw(st.integers(1, 3)))
+        call.rep = (8, data.draw(st.integers(0, 20)), data.draw(st.integers(0, 20)))
+    call.mask = data.draw(st.integers(1, lanes if call.form == CONTIGUOUS else 2**lanes - 1))
+    rng = np.random.default_rng(call.count)
+    image = image_of(dtype, rng)
+    image.view(dtype)[:4096] = image.view(dtype)[SRC1 // size : SRC1 // size + 4096]  # equal ones
+    image.view(dtype)[:4096:3] = 1
+    scalar = dtype(1)
+    call.scalar = scalar.tobytes()
+    walked = Call(**{**call.__dict__})
+    if op != 2:
+        walked.form, walked.mask = (COUNT, 0) if call.form == COUNT else (CONTIGUOUS, lanes)
+    else:
+        walked.repeat = 1
+    a = load(image, dtype, walked.addresses(1, lanes, size))
+    b = scalar if op == 1 else load(image, dtype, walked.addresses(2, lanes, size))
+    holds = COMPARISONS[mode](a, b)
+    expected = image.copy()
+    if op == 2:
+        bits = np.zeros(128, np.uint8)
+        bits[walked.active(lanes)[1]] = holds
+        out = bench.run("compare", image, call, kind)
+        chosen = np.zeros(128, bool)
+        chosen[walked.active(lanes)[1]] = True
+        got = np.unpackbits(out[DST : DST + 16], bitorder="little")
+        np.testing.assert_array_equal(got[chosen], bits[chosen])
+        return
+    packed = np.packbits(holds, bitorder="little")
+    expected[DST : DST + len(packed)] = packed
+    np.testing.assert_array_equal(bench.run("compare", image, call, kind), expected)
+
+
+# ---- Select -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("mode", [0, 1, 2], ids=["register", "scalar", "tensors"])
+@SETTINGS
+@given(data=st.data())
+def test_select(bench, mode, data):
+    """Mode 0 uses its mask again in every repeat, modes 1 and 2 walk on through it."""
+    kind = data.draw(st.sampled_from([HALF, FLOAT]))
+    dtype = DTYPES[kind]
+    size = np.dtype(dtype).itemsize
+    lanes = 256 // size
+    call = Call(mode=mode, mode2=int(mode == 1), op=data.draw(st.sampled_from([0, 0, 1])) if mode < 2 else 0)
+    call.form = BITS if call.op == 1 else data.draw(st.sampled_from([COUNT, CONTIGUOUS, BITS]))
+    call.repeat = data.draw(st.integers(0, 5))
+    if call.form == COUNT:
+        call.count = data.draw(st.integers(0, 6 * lanes))
+    else:
+        call.blk = (data.draw(st.integers(1, 3)), data.draw(st.integers(0, 3)), data.draw(st.integers(0, 3)))
+        call.rep = (24, data.draw(st.integers(0, 20)), data.draw(st.integers(0, 20)))
+        call.mask = data.draw(st.integers(0, lanes if call.form == CONTIGUOUS else 2**lanes - 1))
+    rng = np.random.default_rng(call.count)
+    image = image_of(dtype, rng)
+    image[AUX : AUX + 4096] = rng.integers(0, 256, 4096)
+    scalar = dtype(-7.5)
+    call.scalar = scalar.tobytes()
+    repeat, lane = call.active(lanes)
+    bits = np.unpackbits(image[AUX : AUX + 4096], bitorder="little")
+    chosen = bits[lane if mode == 0 else repeat * lanes + lane]
+    a = load(image, dtype, call.addresses(1, lanes, size))
+    b = np.full(len(a), scalar) if mode == 1 else load(image, dtype, call.addresses(2, lanes, size))
+    raw = np.uint16 if size == 2 else np.uint32
+    expected = image.copy()
+    store(expected, call.addresses(0, lanes, size), np.where(chosen == 1, a.view(raw), b.view(raw)))
+    out = bench.run("select_lanes", image, call, kind)
+    if call.op == 1 and mode == 1:  # the kernel put the scalar there for SetCmpMask
+        expected[AUX + 4096 : AUX + 4096 + 64 * size] = np.full(64, scalar).view(np.uint8)
+    np.testing.assert_array_equal(out, expected)
+
+
+# ---- gathers ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("order", ["eager", "lazy"])
+@SETTINGS
+@given(data=st.data())
+def test_gather(bench, order, data):
+    kind = data.draw(st.sampled_from([HALF, FLOAT]))
+    dtype = DTYPES[kind]
+    size = np.dtype(dtype).itemsize
+    lanes = 256 // size
+    call = Call(op=0, form=data.draw(st.sampled_from([COUNT, CONTIGUOUS, BITS])), repeat=data.draw(st.integers(0, 4)))
+    call.count = data.draw(st.integers(0, 4 * lanes))
+    call.rep = (data.draw(st.integers(0, 12)) if call.form != COUNT else 8, 8, 8)
+    call.mask = data.draw(st.integers(0, lanes if call.form == CONTIGUOUS else 2**lanes - 1))
+    call.aux = 4 * data.draw(st.integers(0, 50))
+    rng = np.random.default_rng(call.count)
+    image = image_of(dtype, rng)
+    offsets = (rng.integers(0, 40000 // size, 4 * lanes) * size).astype(np.uint32)
+    image[SRC1 : SRC1 + offsets.nbytes] = offsets.view(np.uint8)
+    repeat, lane = call.active(lanes)
+    expected = image.copy()
+    at = (call.aux + offsets[repeat * lanes + lane]).astype(np.int64)
+    store(expected, call.addresses(0, lanes, size), load(image, dtype, at))
+    np.testing.assert_array_equal(bench.run("gather", image, call, kind, order=order), expected)
+
+
+@pytest.mark.parametrize("kind", [HALF, FLOAT])
+def test_gatherb(bench, kind):
+    rng = np.random.default_rng(0)
+    image = image_of(np.float32, rng)
+    offsets = (rng.integers(0, 1000, 24) * 32).astype(np.uint32)
+    image[SRC1 : SRC1 + 96] = offsets.view(np.uint8)
+    expected = image.copy()
+    for k, offset in enumerate(offsets):
+        to = DST + (k // 8 * 20 + k % 8 * 2) * 32
+        expected[to : to + 32] = image[offset : offset + 32]
+    call = Call(op=1, repeat=3, blk=(2, 1, 1), rep=(20, 8, 8))
+    np.testing.assert_array_equal(bench.run("gather", image, call, kind), expected)
+
+
+@pytest.mark.parametrize("order", ["eager", "lazy"])
+@SETTINGS
+@given(data=st.data())
+def test_gather_mask(bench, order, data):
+    kind = data.draw(st.sampled_from([HALF, FLOAT]))
+    dtype = DTYPES[kind]
+    size = np.dtype(dtype).itemsize
+    lanes = 256 // size
+    pattern = data.draw(st.integers(0, 7))
+    counter = data.draw(st.booleans())
+    call = Call(op=2 if pattern else 3, mode=pattern, mode2=int(counter), repeat=data.draw(st.integers(0, 4)))
+    call.count = data.draw(st.integers(1, 2 * lanes)) if counter else 0
+    call.blk = (1, data.draw(st.integers(1, 3)), 1)
+    call.rep = (8, data.draw(st.integers(0, 20)), data.draw(st.integers(0, 2)))
+    rng = np.random.default_rng(call.count)
+    image = image_of(dtype, rng)
+    image[SRC1 : SRC1 + 1024] = rng.integers(0, 256, 1024)
+    bits = np.unpackbits(image[SRC1 : SRC1 + 1024], bitorder="little")
+    picked = []
+    for r in range(call.repeat):
+        for e in range(call.count if counter else lanes):
+            keep = {0: bits[r * call.rep[2] * 256 + e] == 1, 1: e % 2 == 0, 2: e % 2 == 1, 7: True}.get(
+                pattern, e % 4 == pattern - 3
+            )
+            if keep:
+                picked.append((r * call.rep[1] + e * size // 32 * call.blk[1]) * 32 + e * size % 32)
+    expected = image.copy()
+    store(expected, DST + np.arange(len(picked)) * size, load(image, dtype, np.array(picked, np.int64)))
+    expected[AUX : AUX + 8] = np.array([len(picked)] * 2, np.uint32).view(np.uint8)
+    np.testing.assert_array_equal(bench.run("gather", image, call, kind, order=order), expected)
+
+
+# ---- transposes ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("in_place", [False, True])
+def test_transpose(bench, in_place):
+    image = image_of(np.int16, np.random.default_rng(0))
+    call = Call(op=0, dst=0 if in_place else DST)
+    expected = image.copy()
+    expected[call.dst : call.dst + 512] = image[:512].view(np.int16).reshape(16, 16).T.ravel().view(np.uint8)
+    np.testing.assert_array_equal(bench.run("transpose", image, call, 0), expected)
+
+
+@pytest.mark.parametrize("form", [0, 1], ids=["addresses", "tensors"])
+@pytest.mark.parametrize(("repeat", "strides"), [(1, (0, 0)), (1, (3, 2)), (4, (16, 1))])
+@pytest.mark.parametrize(("kind", "size"), [(1, 2), (2, 4)], ids=["16-bit", "32-bit"])
+def test_trans_data(bench, kind, size, repeat, strides, form):
+    image = image_of(np.int32, np.random.default_rng(0))
+    call = Call(op=1, form=form, repeat=repeat, blk=(1, 5, 1), rep=(*strides, 0))
+    expected = image.copy()
+    columns = 32 // size
+    for r in range(repeat):
+        shift = r if repeat > 1 else 1
+        rows = np.stack([image[(5 * i + shift * strides[1]) * 32 :][:32] for i in range(16)]).reshape(16, columns, size)
+        turned = rows.transpose(1, 0, 2).reshape(-1)  # element j of the 16 rows, one column after the other
+        for k in range(16):
+            to = DST + (k + shift * strides[0]) * 32
+            expected[to : to + 32] = turned[k * 32 : k * 32 + 32]
+    np.testing.assert_array_equal(bench.run("transpose", image, call, kind), expected)
+
+
+@pytest.mark.parametrize("dst_high", [0, 1])
+@pytest.mark.parametrize("src_high", [0, 1])
+def test_trans_data_of_bytes(bench, dst_high, src_high):
+    image = image_of(np.int8, np.random.default_rng(0))
+    expected = image.copy()
+    for j in range(16):
+        to = DST + j * 32 + 16 * dst_high
+        expected[to : to + 16] = image[np.arange(16) * 32 + j + 16 * src_high]
+    call = Call(op=1, mode=dst_high, mode2=src_high, rep=(0, 0, 0))
+    np.testing.assert_array_equal(bench.run("transpose", image, call, 0), expected)
+
+
+# ---- state, scalars, bad calls ------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("op", "lanes"),
+    [(0, 8), (1, 64), (2, 64), (3, 2), (4, 64)],
+    ids=["SetVectorMask", "count form", "Brcb", "GatherMask", "ResetMask"],
+)
+def test_mask_a_call_leaves(bench, op, lanes):
+    """Count forms and Brcb leave all ones, GatherMask its own argument (5, as bits 0 and 2)."""
+    image = image_of(np.float32, np.random.default_rng(0), special=False)
+    out = bench.run("mask_after", image, Call(op=op)).view(np.float32)[DST // 4 :]
+    x = image.view(np.float32)
+    changed = np.flatnonzero(out[:64] == 2 * x[:64])
+    np.testing.assert_array_equal(changed, [0, 2] if op == 3 else np.arange(lanes))
+
+
+def test_half_and_bfloat16_on_the_scalar_unit(bench):
+    x, out = np.array([0.1, 2049], np.float16), np.zeros(8, np.float32)
+    bench.library.launch("scalars", x, out).raise_on_findings()
+    total = x[0] + x[1]
+    np.testing.assert_array_equal(out[:3], [total, x[0] * x[1], np.float32(total) + 3 + 1])
+    assert out[3] == 1.0  # 1 + 2^-8 is a tie: to even
+    assert out[4] == 8 + 63
+    assert out[5] == 3 + 63
+
+
+@pytest.mark.parametrize(
+    ("kernel", "call", "kind", "message"),
+    [
+        ("reduce", Call(op=0, form=CONTIGUOUS, mask=64, repeat=256), FLOAT, "repeat: expected 0..255, got 256"),
+        ("reduce", Call(op=0, form=CONTIGUOUS, mask=128, repeat=1), FLOAT, "mask: expected 0..64, got 128"),
+        ("reduce", Call(op=0, form=CONTIGUOUS, mask=64, dst=DST + 16), FLOAT, "misaligned-write: .*dst"),
+        ("reduce", Call(op=5, form=CONTIGUOUS, mask=64, dst=DST + 4), FLOAT, "misaligned-write: .*dst"),
+        ("reduce_tensor", Call(op=MAX, count=-1), FLOAT, "count is -1"),
+        ("compare", Call(op=0, count=65), FLOAT, "65 elements of float are not a multiple of 256 B"),
+        ("compare", Call(op=1, count=64, mode=1), INT32, "int32_t compares for CMPMODE::EQ only"),
+        ("compare", Call(op=0, count=64, dst=DST + 8), FLOAT, "misaligned-write: .*dst"),
+        ("select_lanes", Call(mode=1, count=64), FLOAT, "VSEL_TENSOR_SCALAR_MODE takes a scalar src1"),
+        (
+            "select_lanes",
+            Call(mode=2, mode2=1, count=64),
+            FLOAT,
+            "a scalar src1 goes with VSEL_TENSOR_SCALAR_MODE only",
+        ),
+        ("select_lanes", Call(mode=2, count=64, aux=AUX + 8), FLOAT, "misaligned-read: .*selMask"),
+        ("gather", Call(op=2, mode=8, repeat=1), FLOAT, "src1Pattern is 8, expected 1 to 7"),
+        ("gather", Call(op=0, count=8, aux=2), FLOAT, "srcBaseAddr: 2 is not a multiple of 4"),
+        ("transpose", Call(op=1, mode=1), 1, "dstHighHalf and srcHighHalf are for 8-bit elements, not half"),
+    ],
+)
+def test_bad_calls_are_named(bench, kernel, call, kind, message):
+    got = bench.refused(kernel, call, kind)
+    assert re.search(message, got), got
+
+
+def test_gather_outside_its_tensor_is_named(bench):
+    image = np.zeros(IMAGE, np.uint8)
+    image[SRC1 : SRC1 + 256] = np.full(64, IMAGE, np.uint32).view(np.uint8)
+    report, _ = bench.launch("gather", image, Call(op=0, count=64), FLOAT)
+    assert report.rules() == {"out-of-bounds-read"}
+    image[SRC1 : SRC1 + 256] = np.full(64, 6, np.uint32).view(np.uint8)
+    report, _ = bench.launch("gather", image, Call(op=0, count=64), FLOAT)
+    assert "srcOffset: element 0 is 6, not a multiple of 4" in report.findings[0].message

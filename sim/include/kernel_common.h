@@ -39,4 +39,17 @@ __aicore__ static inline void SetVectorMask(int32_t len) {
   SetVectorMask<T, mode>(lanes > 64 ? low(lanes - 64) : 0, low(lanes));
 }
 
+// Control bit 48: half and bfloat16_t results saturate, inf becoming the largest number and NaN 0. Off at the start.
+enum class SaturationMode : uint8_t { FLOAT, FLOAT8, INT, CAST };
+template <SaturationMode mode>
+__aicore__ inline void SetSaturationFlag(bool enableSat) {
+  static_assert(mode == SaturationMode::FLOAT, "these chips have the flag for floating point only");
+  ascend_sim::device::Regs().saturate = enableSat;
+}
+template <SaturationMode mode>
+__aicore__ inline bool GetSaturationFlag() {
+  static_assert(mode == SaturationMode::FLOAT, "these chips have the flag for floating point only");
+  return ascend_sim::device::Regs().saturate;
+}
+
 }  // namespace AscendC

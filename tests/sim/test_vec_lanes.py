@@ -543,6 +543,50 @@ def test_running_result_where_dst_is_src1_with_stride_zero(bench):
     np.testing.assert_array_equal(out[DST // 4 : DST // 4 + 64], total)
 
 
+@pytest.mark.parametrize("kernel", ["add", "exp", "narrow", "widen", "multiply-add"])
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_footprint_is_exact_to_the_byte(bench, kernel, data):
+    """An unordered scalar store races with exactly the bytes that the instruction reads or writes."""
+    sizes = {"narrow": (2, 4, 4), "widen": (4, 2, 2), "multiply-add": (4, 2, 2)}.get(kernel, (4, 4, 4))
+    call = data.draw(shapes(sizes=sizes))
+    call.op = {"exp": 40, "narrow": 16, "widen": 8}.get(kernel, 0)
+    call.mode = RINT if kernel == "narrow" else NONE
+    lanes = 256 // max(sizes)
+    operands = 3 if kernel in ("add", "multiply-add") else 2
+    touched = [
+        set((call.addresses(k, lanes, sizes[k])[:, None] + np.arange(sizes[k])).ravel().tolist())
+        for k in range(operands)
+    ]
+    reads = touched[1].union(*touched[2:], touched[0] if kernel == "multiply-add" else ())
+    near = [b + d for b in sorted(reads | touched[0])[:: max(1, len(reads) // 7)] for d in (-1, 0, 1, 4, 32)]
+    call.aux, call.mode2 = data.draw(st.sampled_from([b for b in near if b >= 0] or [DST])), 1
+    name, kind = {"narrow": ("cast", ()), "widen": ("cast", ()), "multiply-add": ("multiply_add", (2,))}.get(
+        kernel, ("lanes", (FLOAT,))
+    )
+    report, _ = bench.launch(name, image_of(np.float32, np.random.default_rng(0), special=False), call, *kind)
+    expected = {"race.read-after-write"} if call.aux in reads else set()
+    if call.aux in touched[0]:
+        expected.add("race.write-after-write")
+    assert report.rules() == expected, report.findings
+
+
+def test_saturation_flag_clamps_half_results(bench):
+    x = np.array([60000, -60000, np.inf, np.nan, 2], np.float16)
+    image = np.zeros(183 * 1024, np.uint8)
+    image[:10] = x.view(np.uint8)
+    image[49152 : 49152 + 10] = x.view(np.uint8)
+    with np.errstate(over="ignore"):
+        plain = bench.run("lanes", image, Call(op=0, count=5), HALF)[DST : DST + 10].view(np.float16)
+        np.testing.assert_array_equal(plain, x + x)
+    saturated = bench.run("lanes", image, Call(op=0, count=5, mode2=2), HALF)[DST : DST + 10].view(np.float16)
+    np.testing.assert_array_equal(saturated, [65504, -65504, 65504, 0, 4])
+    wide_image = np.zeros(183 * 1024, np.uint8)
+    wide_image[:20] = np.array([1e6, -1e6, np.inf, np.nan, 2], np.float32).view(np.uint8)
+    narrowed = bench.run("cast", wide_image, Call(op=16, count=5, mode=RINT, mode2=2))[DST : DST + 10]
+    np.testing.assert_array_equal(narrowed.view(np.float16), [65504, -65504, 65504, 0, 2])
+
+
 @pytest.mark.parametrize("order", ["lazy", "random"])
 def test_other_orders_of_execution_agree(bench, order):
     image = image_of(np.float32, np.random.default_rng(2))

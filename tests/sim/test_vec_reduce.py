@@ -152,6 +152,30 @@ def test_whole_reductions(bench, op, data):
     compare_images(bench.run("reduce", image, call, kind), expected, dtype)
 
 
+@pytest.mark.parametrize("op", [0, 3, 4, 5])
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_footprint_is_exact_to_the_byte(bench, op, data):
+    """An unordered scalar store races with exactly the bytes that the reduction reads or writes."""
+    kind, call = data.draw(reduce_calls())
+    size = np.dtype(DTYPES[kind]).itemsize
+    call.op, call.mode, call.mode2 = op, VALUE_INDEX, 1
+    group, unit = {0: (32 // size, 8 * size), 3: (2, 128), 4: (256 // size, size), 5: (256 // size, 2 * size)}[op]
+    image = np.zeros(IMAGE, np.uint8)
+    reads = (call.addresses(1, 256 // size, size)[:, None] + np.arange(size)).ravel()
+    bytes_of_result = 2 * size if op == 5 else size
+    results = reference_groups(image, kind, call, group, SUM)
+    writes = [DST + r * call.rep[0] * unit + g * size + k for r, g, _, _ in results for k in range(bytes_of_result)]
+    reads, writes = set(reads.tolist()), set(writes)
+    near = [b + d for b in sorted(reads | writes)[:: max(1, len(reads) // 7)] for d in (-1, 0, 1, 4, 32)]
+    call.aux = data.draw(st.sampled_from([b for b in near if b >= 0] or [DST]))
+    report, _ = bench.launch("reduce", image, call, kind)
+    expected = {"race.read-after-write"} if call.aux in reads else set()
+    if call.aux in writes:
+        expected.add("race.write-after-write")
+    assert report.rules() == expected, report.findings
+
+
 def test_sum_is_a_tree_over_neighbours_bit_for_bit(bench):
     """Numbers whose sum depends on the order of additions; masked lanes do not take part, not even a -0."""
     rng = np.random.default_rng(1)

@@ -42,6 +42,8 @@ __aicore__ inline void StoreImage(GM_ADDR out) {
 __aicore__ inline void Prepare(Call& c) {
   if (c.counter) SetMaskCount();
   if (c.form == 3) SetVectorMask<float>(c.mask[1], c.mask[0]);
+  if (c.mode2 == 1) Ub<uint8_t>(c.aux).SetValue(0, 0);  // without a flag: a race with who touches this byte
+  if (c.mode2 == 2) SetSaturationFlag<SaturationMode::FLOAT>(true);
 }
 __aicore__ inline BinaryRepeatParams Binary(const Call& c) {
   return BinaryRepeatParams(c.blk[0], c.blk[1], c.blk[2], c.rep[0], c.rep[1], c.rep[2]);

@@ -137,6 +137,7 @@ extern "C" __global__ __aicore__ void reduce(GM_ADDR in, GM_ADDR out, int32_t ty
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
   LoadImage(in);
   Prepare(c);
+  if (c.mode2 == 1) Ub<uint8_t>(c.aux).SetValue(0, 0);  // without a flag: a race with who touches this byte
   if (type == 0) Reduce<half>(c);
   if (type == 1) Reduce<float>(c);
   SetMaskNorm();

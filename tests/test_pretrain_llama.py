@@ -159,6 +159,16 @@ def test_goes_on_after_sigkill_as_if_nothing_had_happened(
     assert len(losses(output)) == 5
 
 
+def test_bf16_trains_alike(reference: tuple[Path, str], text: Path, tmp_path: Path):
+    more = ("--micro-batch-size", "4", "--no-compare", "--bf16", "--save-interval", "100")
+    assert pretrain_llama.main(flags(text, tmp_path / "run", *more)) == 0
+    expected = losses(reference[0])
+    got = losses(tmp_path / "run")
+    assert got[:5] == pytest.approx(expected[:5], rel=2e-2)
+    assert got != expected
+    assert np.mean(got[-5:]) == pytest.approx(np.mean(expected[-5:]), rel=0.1)
+
+
 # Parts
 
 

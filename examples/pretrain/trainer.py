@@ -154,8 +154,8 @@ class Trainer:
         )
 
     def _show(self, bar: tqdm[Any], entry: dict[str, Any], validated: bool) -> None:
+        bar.set_postfix_str(f"loss {entry['loss']:.3f}, {entry['tokens_per_second']:,.0f} tokens/s", refresh=False)
         bar.update()
-        bar.set_postfix_str(f"loss {entry['loss']:.3f}, {entry['tokens_per_second']:,.0f} tokens/s")
         step = f"step {entry['iteration']:>{len(str(self.config.train_iters))}}/{self.config.train_iters}"
         if validated:
             bar.write(f"{step}  loss {entry['loss']:.4f}  validation {entry['validation_loss']:.4f}", file=sys.stdout)

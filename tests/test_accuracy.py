@@ -4,11 +4,15 @@ dtype.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import reference
 import torch
-from backends import Result, TorchBackend
+from backends import CPU, Result, TorchBackend
 from cases import CASES, Case, Inputs, make_inputs
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -21,7 +25,11 @@ def test_against_fp64(case: Case, dtype: torch.dtype, backend: TorchBackend, see
     if not backend.supports(case, dtype):
         pytest.skip(f"{backend.name} does not support {dtype} or this case")
     inputs = make_inputs(case, dtype, seed)
-    got = backend.run(case, inputs)
+    assert_within_bounds(case, inputs, dtype, backend.run(case, inputs))
+
+
+def assert_within_bounds(case: Case, inputs: Inputs, dtype: torch.dtype, got: Result, least: float = 0.0) -> None:
+    """Shapes, dtypes, no NaN, empty rows, and the error bounds; a result smaller than `least` counts as `least`."""
     want = oracle(case, inputs, torch.float64)
     assert got.out.dtype == dtype
     assert got.lse.dtype == (torch.float64 if dtype is torch.float64 else torch.float32)
@@ -43,7 +51,7 @@ def test_against_fp64(case: Case, dtype: torch.dtype, backend: TorchBackend, see
             bound = 8 * torch.finfo(got.lse.dtype).eps * max(max_abs(exact), 1.0)
         else:
             floor = 64 * eps if dtype is torch.float64 else eps  # the oracle itself is only fp64
-            bound = (2 if name == "out" else 3) * theirs[name] + floor * max_abs(exact)
+            bound = (2 if name == "out" else 3) * theirs[name] + floor * max(max_abs(exact), least)
         assert error <= bound, f"{name}: error {error:.3g}, bound {bound:.3g}, PyTorch's own {theirs.get(name, 0):.3g}"
 
 
@@ -120,3 +128,64 @@ def pytorch(case: Case, inputs: Inputs, dtype: torch.dtype, path: SDPBackend) ->
 
 def max_abs(t: Tensor) -> float:
     return float(t.abs().max()) if t.numel() else 0.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_shape(data: st.DataObject) -> None:
+    """Shapes and options that nobody wrote down, on the CPU in fp32: the same bounds."""
+    draw = data.draw
+    groups, per_group = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    options: dict[str, Any] = {}
+    if draw(st.booleans()):
+        options["window_size_left"] = draw(st.integers(0, 120))
+    position = draw(st.sampled_from(["bottom_right", "top_left", "diagonal"]))
+    if position == "diagonal":
+        options["diagonal"] = draw(st.integers(-150, 300))
+    else:
+        options["alignment"] = position
+    case = Case(
+        "drawn",
+        B=draw(st.integers(1, 2)),
+        Hq=groups * per_group,
+        Hkv=groups,
+        Sq=draw(st.integers(1, 140)),
+        Sk=draw(st.integers(1, 300)),
+        D=draw(st.integers(1, 140)),
+        Dv=draw(st.integers(1, 140)),
+        options=options,
+        mask=draw(st.sampled_from([None, None, "bool", "bool_head", "padding", "float_inf"])),
+        layout=draw(st.sampled_from(["bhsd", "bshd", "sbhd", "fused"])),
+    )
+    inputs = make_inputs(case, torch.float32, draw(st.integers(0, 2**31)))
+    # In the gradients of one key or two, terms of magnitude up to 16 cancel to nearly nothing: their rounding stays.
+    assert_within_bounds(case, inputs, torch.float32, CPU.run(case, inputs), least=16.0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: str(d).removeprefix("torch."))
+@pytest.mark.parametrize("kind", ["one dominant key", "constant rows", "largest fp16 values", "largest fp16 products"])
+def test_adversarial(kind: str, dtype: torch.dtype, backend: TorchBackend, seed: int) -> None:
+    case = Case(kind, Hq=2, Hkv=1, Sq=150, Sk=150, D=64)
+    if not backend.supports(case, dtype):
+        pytest.skip(f"{backend.name} does not support {dtype}")
+    inputs = make_inputs(case, dtype, seed)
+    if kind == "one dominant key":
+        inputs.k[:, :, 7] *= 50
+    elif kind == "constant rows":
+        inputs.q.fill_(0.5)
+        inputs.k.fill_(-0.25)
+    elif kind == "largest fp16 values":
+        inputs.v.copy_(inputs.v.sign() * 65504)
+    else:
+        inputs.q.copy_(inputs.q.sign() * 65504)
+        inputs.k.copy_(inputs.k.sign() * 65504)
+    got, want = backend.run(case, inputs), oracle(case, inputs, torch.float64)
+    if kind == "largest fp16 products":
+        # Scores beyond 10^10: which of two near ones is larger is beyond fp32, but every row is a mean of v's rows.
+        assert got.lse.isfinite().all()
+        assert got.out.abs().max() <= inputs.v.abs().max()
+        return
+    for name, ours, exact in zip(Result._fields, got, want):
+        assert ours[exact.abs() < torch.finfo(dtype).max / 2].isfinite().all(), name
+    if kind != "largest fp16 values" or dtype is not torch.float16:  # where gradients leave the range of fp16
+        assert_within_bounds(case, inputs, dtype, got)

@@ -6,29 +6,49 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from triangle_attn_op import triangle_attention
 
 PROGRAM = """
 import resource, sys, torch
 from triangle_attn_op import triangle_attention
 torch.set_num_threads(2)
-s, d = int(sys.argv[1]), 16
+s, d, kind = int(sys.argv[1]), 16, sys.argv[2]
 q, k, v = (torch.randn(1, 1, s, d).requires_grad_() for _ in range(3))
+mask = {"none": None, "padding": torch.ones(1, 1, 1, s, dtype=torch.bool), "heads": torch.zeros(1, 1, 1, 1)}[kind]
 warm = tuple(t[:, :, :64].detach().requires_grad_() for t in (q, k, v))
 triangle_attention(*warm).sum().backward()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-triangle_attention(q, k, v).backward(torch.ones_like(q))
+triangle_attention(q, k, v, attn_mask=mask).backward(torch.ones_like(q))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 
 
-def growth(s: int) -> int:
+def growth(s: int, mask: str) -> int:
     """Bytes by which the peak resident size of a process grows over one forward and backward of length s."""
-    return int(
-        subprocess.run([sys.executable, "-c", PROGRAM, str(s)], check=True, capture_output=True, text=True).stdout
-    )
+    done = subprocess.run([sys.executable, "-c", PROGRAM, str(s), mask], check=True, capture_output=True, text=True)
+    return int(done.stdout)
 
 
-@pytest.mark.parametrize("s", [32768])
-def test_no_matrix_of_scores(s: int) -> None:
-    # One S x S plane of bytes alone would be 1 GiB; results, gradients, saved tensors and packed copies are 2 MiB each.
-    assert growth(s) <= 16 * (s * 16 * 4) + 2 * (4 << 20) + (16 << 20)
+@pytest.mark.parametrize(("s", "mask"), [(32768, "none"), (16384, "padding"), (16384, "heads")])
+def test_nothing_of_size_s_squared(s: int, mask: str) -> None:
+    """Neither scores nor an expanded mask: one S x S plane of bytes alone would be 1 GiB (256 MiB at 16384)."""
+    # Results, gradients, saved tensors and packed copies are S x D of fp32 each; 4 MiB a thread; the allocator's slack.
+    assert growth(s, mask) <= 16 * (s * 16 * 4) + 2 * (4 << 20) + (16 << 20)
+
+
+def test_offsets_beyond_2_to_the_31() -> None:
+    """Tensors that span more than 2^31 elements: only the pages in use are ever touched."""
+    far = (1 << 31) + 64
+    shape, strides = (1, 2, 20, 16), (0, far, 16, 1)
+    tensors = [torch.empty(far + 1024, dtype=torch.bfloat16).as_strided(shape, strides) for _ in range(3)]
+    for t in tensors:
+        t.copy_(torch.randn(shape))
+    near = [t.clone(memory_format=torch.contiguous_format) for t in tensors]
+    dout = torch.randn(shape, dtype=torch.bfloat16)
+    results = []
+    for leaves in (tensors, near):
+        q, k, v = (t.detach().requires_grad_() for t in leaves)
+        out = triangle_attention(q, k, v)
+        results.append((out.detach(), *torch.autograd.grad(out, (q, k, v), dout)))
+    assert all(torch.equal(a, b) for a, b in zip(*results))

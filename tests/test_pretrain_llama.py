@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import pretrain_llama  # noqa: E402
-from pretrain import arguments, checkpoint, data, launch, report  # noqa: E402
+from pretrain import arguments, checkpoint, compare, data, launch, report  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("pretrain_llama")  # runs are shared, and each uses both cores
 
@@ -231,6 +232,28 @@ def test_metrics_are_cut_back_to_the_checkpoint(tmp_path: Path):
     metrics.keep_until(2, write=True)
     assert [entry["iteration"] for entry in report.Metrics(metrics.path).entries] == []
     assert metrics.path.read_text() == '{"iteration": 1}\n{"iteration": 2}\n'
+
+
+def test_a_failing_comparison_says_which_and_keeps_the_run(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    config = arguments.parse(flags(text, tmp_path), 1)
+    here, there = multiprocessing.Pipe()
+    here.send("step")
+    compare._work(compare.Job(config, "nonsense", torch.zeros(1, 8, dtype=torch.long), torch.device("cpu"), 1), there)
+    with pytest.raises(compare.ComparisonError, match=r"^comparison: nonsense, \[1, 8\] tokens: ") as failed:
+        compare._ask(here)
+    there.close()
+    with pytest.raises(compare.ComparisonError, match="ended without an answer"):
+        compare._ask(here)
+
+    def fail(*_: object) -> None:
+        raise failed.value
+
+    monkeypatch.setattr(compare, "measure", fail)
+    assert pretrain_llama.main(flags(text, tmp_path / "run", "--train-iters", "5", "--micro-batch-size", "8")) == 2
+    assert "error: comparison: nonsense" in capsys.readouterr().err
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["comparison"] == []
 
 
 BAD: list[tuple[str, str]] = [

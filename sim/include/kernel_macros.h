@@ -30,7 +30,7 @@
 
 using half = ascend_sim::Half;
 using bfloat16_t = ascend_sim::Bf16;
-using GM_ADDR = uint8_t*;
+#define GM_ADDR __gm__ uint8_t*
 
 typedef enum {
   PIPE_S = 0,

@@ -1,6 +1,8 @@
 // printf, DumpTensor and assertions in kernels.
 #pragma once
 
+#include <cassert>
+#include <cstdio>
 #include <type_traits>
 #include <utility>
 

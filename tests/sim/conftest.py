@@ -27,6 +27,16 @@ def _run(*command: str) -> None:
         pytest.fail(f"{' '.join(command)}\n{done.stdout[-6000:]}\n{done.stderr[-4000:]}", pytrace=False)
 
 
+def build(target: str) -> None:
+    """Builds one target of the test kernels."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with open(BUILD / ".lock", "w") as lock:  # parallel test workers share the build directory
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (BUILD / "build.ninja").exists():
+            _run("cmake", "-S", str(ROOT / "tests/sim/kernels"), "-B", str(BUILD), "-G", "Ninja")
+        _run("ninja", "-C", str(BUILD), target)
+
+
 @pytest.fixture(scope="session")
 def kernels() -> Callable[[str], Any]:
     """kernels("vector_add") is the library of tests/sim/kernels/vector_add.cpp, built and loaded."""
@@ -40,14 +50,20 @@ def kernels() -> Callable[[str], Any]:
             pytest.fail(f"lib{name}.so could not be built, see the first failure", pytrace=False)
         if name not in loaded:
             failed.add(name)
-            BUILD.mkdir(parents=True, exist_ok=True)
-            with open(BUILD / ".lock", "w") as lock:  # parallel test workers share the build directory
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if not (BUILD / "build.ninja").exists():
-                    _run("cmake", "-S", str(ROOT / "tests/sim/kernels"), "-B", str(BUILD), "-G", "Ninja")
-                _run("ninja", "-C", str(BUILD), f"lib{name}.so")
+            build(f"lib{name}.so")
             loaded[name] = ascend_sim.load(BUILD / f"lib{name}.so")
             failed.discard(name)
         return loaded[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def sample() -> Callable[[str], Path]:
+    """sample("vector") is the program of tests/sim/samples/vector.asc, built."""
+
+    def get(name: str) -> Path:
+        build(f"sample_{name}")
+        return BUILD / "samples" / f"sample_{name}"
 
     return get

@@ -214,6 +214,65 @@ __aicore__ inline void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T>
   }
 }
 
+// ---- slices: bursts out of tensors of up to 8 dimensions ----------------------------------------------------------
+
+// The first dimension's slice is a row of bursts, the others pick rows. Calls emit(first element in dst, in src,
+// bursts, elements of a burst) for every row, src and dst in step; one padded copy each, as CANN does it.
+template <typename T, typename Emit>
+inline void SimForEachSlice(const SliceInfo dst[], const SliceInfo src[], uint32_t dims, Site site, Emit emit) {
+  const uint32_t elements = static_cast<uint32_t>(src[0].burstLen * 32 / sizeof(T));
+  auto bursts = [&](const SliceInfo& s) { return (s.endIndex - s.startIndex + 1 + s.stride) / (elements + s.stride); };
+  auto rows = [](const SliceInfo& s) { return (s.endIndex - s.startIndex) / (s.stride + 1) + 1; };
+  bool ok =
+      dims >= 1 && dims <= 8 && elements != 0 && src[0].burstLen == dst[0].burstLen && bursts(src[0]) == bursts(dst[0]);
+  for (uint32_t d = 0; ok && d < dims; ++d) {
+    ok = src[d].startIndex <= src[d].endIndex && dst[d].startIndex <= dst[d].endIndex;
+    if (d != 0) ok = ok && src[d].burstLen == 1 && dst[d].burstLen == 1 && rows(src[d]) == rows(dst[d]);
+  }
+  if (!ok) {
+    ascend_sim::device::Report(static_cast<int>(ascend_sim::Rule::kArgument), site, "DataCopy(SliceInfo)",
+                               "dstSliceInfo and srcSliceInfo: the slices of %u dimensions do not match", dims);
+  }
+  uint32_t index[8] = {};
+  for (;;) {
+    uint64_t to = dst[0].startIndex, from = src[0].startIndex, dst_row = dst[0].shapeValue, src_row = src[0].shapeValue;
+    for (uint32_t d = 1; d < dims; ++d) {
+      to += (dst[d].startIndex + static_cast<uint64_t>(index[d]) * (dst[d].stride + 1)) * dst_row;
+      from += (src[d].startIndex + static_cast<uint64_t>(index[d]) * (src[d].stride + 1)) * src_row;
+      dst_row *= dst[d].shapeValue;
+      src_row *= src[d].shapeValue;
+    }
+    emit(to, from, static_cast<uint16_t>(bursts(src[0])), elements);
+    uint32_t d = 1;
+    while (d < dims && ++index[d] == rows(src[d])) index[d++] = 0;
+    if (d >= dims) return;
+  }
+}
+template <typename T>
+__aicore__ inline void DataCopy(const LocalTensor<T>& dst, const GlobalTensor<T>& src, const SliceInfo dstSliceInfo[],
+                                const SliceInfo srcSliceInfo[], const uint32_t dimValue = 1, Site site = Site::Here()) {
+  SimForEachSlice<T>(dstSliceInfo, srcSliceInfo, dimValue, site,
+                     [&](uint64_t to, uint64_t from, uint16_t bursts, uint32_t elements) {
+                       SimPadIn(dst[static_cast<uint32_t>(to)], src[from],
+                                {bursts, static_cast<uint32_t>(elements * sizeof(T)),
+                                 static_cast<uint32_t>(srcSliceInfo[0].stride * sizeof(T)),
+                                 static_cast<uint32_t>(dstSliceInfo[0].stride * sizeof(T) / 32)},
+                                false, 0, 0, 0, site);
+                     });
+}
+template <typename T>
+__aicore__ inline void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T>& src, const SliceInfo dstSliceInfo[],
+                                const SliceInfo srcSliceInfo[], const uint32_t dimValue = 1, Site site = Site::Here()) {
+  SimForEachSlice<T>(dstSliceInfo, srcSliceInfo, dimValue, site,
+                     [&](uint64_t to, uint64_t from, uint16_t bursts, uint32_t elements) {
+                       SimPadOut(dst[to], src[static_cast<uint32_t>(from)],
+                                 {bursts, static_cast<uint32_t>(elements * sizeof(T)),
+                                  static_cast<uint32_t>(srcSliceInfo[0].stride * sizeof(T) / 32),
+                                  static_cast<uint32_t>(dstSliceInfo[0].stride * sizeof(T))},
+                                 site);
+                     });
+}
+
 // ---- L0C -> GM, L0C -> L1: Fixpipe with its settings in registers -------------------------------------------------
 
 template <typename T, typename U>

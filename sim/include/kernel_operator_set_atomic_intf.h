@@ -57,4 +57,33 @@ __aicore__ inline void SetStoreAtomicConfig() {
   }
 }
 
+// As the control register has them: type as AtomicDtype, op 0 for the sum.
+__aicore__ inline void GetStoreAtomicConfig(uint16_t& atomicType, uint16_t& atomicOp) {
+  const ascend_sim::Registers& regs = ascend_sim::device::Regs();
+  AtomicDtype type = AtomicDtype::ATOMIC_NONE;
+  if (regs.atomic != ascend_sim::AtomicOp::kNone) {
+    switch (regs.atomic_type) {
+      case ascend_sim::DType::kF32:
+        type = AtomicDtype::ATOMIC_F32;
+        break;
+      case ascend_sim::DType::kF16:
+        type = AtomicDtype::ATOMIC_F16;
+        break;
+      case ascend_sim::DType::kI16:
+        type = AtomicDtype::ATOMIC_S16;
+        break;
+      case ascend_sim::DType::kI32:
+        type = AtomicDtype::ATOMIC_S32;
+        break;
+      case ascend_sim::DType::kI8:
+        type = AtomicDtype::ATOMIC_S8;
+        break;
+      default:
+        type = AtomicDtype::ATOMIC_BF16;
+    }
+  }
+  atomicType = static_cast<uint16_t>(type);
+  atomicOp = 0;
+}
+
 }  // namespace AscendC

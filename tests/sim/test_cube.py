@@ -74,6 +74,7 @@ class Case:
     scale_low: int = 0
     scale_high: int = 0
     scales: int = 0
+    by_copy: int = 0
 
     def pack(self):
         words = []
@@ -142,7 +143,7 @@ def run(kernels, name, case, a, b, out, bias=None, scales=None, **options):
     b = np.concatenate([b.view(np.uint8), np.zeros(-b.nbytes % 512, np.uint8)])
     case.a_bytes, case.b_bytes = a.nbytes, b.nbytes
     for load, data in ((case.a, a), (case.b, b)):
-        if load.repeat == 0 and load.kind == 0:
+        if load.repeat == 0 and load.kind in (0, 3):
             load.repeat = data.nbytes // FRACTAL
     bias = np.zeros(256, np.float32) if bias is None else bias
     scales = np.zeros(512, np.uint64) if scales is None else scales
@@ -266,6 +267,16 @@ def test_semantics_21_transpose_within_fractals(kernels, order):
     np.testing.assert_array_equal(out, (a @ b).astype(np.float32))
 
 
+def test_load_data_from_gm_to_l0a(kernels):
+    rng = np.random.default_rng(11)
+    a, b = operands(rng, 32, 48, 16, np.float16)
+    out = np.zeros((32, 16), np.float32)
+    case = nd_case(32, 16, 48)
+    case.a = Load(kind=3)
+    run(kernels, "f16_f32", case, zz(a, 16), zn(b, 16), out).raise_on_findings()
+    np.testing.assert_array_equal(out, (a @ b).astype(np.float32))
+
+
 def test_load_data_start_and_gap(kernels):
     rng = np.random.default_rng(3)
     a, b = operands(rng, 16, 32, 16, np.float16)
@@ -283,9 +294,14 @@ def test_load_data_start_and_gap(kernels):
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype", "side"), [("f16_f32", np.float16, 16), ("f32_f32", np.float32, 16), ("s8_s32", np.int8, 32)]
+    ("name", "dtype", "side", "fractal_gap"),
+    [
+        ("f16_f32", np.float16, 16, 0),
+        ("f32_f32", np.float32, 16, 0),
+        ("f32_f32", np.float32, 16, 1),
+        ("s8_s32", np.int8, 32, 0),
+    ],
 )
-@pytest.mark.parametrize("fractal_gap", [0, 1])
 def test_semantics_22_load_with_transpose(kernels, name, dtype, side, fractal_gap):
     """Square blocks of 512 B (16-bit) or 1024 B (8 and 32-bit); B^T comes as squares, ZN needs them transposed."""
     rng = np.random.default_rng(4)
@@ -301,8 +317,6 @@ def test_semantics_22_load_with_transpose(kernels, name, dtype, side, fractal_ga
     per_square = 1 if side == 16 and c0 == 16 else 2
     if dtype == np.int8:  # a square of 32 x 32 becomes the fractals of columns 0..15 and 16..31: one row of ZN
         case.b = Load(kind=1, repeat=3, stride=1, gap=1)
-        if fractal_gap:
-            pytest.skip("ZN of a 32 x 32 square is contiguous")
     elif per_square == 2:  # 16 x 16: two rows of ZN, each of one fractal
         case.b = Load(kind=1, repeat=3, stride=1, gap=1 + 2 * fractal_gap, fractal_gap=fractal_gap)
         if fractal_gap:  # spread out, which Mmad cannot read: seen as undefined
@@ -344,8 +358,9 @@ def test_load_3d(kernels, data):
     k_start = c0 * data.draw(st.integers(0, x.shape[1] // c0 - 1))
     rows, columns = x.shape[0] - m_start, x.shape[1] - k_start
     window = x[m_start:, k_start:]
+    kind = data.draw(st.sampled_from([2, 4]))
     load = Load(
-        2, h=h, w=w, channels=c1 * c0, k_extent=columns, m_extent=rows, k_start=k_start, m_start=m_start, pad=pad
+        kind, h=h, w=w, channels=c1 * c0, k_extent=columns, m_extent=rows, k_start=k_start, m_start=m_start, pad=pad
     )
     load.filter_w, load.filter_h, load.stride_w, load.stride_h = kw, kh, sw, sh
     mode = data.draw(st.sampled_from(["a", "a transposed", "b"]))
@@ -673,6 +688,31 @@ def test_requantise_scalar_and_vector(kernels, bits, relu):
     np.testing.assert_array_equal(out.view(want.dtype), want)
 
 
+def test_data_copy_takes_fixpipe_settings_from_registers(kernels):
+    a, b, product = fixpipe_inputs(m=32, n=64)
+    case = Case(m=32, n=64, k=32, n_size=32, m_size=20, src_stride=32, dst_stride=70, nd_num=2, src_nd_stride=4)
+    case.dst_nd_stride, case.by_copy, case.quant, case.unit_flag = 35, 1, QUANT["F322F16"], 0
+    out = np.full((32, 70), -1, np.float16)
+    run(kernels, "f16_f16", case, a, b, out).raise_on_findings()
+    want = np.full((32, 70), -1, np.float16)
+    want[:20, :32], want[:20, 35:67] = product[:20, :32], product[:20, 32:]
+    np.testing.assert_array_equal(out, want)
+
+    a, b, product = fixpipe_inputs(dtype=np.int8)
+    columns = [scale_bits(0.001 * (1 + i), i % 7) for i in range(48)]
+    scales = np.zeros(512, np.uint64)
+    scales[:48] = columns
+    out = np.zeros((40, 48), np.uint8)
+    case = nd_case(40, 48, 32, quant=QUANT["VREQ8"], scales=48, by_copy=1)
+    run(kernels, "s8_u8", case, a, b, out, scales=scales).raise_on_findings()
+    want = np.stack([quantise(product[:, i], columns[i]) for i in range(48)], axis=1)
+    np.testing.assert_array_equal(out.view(np.int8), want)
+    case = nd_case(40, 48, 32, quant=QUANT["REQ8"], by_copy=1)
+    case.scale_low, case.scale_high = columns[3] & 0xFFFFFFFF, columns[3] >> 32
+    run(kernels, "s8_u8", case, a, b, out).raise_on_findings()
+    np.testing.assert_array_equal(out.view(np.int8), quantise(product, columns[3]))
+
+
 def test_dequantise_more_columns_than_the_table_holds(kernels):
     """VDEQF16 with 288 columns: CANN cuts it into tiles of 128 by itself."""
     a, b, product = fixpipe_inputs(m=16, n=288, dtype=np.int8)
@@ -694,6 +734,22 @@ def test_semantics_26_atomic_fixpipe(kernels, atomic, combine, order):
     want = combine(out, product)
     run(kernels, "f16_f32", nd_case(40, 48, 32, atomic=atomic), a, b, out, order=order).raise_on_findings()
     np.testing.assert_array_equal(out, want)
+
+
+@pytest.mark.parametrize("order", ["eager", "random"])
+def test_semantics_29_atomic_adds_of_several_cores(kernels, order):
+    """Not a race; in determinism mode their open order is reported."""
+    rng = np.random.default_rng(12)
+    x, y = operands(rng, 32, 32, 32, np.float16)  # exact numbers: the order does not show in the sum
+    args = (zz(x, 16), zn(y, 16))
+    out = np.zeros((32, 32), np.float32)
+    case = nd_case(32, 32, 32, atomic=1)
+    run(kernels, "f16_f32", case, *args, out, block_dim=4, order=order).raise_on_findings()
+    np.testing.assert_array_equal(out, 4 * (x @ y).astype(np.float32))
+    report = run(kernels, "f16_f32", case, *args, out, block_dim=4, order=order, determinism=True)
+    assert report.rules() == {"nondeterministic-atomic"}
+    report = run(kernels, "f16_f32", nd_case(32, 32, 32), *args, out, block_dim=2, order=order)
+    assert report.rules() == {"race.write-after-write"}
 
 
 @pytest.mark.parametrize(
@@ -805,6 +861,7 @@ def test_semantics_24_unit_flag_of_part_of_a_tile(kernels):
     report = matmul(kernels, "f16", 96, 96, 128, unit_flag=1, fault=2)[0]
     assert report.rules() == {"unit-flag"}
     assert "no Fixpipe with unitFlag 3 took it" in report.findings[0].message
+    matmul(kernels, "f16", 96, 96, 128, unit_flag=1, fault=4)[0].raise_on_findings()  # SetFixPipeConfig(..., true)
 
 
 def test_timing_only_keeps_unit_flags_in_time(kernels):

@@ -179,6 +179,18 @@ def test_nz2nd(kernels):
     np.testing.assert_array_equal(out, want)
 
 
+def test_slices(kernels):
+    src = np.arange(3 * 87, dtype=np.float32).reshape(3, 87)
+    packed, out = np.zeros((2, 48), np.float32), np.full((3, 87), -1, np.float32)
+    kernels("dma").launch("slices", src, packed, out).raise_on_findings()
+    want = np.full((3, 87), -1, np.float32)
+    for row in (0, 2):
+        for start in (16, 47):
+            want[row, start : start + 24] = src[row, start : start + 24]
+    np.testing.assert_array_equal(packed, want[[0, 2]][want[[0, 2]] >= 0].reshape(2, 48))
+    np.testing.assert_array_equal(out, want)
+
+
 def test_semantics_28_overlapping_transfers_of_one_pipe(kernels):
     src = np.zeros(128, np.float32)
     lib = kernels("dma")

@@ -6,7 +6,8 @@ using namespace AscendC;
 
 struct CubeCase {
   int32_t a_bytes, b_bytes;  // into L1, multiples of 32
-  // how A and B get from L1 to L0: kind 0 LoadData, 1 LoadDataWithTranspose, 2 LoadData 3D (1 x 1 or a real kernel)
+  // how A and B get from L1 to L0: kind 0 LoadData, 1 LoadDataWithTranspose, 2 LoadData 3D, 3 LoadData from GM, 4
+  // LoadData 3D Pro
   struct Load {
     int32_t kind, loops, src_step, dst_step;  // steps in elements
     int32_t start, repeat, stride, gap, fractal_gap, transpose;
@@ -16,7 +17,8 @@ struct CubeCase {
   int32_t n_size, m_size, src_stride, dst_stride, nz, relu, quant, nd_num, src_nd_stride, dst_nd_stride, split;
   int32_t to_l1, atomic, saturate;
   uint32_t scale_low, scale_high;
-  int32_t scales;  // number of column scales, 0: none
+  int32_t scales;   // number of column scales, 0: none
+  int32_t by_copy;  // DataCopy with its settings in registers instead of Fixpipe
 };
 
 template <typename T>
@@ -27,7 +29,21 @@ __aicore__ inline void LoadOperand(const LocalTensor<T>& to, const LocalTensor<T
       LoadData(dst, src, LoadData2DParams(p.start, p.repeat, p.stride, 0, p.gap, p.transpose != 0, 0));
     } else if (p.kind == 1) {
       LoadDataWithTranspose(dst, src, LoadData2dTransposeParams(p.start, p.repeat, p.stride, p.gap, p.fractal_gap));
-    } else {
+    } else if (p.kind == 4) {
+      const uint8_t pads[4] = {static_cast<uint8_t>(p.pad), static_cast<uint8_t>(p.pad), static_cast<uint8_t>(p.pad),
+                               static_cast<uint8_t>(p.pad)};
+      SetFmatrix(p.h, p.w, pads, FmatrixMode::FMATRIX_LEFT);
+      SetLoadDataPaddingValue(static_cast<T>(0));
+      LoadData3DParamsV2Pro params;
+      params.channelSize = p.channels;
+      params.enTranspose = p.transpose != 0;
+      params.extConfig = static_cast<uint64_t>(p.m_start) << 48 | static_cast<uint64_t>(p.k_start) << 32 |
+                         static_cast<uint64_t>(p.m_extent) << 16 | static_cast<uint64_t>(p.k_extent);
+      params.filterConfig = 1ull << 40 | 1ull << 32 | static_cast<uint64_t>(p.filter_h) << 24 |
+                            static_cast<uint64_t>(p.filter_w) << 16 | static_cast<uint64_t>(p.stride_h) << 8 |
+                            static_cast<uint64_t>(p.stride_w);
+      LoadData(dst, src, params);
+    } else if (p.kind == 2) {
       LoadData3DParamsV2<T> params;
       for (int side = 0; side < 4; ++side) params.padList[side] = p.pad;
       params.l1H = p.h;
@@ -65,7 +81,20 @@ __aicore__ inline void Store(const GlobalTensor<Out>& out, const LocalTensor<C>&
     if (p.atomic == 1) SetAtomicAdd<Out>();
     if (p.atomic == 2) SetAtomicMax<Out>();
   }
-  if (p.scales != 0) {
+  if (p.by_copy != 0) {
+    DataCopyCO12DstParams copy(p.n_size, p.m_size, p.dst_stride, p.src_stride, fix.quantPre, p.relu, p.split != 0,
+                               p.nz == 0);
+    copy.unitFlag = fix.unitFlag;
+    SetFixpipeNz2ndFlag(p.nd_num, p.src_nd_stride, p.dst_nd_stride);
+    SetFixpipePreQuantFlag(fix.deqScalar);
+    if (p.scales != 0) {
+      LocalTensor<uint64_t> table(TPosition::C2PIPE2GM, 0, 256);
+      DataCopy(table, scales, DataCopyParams(1, (p.scales * 8 + 127) / 128, 0, 0));
+      SetFixPipeConfig(table);
+      PipeBarrier<PIPE_FIX>();
+    }
+    DataCopy(out, c, copy);
+  } else if (p.scales != 0) {
     Fixpipe<Out, C, config>(out, c, scales, fix);
   } else {
     Fixpipe<Out, C, config>(out, c, fix);
@@ -105,6 +134,11 @@ __aicore__ inline void RunCase(GM_ADDR a, GM_ADDR b, GM_ADDR bias, GM_ADDR scale
     SetFlag<HardEvent::MTE2_MTE1>(EVENT_ID0);
     SetFlag<HardEvent::MTE2_FIX>(EVENT_ID0);
     WaitFlag<HardEvent::MTE2_MTE1>(EVENT_ID0);
+    if (p.a.kind == 3) {
+      LoadData(l0a, ga, LoadData2DParams(p.a.start, p.a.repeat, p.a.stride, 0, p.a.gap, false, 0));
+      SetFlag<HardEvent::MTE2_M>(EVENT_ID0);
+      WaitFlag<HardEvent::MTE2_M>(EVENT_ID0);
+    }
     LoadOperand(l0a, l1a, p.a);
     LoadOperand(l0b, l1b, p.b);
     if (p.bias == 1) DataCopy(table, l1bias, DataCopyParams(1, 16, 0, 0));
@@ -231,7 +265,7 @@ struct MatmulShape {
   int32_t m, n, k, ldc;
   int32_t unit_flag;     // synchronise Mmad and Fixpipe by unit flags
   int32_t b_rows_are_k;  // B is [k, n]; else [n, k]
-  int32_t fault;         // 1: Fixpipe does not wait, 2: it takes part of the tile, 3: L0 is not handed back
+  int32_t fault;  // 1: Fixpipe does not wait, 2: it takes part of the tile, 3: L0 is not handed back, 4: 2 and reset
 };
 
 // C [m, n] = A [m, k] * B, tiles of 96 x 96 over 32 of k in L0, 128 of k in L1.
@@ -301,12 +335,13 @@ class Matmul {
       SetFlag<HardEvent::M_FIX>(EVENT_ID0);
       WaitFlag<HardEvent::M_FIX>(EVENT_ID0);
     }
-    FixpipeParamsV220 fix(n16, s.fault == 2 ? 16 : m, Up(m, 16), s.ldc, false);
+    FixpipeParamsV220 fix(n16, s.fault == 2 || s.fault == 4 ? 16 : m, Up(m, 16), s.ldc, false);
     fix.quantPre = std::is_same<Out, half>::value         ? QuantMode_t::F322F16
                    : std::is_same<Out, bfloat16_t>::value ? QuantMode_t::F322BF16
                                                           : QuantMode_t::NoQuant;
     fix.unitFlag = s.unit_flag == 0 ? 0 : 3;
     Fixpipe<Out, float, CFG_ROW_MAJOR>(gc[static_cast<uint64_t>(m0) * s.ldc + n0], l0c, fix);
+    if (s.fault == 4) SetFixPipeConfig(l0c, true);
     if (s.unit_flag == 0) SetFlag<HardEvent::FIX_M>(EVENT_ID0);
   }
 

@@ -156,6 +156,22 @@ extern "C" __global__ __aicore__ void nz2nd(GM_ADDR src, GM_ADDR out, int32_t el
   DataCopy(to, ub, p);
 }
 
+// Rows 0 and 2 of [3, 87], two bursts of 24 each, become [2, 48] in UB and in `packed`; and back to their places.
+extern "C" __global__ __aicore__ void slices(GM_ADDR src, GM_ADDR packed, GM_ADDR out) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  GlobalTensor<float> from, rows, to;
+  from.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(src));
+  rows.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(packed));
+  to.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(out));
+  LocalTensor<float> ub(TPosition::VECIN, 0, 96);
+  SliceInfo wide[] = {{16, 70, 7, 3, 87}, {0, 2, 1, 1, 3}}, tight[] = {{0, 47, 0, 3, 48}, {0, 1, 0, 1, 2}};
+  DataCopy(ub, from, tight, wide, 2);
+  SetFlag<HardEvent::MTE2_MTE3>(EVENT_ID0);
+  WaitFlag<HardEvent::MTE2_MTE3>(EVENT_ID0);
+  DataCopy(rows, ub, 96);
+  DataCopy(to, ub, wide, tight, 2);
+}
+
 // Two transfers of one pipe into the same bytes, with and without a barrier between them.
 extern "C" __global__ __aicore__ void overlap(GM_ADDR src, int32_t barrier) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);

@@ -1,0 +1,126 @@
+// What the forward kernel is told: tile sizes, the partition, workspace offsets, strides. Passed by value at launch.
+// Plain C++17 that host, device and simulator share; op_host/tiling.cpp fills it in.
+#pragma once
+#include <cstdint>
+
+#include "task_line.h"
+
+namespace triangle {
+
+// ---- the pipeline's stages
+// ------------------------------------------------------------------------------------------
+// A stage is one chunk of keys of one task: scores on the cube, softmax on the vector cores, P V on the cube, merge on
+// the vector cores. A chunk starts from a fresh softmax state and is anchored at key 0, so a row's bits do not depend
+// on the task's other rows, on where a task is cut, or on how long the sequence is.
+constexpr int32_t kBlockKeys = 128;                        // keys of a block: what is visible or skipped
+constexpr int32_t kChunkBlocks = 4;                        // blocks of a chunk
+constexpr int32_t kChunkKeys = kBlockKeys * kChunkBlocks;  // columns of a ring slot
+constexpr int32_t kRingSlots = 3;                          // chunks in flight: the cube runs two ahead of P V
+constexpr int32_t kMaxCores = 32;                          // AI cores of the largest supported chip, and to spare
+constexpr int64_t kWorkspaceAlign = 512;                   // bytes; CANN asks for it, +45% bandwidth
+
+// Rows of a task and what stays in L1, by the wider of D and Dv. All loads into L0 are 128 x 128 of 16-bit elements
+// (32 KiB, two buffers each of L0A and L0B); score and output tiles are 128 x 128 in fp32 (64 KiB, two in L0C).
+//
+// Tried on paper at 128 < D <= 256: 256 rows (L0C then holds one output tile pair only and the cube waits for every
+// Fixpipe; Q, K, V and P do not fit L1). At D <= 128: 128 rows (K and V pass through L2 twice as often: 96 instead of
+// 64 KiB per 128 x 128 block).
+struct NarrowTile {
+  static constexpr int32_t kWidth = 128;   // D, Dv <= 128
+  static constexpr int32_t kRows = 256;    // of a task
+  static constexpr int32_t kRowTiles = 2;  // M tiles of the cube; each belongs to one vector core
+  static constexpr int32_t kKSlotKeys = 256, kKSlots = 2;
+  static constexpr int32_t kVSlotKeys = 512, kVSlots = 1;  // resident for both row tiles
+  static constexpr int32_t kPSlotKeys = 256, kPSlots = 2;  // streamed
+};
+struct WideTile {
+  static constexpr int32_t kWidth = 256;  // D or Dv in 129 .. 256
+  static constexpr int32_t kRows = 128;
+  static constexpr int32_t kRowTiles = 1;  // shared by both vector cores
+  static constexpr int32_t kKSlotKeys = 128, kKSlots = 2;
+  static constexpr int32_t kVSlotKeys = 256, kVSlots = 2;  // of 128 columns; streamed
+  static constexpr int32_t kPSlotKeys = 512, kPSlots = 1;  // resident for both column tiles
+};
+constexpr int32_t kCubeTile = 128;  // M, N and K of one Mmad at most
+
+constexpr int32_t tile_rows(int64_t d, int64_t dv) {
+  return d > NarrowTile::kWidth || dv > NarrowTile::kWidth ? WideTile::kRows : NarrowTile::kRows;
+}
+
+TRIANGLE_FN int32_t round_up(int32_t x, int32_t multiple) { return (x + multiple - 1) / multiple * multiple; }
+
+// Rows of a task of `rows` rows that the first vector core takes; the second takes the rest.
+TRIANGLE_FN int32_t first_half_rows(int32_t rows) {
+  const int32_t half = round_up((rows + 1) / 2, 16);
+  return half < rows ? half : rows;
+}
+
+// Elements from one batch (packed: unused), head or row to the next.
+struct Strides {
+  int64_t batch = 0;
+  int64_t head = 0;
+  int64_t row = 0;
+};
+
+}  // namespace triangle
+
+// In the global namespace and spelled like this because the 8.1 build rules find by-value structs by their text.
+struct TriangleForwardTiling {
+  triangle::TaskLine line;
+  triangle::Band band;  // dense: of every sequence
+  int32_t d = 0, dv = 0;
+  float scale = 1.0f;
+  int32_t cores = 0;            // AI cores that take part
+  int32_t packed = 0;           // 1: documents by cu_seq_q, cu_seq_k
+  int32_t bottom_right = 0;     // packed: diagonal of each document, else `diagonal`
+  int32_t has_mask = 0;         // bool mask, 1 byte an element
+  int32_t cut_slots = 0;        // per core: chunk partials of tasks that several cores share
+  int32_t cut_first_slots = 0;  // of these for the task a core finds begun; the rest for the one it leaves
+  int32_t cut_rows = 0;         // rows of a chunk partial
+  int64_t documents = 0;
+  int64_t total_q = 0, total_k = 0;  // packed: rows of q and of k; dense: Sq and Sk
+  int64_t diagonal = 0;
+  int64_t window_left = triangle::kNoWindow;
+  triangle::Strides q, k, v, out, lse, mask;
+  int64_t ring_bytes = 0;  // workspace of one core: slots of scores (P overwrites them), then of P V
+  int64_t slot_scores_bytes = 0;
+  int64_t slot_out_bytes = 0;
+  int64_t cut_offset = 0;                           // workspace: first byte of the chunk partials
+  int64_t cut_slot_bytes = 0;                       // P V, then max and sum of each row
+  triangle::Start starts[triangle::kMaxCores + 1];  // dense: where each core begins; packed cores find it themselves
+};
+
+namespace triangle {
+
+#if !defined(__CCE_AICORE__)  // the rest is for the host
+
+struct ForwardProblem {
+  int64_t batch = 1, heads_q = 1, heads_kv = 1;
+  int64_t sq = 0, sk = 0;  // packed: rows of q and of k
+  int64_t d = 0, dv = 0;
+  float scale = 1.0f;
+  bool bottom_right = true;
+  int64_t diagonal = 0;
+  int64_t window_left = kNoWindow;
+  bool packed = false;
+  int64_t documents = 0;
+  bool has_mask = false;
+  Strides q, k, v, out, lse, mask;
+  int64_t cores = 24;
+};
+
+struct ForwardPlan {
+  TriangleForwardTiling tiling;
+  int64_t workspace_bytes = 0;
+  int64_t ring_bytes = 0;  // of it, all cores
+  int64_t blocks = 0;      // kRows x 128 blocks computed (dense; packed: unknown on the host, 0)
+  int64_t visible_pairs = 0;
+  double imbalance = 0;  // busiest core over the mean, less 1
+};
+
+// Throws std::invalid_argument naming the argument.
+ForwardPlan make_forward_plan(const ForwardProblem& problem);
+
+#endif
+
+}  // namespace triangle

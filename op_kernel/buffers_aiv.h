@@ -1,0 +1,42 @@
+// Where everything is in UB: bytes, of one vector core.
+#pragma once
+#include "flags.h"
+#include "op_host/tiling.h"
+
+namespace triangle {
+
+struct AivBuffers {
+  static constexpr int32_t kRows = 128;         // rows of a task that one vector core has, at most
+  static constexpr int32_t kChunkRows = 32;     // rows processed at once, at most
+  static constexpr int32_t kSlotFloats = 8192;  // 16 x 512 scores, or 64 x 128 of P V
+  static constexpr int32_t kLanes = 64;         // floats of a repeat
+
+  static constexpr uint32_t kScores = 0;  // 2 x 32 KiB fp32
+  static constexpr uint32_t kScoresBytes = kSlotFloats * 4;
+  static constexpr uint32_t kProbs = kScores + 2 * kScoresBytes;  // 2 x 16 KiB, 16-bit
+  static constexpr uint32_t kProbsBytes = kSlotFloats * 2;
+  static constexpr uint32_t kAcc = kProbs + 2 * kProbsBytes;  // 64 KiB: [128, 128] or [64, 256]
+  static constexpr uint32_t kAccBytes = 16384 * 4;
+  // Scratch of one phase, separated from the next by barriers: partial maxima and sums [32, 64], or the factors of
+  // the accumulator and of P V, each [128, 8].
+  static constexpr uint32_t kScratch = kAcc + kAccBytes;  // 8 KiB
+  static constexpr uint32_t kScratchBytes = kChunkRows * kLanes * 4;
+  static constexpr uint32_t kRowMax = kScratch + kScratchBytes;  // [32, 8]
+  static constexpr uint32_t kRowMaxBytes = kChunkRows * 32;
+  static constexpr uint32_t kColumns = kRowMax + kRowMaxBytes;  // 0 .. 511 as floats
+  static constexpr uint32_t kColumnsBytes = kChunkKeys * 4;
+  static constexpr uint32_t kBits = kColumns + kColumnsBytes;  // [32, 512] bits
+  static constexpr uint32_t kBitsBytes = kChunkRows * 64;
+  // Per row: max and sum of the chunks in flight, then the running ones and the merge's factors.
+  static constexpr uint32_t kStats = kBits + kBitsBytes;
+  static constexpr uint32_t kStatBytes = kRows * 4;
+  static constexpr uint32_t kStatsBytes = (2 * kRingSlots + 6) * kStatBytes;
+  static constexpr uint32_t kLseRows = kStats + kStatsBytes;  // [128, 8]: lse on its way to strided rows
+  static constexpr uint32_t kLseRowsBytes = kRows * 32;
+  static constexpr uint32_t kEnd = kLseRows + kLseRowsBytes;
+  static_assert(kEnd <= 188160, "UB is 192 KiB, of which 183.75 KiB are a kernel's own");
+  static_assert(2 * kRows * 32 <= kScratchBytes, "the factors of a merge fit the scratch");
+  static_assert(kProbs % 32 == 0 && kAcc % 32 == 0 && kStats % 32 == 0, "UB tensors are 32 B aligned");
+};
+
+}  // namespace triangle

@@ -1,0 +1,66 @@
+// The Ascend C headers, and the few places where CANN versions differ. 8.1 spellings compile on 8.1 to 9.1.
+#pragma once
+#include "kernel_operator.h"
+
+#define TRIANGLE_FN __aicore__ inline
+
+namespace triangle {
+
+// The on-chip buffers, whole: kernels place tensors by the offsets of their buffer tables. Through TPipe because
+// tensors at an address of one's own exist only from 9.x on. TPipe presets M_MTE1 events, so it is destroyed at once;
+// what it handed out stays valid.
+class OnChip {
+ public:
+  __aicore__ inline void Init(uint32_t l1_bytes, uint32_t ub_bytes) {
+    if ASCEND_IS_AIC {
+      pipe_.InitBuffer(l1_, l1_bytes);
+      pipe_.InitBuffer(l0a_, kL0Bytes);
+      pipe_.InitBuffer(l0b_, kL0Bytes);
+      pipe_.InitBuffer(l0c_, kL0cBytes);
+    } else {
+      pipe_.InitBuffer(ub_, ub_bytes);
+    }
+    pipe_.Destroy();
+  }
+  // offset in bytes, size in elements
+  template <class T>
+  __aicore__ inline AscendC::LocalTensor<T> L1(uint32_t offset, uint32_t size) {
+    return l1_.GetWithOffset<T>(size, offset);
+  }
+  template <class T>
+  __aicore__ inline AscendC::LocalTensor<T> L0A(uint32_t offset, uint32_t size) {
+    return l0a_.GetWithOffset<T>(size, offset);
+  }
+  template <class T>
+  __aicore__ inline AscendC::LocalTensor<T> L0B(uint32_t offset, uint32_t size) {
+    return l0b_.GetWithOffset<T>(size, offset);
+  }
+  template <class T>
+  __aicore__ inline AscendC::LocalTensor<T> L0C(uint32_t offset, uint32_t size) {
+    return l0c_.GetWithOffset<T>(size, offset);
+  }
+  template <class T>
+  __aicore__ inline AscendC::LocalTensor<T> UB(uint32_t offset, uint32_t size) {
+    return ub_.GetWithOffset<T>(size, offset);
+  }
+
+ private:
+  static constexpr uint32_t kL0Bytes = 64 * 1024;
+  static constexpr uint32_t kL0cBytes = 128 * 1024;
+
+  AscendC::TPipe pipe_;
+  AscendC::TBuf<AscendC::TPosition::A1> l1_;
+  AscendC::TBuf<AscendC::TPosition::A2> l0a_;
+  AscendC::TBuf<AscendC::TPosition::B2> l0b_;
+  AscendC::TBuf<AscendC::TPosition::CO1> l0c_;
+  AscendC::TBuf<AscendC::TPosition::VECCALC> ub_;
+};
+
+template <class T>
+__aicore__ inline AscendC::GlobalTensor<T> global(GM_ADDR address) {
+  AscendC::GlobalTensor<T> tensor;
+  tensor.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(address));
+  return tensor;
+}
+
+}  // namespace triangle

@@ -1,0 +1,341 @@
+// A vector core's part of the forward: for each stage the softmax of its rows, and two stages later the merge of P V
+// into the accumulator; at a task's end out and lse.
+#pragma once
+#include "forward_aic.h"
+#include "merge.h"
+
+namespace triangle {
+
+template <class T, class Tile>
+class ForwardAiv {
+ public:
+  __aicore__ inline ForwardAiv(const TriangleForwardTiling* tiling, const ForwardArguments& arguments,
+                               const ForwardSequences& sequences, const Start& begin, const Start& end, int64_t core,
+                               int32_t half)
+      : tiling_(tiling),
+        sequences_(sequences),
+        out_(global<T>(arguments.out)),
+        lse_(global<float>(arguments.lse)),
+        workspace_(tiling, arguments.workspace, core),
+        soft_(tiling, sequences, begin, end),
+        merge_(tiling, sequences, begin, end),
+        half_(half),
+        dv16_(round_up(tiling->dv, 16)) {
+    chip_.Init();
+  }
+
+  __aicore__ inline void run() {
+    free_all();
+    int64_t made = 0, used = 0;
+    Stage stage;
+    bool more = soft_.next_with_keys(&stage);
+    while (more || used < made) {
+      if (more) {
+        softmax(stage);
+        ++made;
+        more = soft_.next_with_keys(&stage);
+      }
+      if (made - used == kRingSlots || !more) {
+        merge_next();
+        ++used;
+      }
+    }
+    while (merge_.next(&stage)) finish_empty(stage);
+    if (tiling_->cut_slots > 0) {
+      AscendC::SyncAll<true>();
+      merge_cut_task();
+    }
+    take_all();
+  }
+
+ private:
+  // ---- softmax ----
+
+  __aicore__ inline int32_t own_row(const Stage& stage) const { return half_ == 0 ? 0 : first_half_rows(stage.rows); }
+  __aicore__ inline int32_t own_rows(const Stage& stage) const {
+    const int32_t first = first_half_rows(stage.rows);
+    return half_ == 0 ? first : stage.rows - first;
+  }
+  // The columns the cube computed for these rows: those of their row tile.
+  __aicore__ inline Columns own_columns(const Stage& stage) const {
+    if (Tile::kRowTiles == 1) return visible_columns(stage, 0, stage.rows);
+    return visible_columns(stage, own_row(stage), own_rows(stage));
+  }
+
+  __aicore__ inline void softmax(const Stage& stage) {
+    AscendC::CrossCoreWaitFlag(kScoresReady);
+    const Columns columns = own_columns(stage);
+    const int32_t first = own_row(stage), rows = own_rows(stage);
+    if (columns.cols > 0) {
+      const int32_t width = round_up(columns.cols, AivBuffers::kLanes);
+      const int32_t at_once = width > kChunkKeys / 2 ? AivBuffers::kChunkRows / 2 : AivBuffers::kChunkRows;
+      for (int32_t row = 0; row < rows; row += at_once) {
+        softmax_rows(stage, columns, first, row, smaller(at_once, rows - row), width);
+      }
+    }
+    // A core without rows takes part too: the flag counts when both have set it.
+    AscendC::CrossCoreSetFlag<2, PIPE_MTE3>(kProbsReady);
+  }
+
+  __aicore__ inline void softmax_rows(const Stage& stage, const Columns& columns, int32_t first, int32_t row,
+                                      int32_t rows, int32_t width) {
+    const int32_t slot = slots_used_++ & 1;
+    const int32_t cols16 = round_up(columns.cols, 16);
+    SoftmaxTile t;
+    t.tile = chip_.scores(slot);
+    t.max = chip_.chunk_max(stage.slot())[row];
+    t.sum = chip_.chunk_sum(stage.slot())[row];
+    t.rows = rows;
+    t.width = width;
+    t.chunk_column = stage.chunk_column + columns.col0;
+    t.scale = tiling_->scale;
+    t.edges = tile_edges(stage, first + row, columns.col0, width);
+
+    WaitFlag<HardEvent::V_MTE2>(kEventScores + slot);
+    if (cols16 < width) {  // columns that nobody computed
+      SetFlag<HardEvent::MTE2_V>(kEventFill);
+      WaitFlag<HardEvent::MTE2_V>(kEventFill);
+      AscendC::Duplicate(t.tile, kHidden, rows * width);
+      SetFlag<HardEvent::V_MTE2>(kEventFill);
+      WaitFlag<HardEvent::V_MTE2>(kEventFill);
+    }
+    AscendC::DataCopy(t.tile, workspace_.scores(stage)[static_cast<uint64_t>(first + row) * kChunkKeys + columns.col0],
+                      AscendC::DataCopyParams(to16(rows), to16(cols16 / 8), to16((kChunkKeys - cols16) / 8),
+                                              to16((width - cols16) / 8)));
+    SetFlag<HardEvent::MTE2_V>(kEventScores + slot);
+    WaitFlag<HardEvent::MTE2_V>(kEventScores + slot);
+    barrier();
+    softmax_exp<T>(chip_, t);
+
+    const int32_t p = probs_used_++ & 1;
+    const AscendC::LocalTensor<T> probs = chip_.template probs<T>(p);
+    WaitFlag<HardEvent::MTE3_V>(kEventProbs + p);
+    AscendC::Cast(probs, t.tile, AscendC::RoundMode::CAST_RINT, static_cast<uint32_t>(rows * width));
+    begin_sum(chip_, t.tile, rows, width, t.chunk_column);
+    SetFlag<HardEvent::V_MTE2>(kEventScores + slot);
+    SetFlag<HardEvent::V_MTE3>(kEventProbs + p);
+    WaitFlag<HardEvent::V_MTE3>(kEventProbs + p);
+    AscendC::DataCopy(
+        workspace_.template probs<T>(stage)[static_cast<uint64_t>(first + row) * Workspace::kProbsPitch + columns.col0],
+        probs,
+        AscendC::DataCopyParams(to16(rows), to16(cols16 / 16), to16((width - cols16) / 16),
+                                to16((Workspace::kProbsPitch - cols16) / 16)));
+    SetFlag<HardEvent::MTE3_V>(kEventProbs + p);
+    barrier();
+    end_sum(chip_, t.sum, rows, width, t.chunk_column);
+  }
+
+  // ---- merge ----
+
+  __aicore__ inline void merge_next() {
+    Stage stage;
+    while (merge_.next(&stage) && stage.keys == 0) finish_empty(stage);
+    AscendC::CrossCoreWaitFlag(kOutReady);
+    if (stage.opens) state_.fresh = true;
+    const int32_t rows = own_rows(stage);
+    const bool seen = rows > 0 && own_columns(stage).cols > 0;
+    if (stage.cut) {
+      if (seen) store_cut_stats(stage);
+      return;
+    }
+    if (seen) {
+      merge(workspace_.out(stage)[static_cast<uint64_t>(own_row(stage)) * dv16_], chip_.chunk_max(stage.slot()),
+            chip_.chunk_sum(stage.slot()), rows);
+    }
+    if (stage.closes && rows > 0) finish(stage);
+  }
+
+  // One chunk's P V [rows, dv16] and statistics into the state.
+  __aicore__ inline void merge(const AscendC::GlobalTensor<float>& chunk, const Floats& max, const Floats& sum,
+                               int32_t rows) {
+    const Floats accumulator = chip_.accumulator();
+    if (state_.fresh) {
+      state_.fresh = false;
+      WaitFlag<HardEvent::V_MTE2>(kEventAcc);
+      AscendC::DataCopy(accumulator, chunk, static_cast<uint32_t>(rows * dv16_));
+      SetFlag<HardEvent::MTE2_V>(kEventAcc);
+      first_stats(chip_, max, sum, rows);
+      WaitFlag<HardEvent::MTE2_V>(kEventAcc);
+      return;
+    }
+    merge_stats(chip_, max, sum, rows);
+    mul_rows(accumulator, own_factor(chip_), rows, dv16_);
+    barrier();
+    const int32_t at_once = smaller(AivBuffers::kRows, AivBuffers::kSlotFloats / dv16_);
+    for (int32_t row = 0; row < rows; row += at_once) {
+      const int32_t count = smaller(at_once, rows - row);
+      const int32_t slot = slots_used_++ & 1;
+      const Floats tile = chip_.scores(slot);
+      WaitFlag<HardEvent::V_MTE2>(kEventScores + slot);
+      AscendC::DataCopy(tile, chunk[static_cast<uint64_t>(row) * dv16_], static_cast<uint32_t>(count * dv16_));
+      SetFlag<HardEvent::MTE2_V>(kEventScores + slot);
+      WaitFlag<HardEvent::MTE2_V>(kEventScores + slot);
+      mul_add_rows(accumulator[row * dv16_], tile, chunk_factor(chip_)[row * 8], count, dv16_);
+      SetFlag<HardEvent::V_MTE2>(kEventScores + slot);
+    }
+  }
+
+  // ---- results ----
+
+  // A task none of whose rows sees a key.
+  __aicore__ inline void finish_empty(const Stage& stage) {
+    state_.fresh = true;
+    if (own_rows(stage) > 0) finish(stage);
+  }
+
+  __aicore__ inline void finish(const Stage& stage) {
+    const int32_t first = own_row(stage), rows = own_rows(stage);
+    const bool loaded = !state_.fresh;
+    if (state_.fresh) {  // no chunk had a key for these rows
+      barrier();
+      AscendC::Duplicate(chip_.accumulator(), 0.0f, rows * dv16_);
+      AscendC::Duplicate(chip_.run_max(), kLeastMax, rows);
+      AscendC::Duplicate(chip_.run_sum(), 0.0f, rows);
+    }
+    WaitFlag<HardEvent::MTE3_V>(kEventLse);
+    normalise(chip_, rows, dv16_);
+    const int64_t row = stage.first_q + stage.row0 + first;
+    store_lse(lse_[row_offset(tiling_->lse, stage.batch, stage.head_q, row)], rows);
+    store_out(out_[row_offset(tiling_->out, stage.batch, stage.head_q, row)], rows);
+    if (loaded) SetFlag<HardEvent::V_MTE2>(kEventAcc);
+    state_.fresh = true;
+  }
+
+  __aicore__ inline void store_lse(const AscendC::GlobalTensor<float>& dst, int32_t rows) {
+    const int64_t pitch = tiling_->lse.row;
+    if (pitch == 1) {
+      SetFlag<HardEvent::V_MTE3>(kEventLse);
+      WaitFlag<HardEvent::V_MTE3>(kEventLse);
+      AscendC::DataCopyPad(dst, chip_.lse(), AscendC::DataCopyExtParams(1, static_cast<uint32_t>(rows * 4), 0, 0, 0));
+    } else {  // each row's value at the head of a block of 32 B, from where a copy of 4 B takes it
+      spread_rows(chip_.lse_rows(), chip_.lse(), rows);
+      SetFlag<HardEvent::V_MTE3>(kEventLse);
+      WaitFlag<HardEvent::V_MTE3>(kEventLse);
+      store_rows(dst, chip_.lse_rows(), rows, 1, 8, pitch);
+    }
+    SetFlag<HardEvent::MTE3_V>(kEventLse);
+  }
+
+  __aicore__ inline void store_out(const AscendC::GlobalTensor<T>& dst, int32_t rows) {
+    const int32_t at_once = smaller(AivBuffers::kRows, AivBuffers::kSlotFloats / dv16_);
+    for (int32_t row = 0; row < rows; row += at_once) {
+      const int32_t count = smaller(at_once, rows - row);
+      const int32_t p = probs_used_++ & 1;
+      const AscendC::LocalTensor<T> tile = chip_.template probs<T>(p);
+      WaitFlag<HardEvent::MTE3_V>(kEventProbs + p);
+      AscendC::Cast(tile, chip_.accumulator()[row * dv16_], AscendC::RoundMode::CAST_RINT,
+                    static_cast<uint32_t>(count * dv16_));
+      SetFlag<HardEvent::V_MTE3>(kEventProbs + p);
+      WaitFlag<HardEvent::V_MTE3>(kEventProbs + p);
+      store_rows(dst[row * tiling_->out.row], tile, count, tiling_->dv, dv16_, tiling_->out.row);
+      SetFlag<HardEvent::MTE3_V>(kEventProbs + p);
+    }
+  }
+
+  // [rows, columns] of a tile whose rows are `width` apart (the 32 B multiple above `columns`) to GM rows `pitch`
+  // apart.
+  template <class U>
+  __aicore__ inline void store_rows(const AscendC::GlobalTensor<U>& dst, const AscendC::LocalTensor<U>& src,
+                                    int32_t rows, int32_t columns, int32_t width, int64_t pitch) {
+    const int64_t gap = (pitch - columns) * static_cast<int64_t>(sizeof(U));
+    const uint32_t bytes = static_cast<uint32_t>(columns * sizeof(U));
+    if (gap >= 0 && gap <= int64_t{0xffffffff}) {
+      AscendC::DataCopyPad(dst, src, AscendC::DataCopyExtParams(to16(rows), bytes, 0, static_cast<uint32_t>(gap), 0));
+      return;
+    }
+    for (int32_t row = 0; row < rows; ++row) {
+      AscendC::DataCopyPad(dst[row * pitch], src[row * width], AscendC::DataCopyExtParams(1, bytes, 0, 0, 0));
+    }
+  }
+
+  // ---- tasks that several cores share ----
+
+  // Max and sum of a chunk, to be merged with the chunk's P V after all cores are done.
+  __aicore__ inline void store_cut_stats(const Stage& stage) {
+    const int32_t first = own_row(stage);
+    const AscendC::GlobalTensor<float> dst = workspace_.cut_stats(core(), stage.cut_slot);
+    SetFlag<HardEvent::V_MTE3>(kEventCutStats);
+    WaitFlag<HardEvent::V_MTE3>(kEventCutStats);
+    const AscendC::DataCopyExtParams params(1, static_cast<uint32_t>(own_rows(stage) * 4), 0, 0, 0);
+    AscendC::DataCopyPad(dst[first], chip_.chunk_max(stage.slot()), params);
+    AscendC::DataCopyPad(dst[tiling_->cut_rows + first], chip_.chunk_sum(stage.slot()), params);
+    SetFlag<HardEvent::MTE3_V>(kEventCutStats);
+    WaitFlag<HardEvent::MTE3_V>(kEventCutStats);
+  }
+
+  // The task that this core found begun, if it is the first that did: its chunks from all cores' partials, in order,
+  // as one core alone would have merged them.
+  __aicore__ inline void merge_cut_task() {
+    const Start& own = tiling_->starts[core()];
+    if (own.unit == 0 || is_inside(core() - 1, own)) return;
+    Start begin = own, end = own;
+    begin.unit = 0;
+    end.unit = 0;
+    ++end.task;
+    StageCursor cursor(tiling_, sequences_, begin, end);
+    Stage stage;
+    int64_t owner = core() - 1;
+    for (int32_t chunk = 0; cursor.next(&stage); ++chunk) {
+      if (own_rows(stage) == 0) return;
+      while (owner + 1 < tiling_->cores && is_inside(owner + 1, own) && tiling_->starts[owner + 1].unit <= chunk)
+        ++owner;
+      const int32_t slot =
+          is_inside(owner, own) ? chunk - tiling_->starts[owner].unit : tiling_->cut_first_slots + chunk;
+      if (stage.opens) state_.fresh = true;
+      if (own_columns(stage).cols > 0) {
+        load_cut_stats(workspace_.cut_stats(owner, slot)[own_row(stage)], own_rows(stage));
+        merge(workspace_.cut_out(owner, slot)[static_cast<uint64_t>(own_row(stage)) * dv16_], chip_.chunk_max(0),
+              chip_.chunk_sum(0), own_rows(stage));
+      }
+      if (stage.closes) finish(stage);
+    }
+  }
+  // Whether `core` begins inside the task of `place`, after its first chunk.
+  __aicore__ inline bool is_inside(int64_t core, const Start& place) const {
+    const Start& start = tiling_->starts[core];
+    return start.sequence == place.sequence && start.task == place.task && start.unit > 0;
+  }
+  __aicore__ inline void load_cut_stats(const AscendC::GlobalTensor<float>& src, int32_t rows) {
+    const AscendC::DataCopyExtParams params(1, static_cast<uint32_t>(rows * 4), 0, 0, 0);
+    const AscendC::DataCopyPadExtParams<float> no_padding(false, 0, 0, 0.0f);
+    SetFlag<HardEvent::V_MTE2>(kEventStats);
+    WaitFlag<HardEvent::V_MTE2>(kEventStats);
+    AscendC::DataCopyPad(chip_.chunk_max(0), src, params, no_padding);
+    AscendC::DataCopyPad(chip_.chunk_sum(0), src[tiling_->cut_rows], params, no_padding);
+    SetFlag<HardEvent::MTE2_V>(kEventStats);
+    WaitFlag<HardEvent::MTE2_V>(kEventStats);
+  }
+
+  // ---- events ----
+
+  __aicore__ inline void free_all() {
+    for (int32_t i = 0; i < 2; ++i) {
+      SetFlag<HardEvent::V_MTE2>(kEventScores + i);
+      SetFlag<HardEvent::MTE3_V>(kEventProbs + i);
+    }
+    SetFlag<HardEvent::V_MTE2>(kEventAcc);
+    SetFlag<HardEvent::MTE3_V>(kEventLse);
+  }
+  __aicore__ inline void take_all() {
+    for (int32_t i = 0; i < 2; ++i) {
+      WaitFlag<HardEvent::V_MTE2>(kEventScores + i);
+      WaitFlag<HardEvent::MTE3_V>(kEventProbs + i);
+    }
+    WaitFlag<HardEvent::V_MTE2>(kEventAcc);
+    WaitFlag<HardEvent::MTE3_V>(kEventLse);
+  }
+  __aicore__ inline int64_t core() const { return workspace_.core(); }
+
+  const TriangleForwardTiling* tiling_;
+  ForwardSequences sequences_;
+  AscendC::GlobalTensor<T> out_;
+  AscendC::GlobalTensor<float> lse_;
+  Workspace workspace_;
+  StageCursor soft_, merge_;
+  int32_t half_, dv16_;
+  AivChip chip_;
+  RowState state_;
+  int32_t slots_used_ = 0, probs_used_ = 0;
+};
+
+}  // namespace triangle

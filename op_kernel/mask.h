@@ -1,0 +1,71 @@
+// Hidden scores: which columns of a tile each row sees, and the value that hides the others. Tiles whose every row sees
+// every column never come here.
+#pragma once
+#include "tasks.h"
+#include "vector.h"
+
+namespace triangle {
+
+// What a hidden score becomes, and the least maximum a row can have. Both finite: (-inf) - (-inf) is NaN. A row that
+// sees nothing has maximum kLeastMax, and exp(kHidden - kLeastMax) is 0, as is exp(kLeastMax - any real maximum).
+constexpr float kHidden = -3.0e38f;
+constexpr float kLeastMax = -1.0e37f;
+
+// Rows row .. row + rows of the task against columns col0 .. col0 + cols of the stage.
+struct TileEdges {
+  int64_t first = 0;     // last visible column of the first row, relative to col0; one more for each row
+  int64_t window = 0;    // first visible column of the first row, likewise
+  int64_t last_key = 0;  // last existing column
+  int32_t width = 0;
+
+  __aicore__ inline bool hides(int32_t rows) const {
+    return min64(first, last_key) < width - 1 || window + rows - 1 > 0;
+  }
+  __aicore__ inline int64_t end(int32_t row) const { return min64(first + row, last_key); }
+  __aicore__ inline int64_t begin(int32_t row) const { return window + row; }
+};
+
+__aicore__ inline TileEdges tile_edges(const Stage& stage, int32_t row, int32_t col0, int32_t width) {
+  const int64_t key = stage.key0() + col0, first_row = stage.row0 + row;
+  TileEdges edges;
+  edges.first = first_row + stage.band.right - key;
+  edges.window = first_row + stage.band.left - key;
+  edges.last_key = stage.band.sk - 1 - key;
+  edges.width = width;
+  return edges;
+}
+
+// tile [rows, width]: what the diagonal, the window or the end of the keys hides becomes kHidden. A selection, not an
+// addition: columns past the last key may hold anything.
+__aicore__ inline void hide_edges(AivChip& chip, const Floats& tile, const TileEdges& edges, int32_t rows) {
+  const int32_t width = edges.width;
+  const AscendC::LocalTensor<uint8_t> bits = chip.bits();
+  const Floats columns = chip.columns();
+  constexpr int32_t kBitsPitch = kChunkKeys / 8;
+  for (int32_t row = 0; row < rows; ++row) {
+    if (edges.end(row) >= width - 1) break;  // ends only grow
+    AscendC::CompareScalar(bits[row * kBitsPitch], columns, static_cast<float>(edges.end(row)), AscendC::CMPMODE::LE,
+                           static_cast<uint32_t>(width));
+  }
+  barrier();
+  for (int32_t row = 0; row < rows; ++row) {
+    if (edges.end(row) >= width - 1) break;
+    AscendC::Select(tile[row * width], bits[row * kBitsPitch], tile[row * width], kHidden,
+                    AscendC::SELMODE::VSEL_TENSOR_SCALAR_MODE, static_cast<uint32_t>(width));
+  }
+  if (edges.begin(rows - 1) <= 0) return;
+  barrier();
+  for (int32_t row = 0; row < rows; ++row) {
+    if (edges.begin(row) <= 0) continue;
+    AscendC::CompareScalar(bits[row * kBitsPitch], columns, static_cast<float>(edges.begin(row)), AscendC::CMPMODE::GE,
+                           static_cast<uint32_t>(width));
+  }
+  barrier();
+  for (int32_t row = 0; row < rows; ++row) {
+    if (edges.begin(row) <= 0) continue;
+    AscendC::Select(tile[row * width], bits[row * kBitsPitch], tile[row * width], kHidden,
+                    AscendC::SELMODE::VSEL_TENSOR_SCALAR_MODE, static_cast<uint32_t>(width));
+  }
+}
+
+}  // namespace triangle

@@ -1,0 +1,165 @@
+// A core's share of the work as a sequence of stages, each one chunk of keys of one task; both core types walk it.
+#pragma once
+#include "compat.h"
+#include "op_host/tiling.h"
+#include "op_host/walker.h"
+
+namespace triangle {
+
+// The sequences of a launch: one band for all of a dense batch, or documents by cumulative lengths in GM.
+class ForwardSequences {
+ public:
+  __aicore__ inline ForwardSequences() {}
+  __aicore__ inline ForwardSequences(const TriangleForwardTiling* tiling, GM_ADDR cu_seq_q, GM_ADDR cu_seq_k)
+      : tiling_(tiling), cu_seq_q_(global<int32_t>(cu_seq_q)), cu_seq_k_(global<int32_t>(cu_seq_k)) {}
+
+  __aicore__ inline int64_t count() const { return tiling_->packed ? tiling_->documents : 1; }
+  __aicore__ inline Band band(int64_t sequence) const {
+    if (!tiling_->packed) return tiling_->band;
+    const Range q = rows_q(sequence), k = rows_k(sequence);
+    const int64_t diagonal = tiling_->bottom_right ? bottom_right_diagonal(q.size(), k.size()) : tiling_->diagonal;
+    return make_band(q.size(), k.size(), diagonal, tiling_->window_left);
+  }
+  // A document's rows of q and of k; clamped, so that bad lengths give wrong results but no access outside.
+  __aicore__ inline Range rows_q(int64_t document) const { return rows(cu_seq_q_, document, tiling_->total_q); }
+  __aicore__ inline Range rows_k(int64_t document) const { return rows(cu_seq_k_, document, tiling_->total_k); }
+
+ private:
+  __aicore__ inline Range rows(const AscendC::GlobalTensor<int32_t>& cu_seq, int64_t document, int64_t total) const {
+    Range range;
+    range.begin = clamp64(cu_seq.GetValue(document), 0, total);
+    range.end = clamp64(cu_seq.GetValue(document + 1), range.begin, total);
+    return range;
+  }
+
+  const TriangleForwardTiling* tiling_ = nullptr;
+  AscendC::GlobalTensor<int32_t> cu_seq_q_, cu_seq_k_;
+};
+
+// One chunk of keys of one task.
+struct Stage {
+  Band band;
+  int64_t batch = 0, head_q = 0, head_kv = 0;
+  int64_t first_q = 0, first_k = 0;  // packed: the document's first row in q and in k
+  int64_t row0 = 0;                  // the task's first row in its sequence
+  int64_t begin_block = 0, end_block = 0;
+  int64_t index = 0;                   // of the stages with keys, on this core: its ring slot is index % kRingSlots
+  int32_t rows = 0;                    // of the task
+  int32_t keys = 0;                    // of the stage; 0: the task sees no key at all, and this is its only stage
+  int32_t chunk_column = 0;            // of its first key, in its chunk of kChunkKeys
+  bool opens = false, closes = false;  // first, last stage of the task on this core
+  bool cut = false;                    // other cores have stages of this task
+  int32_t cut_slot = 0;                // then: which chunk partial of this core it writes
+
+  __aicore__ inline int64_t key0() const { return begin_block * kBlockKeys; }
+  __aicore__ inline int32_t slot() const { return static_cast<int32_t>(index % kRingSlots); }
+};
+
+// The columns of a stage that some rows of its task see, in whole blocks (the last may be ragged); none: cols == 0.
+struct Columns {
+  int32_t col0 = 0;
+  int32_t cols = 0;
+};
+
+__aicore__ inline Columns visible_columns(const Stage& stage, int32_t row, int32_t rows) {
+  Columns result;
+  const int64_t first = stage.row0 + row, last = first + rows - 1;
+  const int64_t begin = max64(first + stage.band.left, 0);
+  const int64_t end = min64(last + stage.band.right + 1, stage.band.sk);
+  if (rows <= 0 || end <= begin) return result;
+  const int64_t begin_block = max64(begin / kBlockKeys, stage.begin_block);
+  const int64_t end_block = min64((end - 1) / kBlockKeys + 1, stage.end_block);
+  if (end_block <= begin_block) return result;
+  result.col0 = static_cast<int32_t>((begin_block - stage.begin_block) * kBlockKeys);
+  result.cols = static_cast<int32_t>(min64(end_block * kBlockKeys, stage.band.sk) - begin_block * kBlockKeys);
+  return result;
+}
+
+// Walks a core's stages. Cube and vector cores each keep several of these at different distances.
+class StageCursor {
+ public:
+  __aicore__ inline StageCursor(const TriangleForwardTiling* tiling, const ForwardSequences& sequences,
+                                const Start& begin, const Start& end)
+      : tiling_(tiling), sequences_(sequences), walker_(tiling->line, sequences, kMain, begin, end) {}
+
+  // Every stage, tasks that see no key included.
+  __aicore__ inline bool next(Stage* stage) {
+    if (at_block_ >= piece_.blocks.end && !next_piece()) return false;
+    stage->band = band_;
+    stage->batch = tiling_->packed ? 0 : piece_.batch;
+    stage->head_q = piece_.head_q;
+    stage->head_kv = piece_.head_kv;
+    stage->first_q = first_q_;
+    stage->first_k = first_k_;
+    stage->row0 = piece_.row * tiling_->line.block.q;
+    stage->rows = static_cast<int32_t>(min64(tiling_->line.block.q, band_.sq - stage->row0));
+    stage->opens = at_block_ == piece_.blocks.begin;
+    stage->begin_block = at_block_;
+    stage->end_block = min64((at_block_ / kChunkBlocks + 1) * kChunkBlocks, piece_.blocks.end);
+    stage->keys = static_cast<int32_t>(min64(stage->end_block * kBlockKeys, band_.sk) - stage->key0());
+    stage->chunk_column = static_cast<int32_t>(at_block_ % kChunkBlocks) * kBlockKeys;
+    if (piece_.blocks.size() == 0) {
+      stage->end_block = stage->begin_block;
+      stage->keys = 0;
+    }
+    stage->cut = !(piece_.opens && piece_.closes);
+    stage->cut_slot = cut_slot_;
+    ++cut_slot_;
+    stage->index = index_;
+    if (stage->keys > 0) ++index_;
+    at_block_ = stage->end_block;
+    stage->closes = at_block_ >= piece_.blocks.end;
+    return true;
+  }
+
+  __aicore__ inline bool next_with_keys(Stage* stage) {
+    while (next(stage)) {
+      if (stage->keys > 0) return true;
+    }
+    return false;
+  }
+
+ private:
+  __aicore__ inline bool next_piece() {
+    if (!walker_.next(&piece_)) return false;
+    const int64_t sequence = tiling_->packed ? piece_.batch : 0;
+    if (sequence != sequence_) {
+      sequence_ = sequence;
+      band_ = sequences_.band(sequence);
+      first_q_ = tiling_->packed ? sequences_.rows_q(sequence).begin : 0;
+      first_k_ = tiling_->packed ? sequences_.rows_k(sequence).begin : 0;
+    }
+    at_block_ = piece_.blocks.begin;
+    // A piece that does not open its task is the core's first and uses the first slots.
+    cut_slot_ = piece_.opens ? tiling_->cut_first_slots : 0;
+    return true;
+  }
+
+  const TriangleForwardTiling* tiling_;
+  ForwardSequences sequences_;
+  Walker<ForwardSequences> walker_;
+  Piece piece_;
+  Band band_;
+  int64_t sequence_ = -1, first_q_ = 0, first_k_ = 0, at_block_ = 0, index_ = 0;
+  int32_t cut_slot_ = 0;
+};
+
+// Where this core's share begins and ends.
+__aicore__ inline void find_share(const TriangleForwardTiling& tiling, const ForwardSequences& sequences, int64_t core,
+                                  TaskLine* line, Start* begin, Start* end) {
+  *line = tiling.line;
+  if (!tiling.packed) {
+    *begin = tiling.starts[core];
+    *end = tiling.starts[core + 1];
+    return;
+  }
+  count_tasks_if_all_empty(sequences, line);
+  core_share(*line, sequences, smallest_limit(*line, sequences, tiling.cores), core, begin, end);
+}
+
+// The offset of element (row, 0) of a head in q, k, v, out, lse.
+__aicore__ inline int64_t row_offset(const Strides& strides, int64_t batch, int64_t head, int64_t row) {
+  return batch * strides.batch + head * strides.head + row * strides.row;
+}
+
+}  // namespace triangle

@@ -1,0 +1,98 @@
+// Row-wise vector operations on row-major fp32 tiles in UB. Names say shapes: a tile is [rows, width], per-row values
+// are broadcast from [rows, 8] (Brcb). Callers put the barriers.
+#pragma once
+#include "buffers_aiv.h"
+
+namespace triangle {
+
+using Floats = AscendC::LocalTensor<float>;
+using AscendC::HardEvent;
+using AscendC::SetFlag;
+using AscendC::WaitFlag;
+
+__aicore__ inline void barrier() { AscendC::PipeBarrier<PIPE_V>(); }
+
+__aicore__ inline int32_t smaller(int32_t a, int32_t b) { return a < b ? a : b; }
+
+// The strides of tile op= per-row value: a column of 64 floats for all rows in one instruction.
+__aicore__ inline AscendC::BinaryRepeatParams by_row(int32_t width) {
+  const uint8_t pitch = static_cast<uint8_t>(width / 8);
+  return AscendC::BinaryRepeatParams(1, 1, 0, pitch, pitch, 1);
+}
+
+// [rows] values, each copied to 8 neighbours: [rows, 8]. Reads and writes up to the next multiple of 8 rows.
+__aicore__ inline void spread_rows(const Floats& dst, const Floats& src, int32_t rows) {
+  AscendC::Brcb(dst, src, static_cast<uint8_t>((rows + 7) / 8), AscendC::BrcbRepeatParams(1, 8));
+}
+
+__aicore__ inline void sub_rows(const Floats& tile, const Floats& by, int32_t rows, int32_t width) {
+  for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
+    AscendC::Sub(tile[column], tile[column], by, static_cast<uint64_t>(smaller(AivBuffers::kLanes, width - column)),
+                 static_cast<uint8_t>(rows), by_row(width));
+  }
+}
+__aicore__ inline void mul_rows(const Floats& tile, const Floats& by, int32_t rows, int32_t width) {
+  for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
+    AscendC::Mul(tile[column], tile[column], by, static_cast<uint64_t>(smaller(AivBuffers::kLanes, width - column)),
+                 static_cast<uint8_t>(rows), by_row(width));
+  }
+}
+__aicore__ inline void div_rows(const Floats& tile, const Floats& by, int32_t rows, int32_t width) {
+  for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
+    AscendC::Div(tile[column], tile[column], by, static_cast<uint64_t>(smaller(AivBuffers::kLanes, width - column)),
+                 static_cast<uint8_t>(rows), by_row(width));
+  }
+}
+// sum += tile * by
+__aicore__ inline void mul_add_rows(const Floats& sum, const Floats& tile, const Floats& by, int32_t rows,
+                                    int32_t width) {
+  for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
+    AscendC::MulAddDst(sum[column], tile[column], by,
+                       static_cast<uint64_t>(smaller(AivBuffers::kLanes, width - column)), static_cast<uint8_t>(rows),
+                       by_row(width));
+  }
+}
+
+// UB of the vector cores, by name.
+class AivChip {
+ public:
+  __aicore__ inline void Init() {
+    chip_.Init(0, AivBuffers::kEnd);
+    AscendC::CreateVecIndex(columns(), 0.0f, static_cast<uint32_t>(kChunkKeys));
+    // Brcb reads statistics in groups of 8 rows, past the last row that exists.
+    AscendC::Duplicate(chip_.UB<float>(AivBuffers::kStats, AivBuffers::kStatsBytes / 4), 0.0f,
+                       static_cast<int32_t>(AivBuffers::kStatsBytes / 4));
+    barrier();
+  }
+  __aicore__ inline Floats scores(int32_t slot) {
+    return chip_.UB<float>(AivBuffers::kScores + slot * AivBuffers::kScoresBytes, AivBuffers::kSlotFloats);
+  }
+  template <class T>
+  __aicore__ inline AscendC::LocalTensor<T> probs(int32_t slot) {
+    return chip_.UB<T>(AivBuffers::kProbs + slot * AivBuffers::kProbsBytes, AivBuffers::kSlotFloats);
+  }
+  __aicore__ inline Floats accumulator() { return chip_.UB<float>(AivBuffers::kAcc, AivBuffers::kAccBytes / 4); }
+  __aicore__ inline Floats scratch() { return chip_.UB<float>(AivBuffers::kScratch, AivBuffers::kScratchBytes / 4); }
+  __aicore__ inline Floats row_max() { return chip_.UB<float>(AivBuffers::kRowMax, AivBuffers::kRowMaxBytes / 4); }
+  __aicore__ inline Floats columns() { return chip_.UB<float>(AivBuffers::kColumns, kChunkKeys); }
+  __aicore__ inline AscendC::LocalTensor<uint8_t> bits() {
+    return chip_.UB<uint8_t>(AivBuffers::kBits, AivBuffers::kBitsBytes);
+  }
+  // Max and sum of each row of the chunk in a ring slot.
+  __aicore__ inline Floats chunk_max(int32_t slot) { return stat(2 * slot); }
+  __aicore__ inline Floats chunk_sum(int32_t slot) { return stat(2 * slot + 1); }
+  // Of the task so far.
+  __aicore__ inline Floats run_max() { return stat(2 * kRingSlots); }
+  __aicore__ inline Floats run_sum() { return stat(2 * kRingSlots + 1); }
+  __aicore__ inline Floats temporary(int32_t i) { return stat(2 * kRingSlots + 2 + i); }  // i < 3
+  __aicore__ inline Floats lse() { return stat(2 * kRingSlots + 5); }
+  __aicore__ inline Floats lse_rows() { return chip_.UB<float>(AivBuffers::kLseRows, AivBuffers::kLseRowsBytes / 4); }
+
+ private:
+  __aicore__ inline Floats stat(int32_t i) {
+    return chip_.UB<float>(AivBuffers::kStats + i * AivBuffers::kStatBytes, AivBuffers::kRows);
+  }
+  OnChip chip_;
+};
+
+}  // namespace triangle

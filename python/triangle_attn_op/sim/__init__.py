@@ -1,0 +1,12 @@
+"""The NPU kernels on the simulated AI Core: exact results on CPU tensors, findings of the checkers, modelled time.
+
+>>> from triangle_attn_op import sim
+>>> out, lse, report = sim.attn_forward(q, k, v, window_size_left=1024)
+>>> report.raise_on_findings()
+>>> sim.model_forward(sim.Shape(1, 32, 32, 8192, 8192, 128)).cube_share
+"""
+
+from .attention import attn_forward
+from .model import Modelled, Shape, model_forward
+
+__all__ = ["Modelled", "Shape", "attn_forward", "model_forward"]

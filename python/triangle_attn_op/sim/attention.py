@@ -1,0 +1,192 @@
+"""attn_forward: the forward kernel on CPU tensors, through the simulator."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import _checks
+from ..ascend_sim import Report, Struct
+from . import library
+from .tiling import NO_WINDOW, Problem, forward_tiling
+
+_NAMES = ["q", "k", "v", "mask", "cu_seq_q", "cu_seq_k", "out", "lse", "workspace"]
+_OUTPUTS = (6, 7, 8)  # may not be read before they are written
+
+
+def attn_forward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    attn_mask: Tensor | None = None,
+    scale: float | None = None,
+    alignment: str = "bottom_right",
+    diagonal: int | None = None,
+    window_size_left: int | None = None,
+    dropout_p: float = 0.0,
+    cu_seq_q: Tensor | None = None,
+    cu_seq_k: Tensor | None = None,
+    max_q: int | None = None,
+    max_k: int | None = None,
+    soc: str = "Ascend910B2",
+    cores: int | None = None,
+    order: str = "eager",
+    seed: int = 0,
+    trace: bool = False,
+    parameters: dict[str, float] | None = None,
+) -> tuple[Tensor, Tensor, Report]:
+    """out, lse and the launch's report; arguments as in `triangle_attention`, for fp16 and bf16 CPU tensors.
+
+    q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]; with cu_seq_q and cu_seq_k (int32 [documents + 1]) packed
+    q [Tq, Hq, D], k [Tk, Hkv, D], v [Tk, Hkv, Dv]. D and Dv at most 256. Strided inputs are read in place.
+    out like q with Dv columns, lse fp32 [B, Hq, Sq] or [Tq, Hq].
+    cores: AI cores used, by default the chip's. order, seed, trace, parameters: as in `KernelLibrary.launch`.
+    What the kernel does not support is a NotImplementedError, TypeError or ValueError that names the argument.
+    """
+    packed = cu_seq_q is not None or cu_seq_k is not None
+    options: dict[str, Any] = {
+        "scale": scale,
+        "alignment": alignment,
+        "diagonal": diagonal,
+        "window_size_left": window_size_left,
+        "dropout_p": dropout_p,
+    }
+    if packed:
+        if cu_seq_q is None or cu_seq_k is None:
+            raise ValueError("cu_seq_q, cu_seq_k: expected both or neither")
+        if attn_mask is not None:
+            raise ValueError("attn_mask: expected None with packed sequences")
+        longest_q = int(cu_seq_q.diff().max()) if max_q is None and cu_seq_q.numel() > 1 else max_q or 0
+        longest_k = int(cu_seq_k.diff().max()) if max_k is None and cu_seq_k.numel() > 1 else max_k or 0
+        _checks.check_varlen(q, k, v, cu_seq_q, cu_seq_k, longest_q, longest_k, **options)
+    else:
+        _checks.check_dense(q, k, v, attn_mask=attn_mask, **options)
+    _supported(q, v, attn_mask, dropout_p)
+
+    q, k, v = (t if t.stride(-1) == 1 or t.shape[-1] == 1 else t.contiguous() for t in (q, k, v))
+    mask = None if attn_mask is None else _mask_rows(attn_mask, q.shape[0], q.shape[1], q.shape[2], k.shape[2])
+    out = _like(q, v.shape[-1])
+    rows = (q.shape[0],) if packed else (q.shape[0], q.shape[2])
+    lse = torch.empty((*rows, q.shape[1]) if packed else (rows[0], q.shape[1], rows[1]), dtype=torch.float32)
+    strides = {name: _strides(t, packed) for name, t in (("q", q), ("k", k), ("v", v), ("out", out))}
+    strides["lse"] = (0, lse.stride(1), lse.stride(0)) if packed else (lse.stride(0), lse.stride(1), lse.stride(2))
+    if mask is not None:
+        strides["mask"] = (mask.stride(0), mask.stride(1), mask.stride(2))
+    sq, sk = (q.shape[0], k.shape[0]) if packed else (q.shape[2], k.shape[2])
+    if out.numel() == 0:
+        return out, lse.fill_(-math.inf), _nothing(soc)
+    lib = library.kernels()
+    from ..ascend_sim import socs
+
+    chip = socs(lib.path)["chips"][soc] if soc in socs(lib.path)["chips"] else None
+    if chip is None:
+        raise ValueError(f"soc: expected one of {', '.join(socs(lib.path)['chips'])}, got {soc!r}")
+    used = int(chip["aic_cores"]) if cores is None else cores
+    if not 1 <= used <= int(chip["aic_cores"]):
+        raise ValueError(f"cores: expected 1 .. {int(chip['aic_cores'])} on {soc}, got {cores}")
+    if diagonal is None:
+        bottom_right, shift = alignment == "bottom_right", sk - sq if alignment == "bottom_right" else 0
+    else:
+        bottom_right, shift = False, diagonal
+    tiling = forward_tiling(
+        Problem(
+            batch=1 if packed else q.shape[0],
+            heads_q=q.shape[1],
+            heads_kv=k.shape[1],
+            sq=sq,
+            sk=sk,
+            d=q.shape[-1],
+            dv=v.shape[-1],
+            scale=1.0 / math.sqrt(q.shape[-1]) if scale is None else scale,
+            cores=used,
+            strides=strides,
+            bottom_right=bottom_right,
+            diagonal=shift,
+            window_left=NO_WINDOW if window_size_left is None else window_size_left,
+            packed=packed,
+            documents=cu_seq_q.numel() - 1 if cu_seq_q is not None else 0,
+            has_mask=mask is not None,
+        )
+    )
+    workspace = np.empty(tiling.workspace_bytes, dtype=np.uint8)
+    report = lib.launch(
+        kernel_name(q.dtype, tiling.wide),
+        _memory(q),
+        _memory(k),
+        _memory(v),
+        None if mask is None else _memory(mask.view(torch.uint8)),
+        None if cu_seq_q is None else cu_seq_q.contiguous(),
+        None if cu_seq_k is None else cu_seq_k.contiguous(),
+        _memory(out),
+        lse,
+        workspace,
+        Struct(tiling.data),
+        block_dim=used,
+        soc=soc,
+        order=order,
+        seed=seed,
+        trace=trace,
+        parameters=parameters,
+        names=[name for name, given in zip(_NAMES, [1, 1, 1, mask is not None, packed, packed, 1, 1, 1])],
+        uninitialised=_OUTPUTS,
+        watchdog_seconds=120.0,
+    )
+    return out, lse, report
+
+
+def kernel_name(dtype: torch.dtype, wide: bool) -> str:
+    """The entry of op_kernel/forward.cpp."""
+    return f"triangle_attn_fwd_{'fp16' if dtype is torch.float16 else 'bf16'}_{256 if wide else 128}"
+
+
+def _supported(q: Tensor, v: Tensor, attn_mask: Tensor | None, dropout_p: float) -> None:
+    """What the operator allows and this kernel does not do."""
+    if q.dtype not in (torch.float16, torch.bfloat16):
+        raise TypeError(
+            f"q: expected float16 or bfloat16, the operand types of the cube at full rate, got {q.dtype}; "
+            "float32 and float64 run on the CPU"
+        )
+    if q.device.type != "cpu":
+        raise ValueError(f"q: expected CPU tensors, got device {q.device}")
+    for name, size in (("q", q.shape[-1]), ("v", v.shape[-1])):
+        if not 1 <= size <= 256:
+            raise ValueError(f"{name}: expected a head dimension of 1 .. 256, got {size}")
+    if dropout_p > 0.0:
+        raise NotImplementedError(f"dropout_p: not supported on the NPU yet, expected 0.0, got {dropout_p}")
+    if attn_mask is not None:
+        raise NotImplementedError(f"attn_mask: not supported on the NPU yet, expected None, got {attn_mask.dtype}")
+
+
+def _mask_rows(mask: Tensor, batch: int, heads: int, sq: int, sk: int) -> Tensor:
+    """The mask as [B, Hq, Sq, Sk] without copying more than its last dimension."""
+    mask = mask.expand(*mask.shape[:-1], sk) if mask.dim() else mask.expand(sk)
+    if mask.stride(-1) != 1:
+        mask = mask.contiguous()
+    return mask.expand(batch, heads, sq, sk)
+
+
+def _like(q: Tensor, columns: int) -> Tensor:
+    """An empty tensor with q's sizes but the last, in q's memory order."""
+    order = sorted(range(q.dim() - 1), key=lambda i: (-q.stride(i), i))
+    flat = torch.empty([*(q.shape[i] for i in order), columns], dtype=q.dtype)
+    return flat.permute([*(order.index(i) for i in range(q.dim() - 1)), q.dim() - 1])
+
+
+def _strides(t: Tensor, packed: bool) -> tuple[int, int, int]:
+    return (0, t.stride(1), t.stride(0)) if packed else (t.stride(0), t.stride(1), t.stride(2))
+
+
+def _memory(t: Tensor) -> Tensor:
+    """The memory a strided tensor lies in, as one contiguous row that begins at its first element."""
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(t.shape, t.stride())) if t.numel() else 0
+    return t.as_strided((extent,), (1,), t.storage_offset())
+
+
+def _nothing(soc: str) -> Report:
+    """The report of a launch that is not made, because there is nothing to compute."""
+    return Report(True, [], soc, 0.0, 0.0, 0, 0, {}, [], {})

@@ -3,13 +3,13 @@
 
     ASCEND_HOME_PATH=/usr/local/Ascend/ascend-toolkit/latest scripts/check_cann.py [sources ...]
 
-It answers whether every call of the kernels exists in CANN with those types; it checks no value. Both generations of the
-headers are known: 8.x (ascendc/include/basic_api/interface) and 9.x (include/basic_api next to impl/basic_api). What
-g++ needs besides, CANN's CPU-debugging headers (tikicpulib.h; for 9.x also stub_fun.h of 8.x), is looked for in the same
-places. ASCEND_HOME_PATH may name several directories, separated by ':', for instance source trees of the API.
+It answers whether every call of the kernels exists in CANN with those types; it checks no value. Both generations of
+the headers are known: 8.x (ascendc/include/basic_api/interface) and 9.x (include/basic_api next to impl/basic_api).
+What g++ needs besides, CANN's CPU-debugging headers (tikicpulib.h; for 9.x also stub_fun.h of 8.x), is looked for in
+the same places. ASCEND_HOME_PATH may name several directories, separated by ':', such as source trees of the API.
 
-A source says `// check_cann: 9.x` where it needs that generation, and `// check_cann: no, because ...` where it uses what
-only the simulator has. Without sources: the test kernels and samples of the simulator. Exit code 1 when one fails.
+A source says `// check_cann: 9.x` where it needs that generation, and `// check_cann: no, because ...` where it uses
+what only the simulator has. Without sources: the simulator's test kernels and samples. Exit code 1 when one fails.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def layouts(homes: list[Path]) -> list[Layout]:
         api = old.parents[1]
         folders = [old_debug, api, api / "impl", api / "interface", api.parent / "highlevel_api"]
         found.append(Layout("8.x", common + tuple(f"-I{folder}" for folder in folders)))
-    new = next((p for p in find(homes, "kernel_tpipe.h", "include/basic_api") if (p.parents[2] / "impl").is_dir()), None)
+    new = next(
+        (p for p in find(homes, "kernel_tpipe.h", "include/basic_api") if (p.parents[2] / "impl").is_dir()), None
+    )
     if new is not None and new_debug is not None and old_debug is not None:
         root = new.parents[2]
         folders = [new_debug, root / "include", root / "include" / "basic_api", root]

@@ -47,7 +47,8 @@ const char* aclGetRecentErrMsg(void) {
 
 aclError aclrtSetDevice(int32_t deviceId) {
   if (deviceId != 0) {
-    return Fail(ACL_ERROR_RT_INVALID_DEVICEID, "aclrtSetDevice: there is one device, 0; got " + std::to_string(deviceId));
+    return Fail(ACL_ERROR_RT_INVALID_DEVICEID,
+                "aclrtSetDevice: there is one device, 0; got " + std::to_string(deviceId));
   }
   Runtime::Get().device = deviceId;
   return ACL_SUCCESS;
@@ -62,7 +63,8 @@ aclError aclrtGetDeviceCount(uint32_t* count) {
   return ACL_SUCCESS;
 }
 aclError aclrtResetDevice(int32_t deviceId) {
-  if (deviceId != Runtime::Get().device) return Fail(ACL_ERROR_RT_INVALID_DEVICEID, "aclrtResetDevice: the device is not set");
+  if (deviceId != Runtime::Get().device)
+    return Fail(ACL_ERROR_RT_INVALID_DEVICEID, "aclrtResetDevice: the device is not set");
   Runtime::Get().device = -1;
   return ACL_SUCCESS;
 }
@@ -89,7 +91,8 @@ aclError aclrtCreateStream(aclrtStream* stream) {
   return ACL_SUCCESS;
 }
 aclError aclrtDestroyStream(aclrtStream stream) {
-  if (!Runtime::Get().DestroyStream(stream)) return Fail(ACL_ERROR_RT_INVALID_HANDLE, "aclrtDestroyStream: unknown stream");
+  if (!Runtime::Get().DestroyStream(stream))
+    return Fail(ACL_ERROR_RT_INVALID_HANDLE, "aclrtDestroyStream: unknown stream");
   return ACL_SUCCESS;
 }
 aclError aclrtSynchronizeStream(aclrtStream stream) {
@@ -101,18 +104,22 @@ aclError aclrtSynchronizeStream(aclrtStream stream) {
 aclError aclrtGetLastError(aclrtLastErrLevel) { return aclrtSynchronizeStream(nullptr); }
 
 aclError aclrtMalloc(void** devPtr, size_t size, aclrtMemMallocPolicy) {
-  if (devPtr == nullptr || size == 0) return Fail(ACL_ERROR_INVALID_PARAM, "aclrtMalloc: expected a pointer and a size above 0");
+  if (devPtr == nullptr || size == 0)
+    return Fail(ACL_ERROR_INVALID_PARAM, "aclrtMalloc: expected a pointer and a size above 0");
   if (Runtime::Get().device < 0) return Fail(ACL_ERROR_RT_CONTEXT_NULL, "aclrtMalloc: before aclrtSetDevice");
   *devPtr = Runtime::Get().Malloc(size);
-  if (*devPtr == nullptr) return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION, "aclrtMalloc: no memory for " + std::to_string(size) + " bytes");
+  if (*devPtr == nullptr)
+    return Fail(ACL_ERROR_RT_MEMORY_ALLOCATION, "aclrtMalloc: no memory for " + std::to_string(size) + " bytes");
   return ACL_SUCCESS;
 }
 aclError aclrtFree(void* devPtr) {
-  if (!Runtime::Get().Free(devPtr)) return Fail(ACL_ERROR_RT_PARAM_INVALID, "aclrtFree: not an address aclrtMalloc returned");
+  if (!Runtime::Get().Free(devPtr))
+    return Fail(ACL_ERROR_RT_PARAM_INVALID, "aclrtFree: not an address aclrtMalloc returned");
   return ACL_SUCCESS;
 }
 aclError aclrtMallocHost(void** hostPtr, size_t size) {
-  if (hostPtr == nullptr || size == 0) return Fail(ACL_ERROR_INVALID_PARAM, "aclrtMallocHost: expected a pointer and a size above 0");
+  if (hostPtr == nullptr || size == 0)
+    return Fail(ACL_ERROR_INVALID_PARAM, "aclrtMallocHost: expected a pointer and a size above 0");
   *hostPtr = std::malloc(size);
   return *hostPtr != nullptr ? ACL_SUCCESS : Fail(ACL_ERROR_RT_MEMORY_ALLOCATION, "aclrtMallocHost: no memory");
 }
@@ -123,7 +130,8 @@ aclError aclrtFreeHost(void* hostPtr) {
 
 aclError aclrtMemset(void* devPtr, size_t maxCount, int32_t value, size_t count) {
   if (count > maxCount || !Runtime::Get().Holds(devPtr, count)) {
-    return Fail(ACL_ERROR_RT_PARAM_INVALID, "aclrtMemset: " + std::to_string(count) + " bytes reach outside the device memory");
+    return Fail(ACL_ERROR_RT_PARAM_INVALID,
+                "aclrtMemset: " + std::to_string(count) + " bytes reach outside the device memory");
   }
   std::memset(devPtr, value, count);
   Runtime::Get().MarkWritten(devPtr);

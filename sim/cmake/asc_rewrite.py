@@ -2,7 +2,7 @@
 
     asc_rewrite.py source.asc output.cpp
 
-becomes ::ascend_sim::asc::Launch<KernelType, &k>(blocks, l2ctrl, stream)(args), with arguments converted as in a call of k.
+becomes ::ascend_sim::asc::Launch<KernelType, &k>(blocks, l2ctrl, stream)(args), arguments converted as in a call of k.
 The kernel's type comes from the attributes of its `__global__` declaration (__vector__, __cube__, __mix__(a, b)), in
 the source or in a header it includes by "..."; without one, the kernel's KERNEL_TASK_TYPE_DEFAULT says. Nothing else is
 touched, and #line keeps file and line of the original.
@@ -24,7 +24,10 @@ class RewriteError(Exception):
 def code_mask(text: str) -> list[bool]:
     """For each character whether it is code: not in a comment, a string or a character literal."""
     mask = [True] * len(text)
-    token = re.compile(r'//[^\n]*|/\*.*?\*/|R"([^()\\ ]{0,16})\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|(?<![0-9a-fA-F])\'(?:\\.|[^\'\\\n])+\'', re.S)
+    token = re.compile(
+        r'//[^\n]*|/\*.*?\*/|R"([^()\\ ]{0,16})\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|(?<![0-9a-fA-F])\'(?:\\.|[^\'\\\n])+\'',
+        re.S,
+    )
     for match in token.finditer(text):
         for i in range(match.start(), match.end()):
             mask[i] = False

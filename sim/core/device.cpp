@@ -42,6 +42,10 @@ void CrossSet(int mode, Pipe pipe, int id, Site site) { CurrentMachine().CrossSe
 void CrossWait(int id, Site site) { CurrentMachine().CrossWait(id, site); }
 void ResetUnitFlags() { CurrentMachine().ResetUnitFlags(); }
 
+void ExchangeSlot(const char* name, uint64_t address, bool put, Site site) {
+  CurrentMachine().ExchangeSlot(name, address, put, site);
+}
+
 int UserCrossId(int id, Site site) {
   if (id < 0 || id > 10) {
     CurrentMachine().Report(Rule::kCrossFlagId, site, "CrossCoreSetFlag/WaitFlag", Pipe::kS,

@@ -33,6 +33,8 @@ void CrossWait(int id, Site site);
 void ResetUnitFlags();  // SetFixPipeConfig(..., isUnitFlag = true)
 // Kernels have ids 0..10; the rest belong to SyncAll. Stops the launch otherwise.
 int UserCrossId(int id, Site site);
+// IBSet (put) and IBWait on the 32 bytes at a GM address.
+void ExchangeSlot(const char* name, uint64_t address, bool put, Site site);
 // Hard SyncAll; aiv_only: in a mixed kernel only the AIVs meet.
 void SyncAll(bool aiv_only, Site site);
 

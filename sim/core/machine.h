@@ -64,6 +64,7 @@ class Machine {
   void Barrier(Pipe pipe, Site site);
   void CrossSet(int mode, Pipe pipe, int id, Site site);
   void CrossWait(int id, Site site);
+  void ExchangeSlot(const char* name, uint64_t address, bool put, Site site);  // see slots.cpp
   void ResetUnitFlags();
   // Reports at the running core's current call; a fatal rule does not return.
   void Report(Rule rule, Site site, const char* instruction, Pipe pipe, const std::string& message);
@@ -126,6 +127,12 @@ class Machine {
     std::vector<std::deque<Signal>> from;
   };
   std::unordered_map<uint32_t, Gather> gathers_;
+  struct Slot {
+    bool full = false;
+    Signal last;
+    std::vector<Core*> waiting;
+  };
+  std::unordered_map<uint64_t, Slot> slots_;
   void GatherAndDeliver(uint32_t key, size_t member, size_t members, const Signal& signal,
                         const std::vector<Core*>& targets, int id);
   void Arrive(Core& target, int id, Signal signal, const Core& setter, Site site);

@@ -73,8 +73,9 @@ void SettleBuffers(QueueBuffer* buffers, uint32_t count, bool report_leaks, Site
       buffer.back_id = -1;
     }
     if (report_leaks && buffer.state != QueueBufferState::kFree && !device::TimingOnly()) {
-      Fail(Rule::kLeak, buffer.site, "AllocTensor", "the tensor of %u bytes in %s allocated here was never freed (it is %s)",
-           buffer.bytes, buffer.position, StateName(buffer.state));
+      Fail(Rule::kLeak, buffer.site, "AllocTensor",
+           "the tensor of %u bytes in %s allocated here was never freed (it is %s)", buffer.bytes, buffer.position,
+           StateName(buffer.state));
       buffer.state = QueueBufferState::kFree;
     }
   }
@@ -105,10 +106,11 @@ void PipeState::Reset(Site site) {
 int PipeState::AllocEvent(Pipe from, Pipe to, const char* call, Site site) {
   const int id = FetchEvent(from, to, site);
   if (id >= static_cast<int>(kEventIds)) {
-    Fail(Rule::kQueue, site, call,
-         "%s: all %u event ids of %s -> %s are taken; a position holds at most %u queue buffers at a time (FreeAllEvent "
-         "returns the ids of an idle queue, ReleaseEventID those of AllocEventID)",
-         call, kEventIds, PipeName(from), PipeName(to), kEventIds);
+    Fail(
+        Rule::kQueue, site, call,
+        "%s: all %u event ids of %s -> %s are taken; a position holds at most %u queue buffers at a time (FreeAllEvent "
+        "returns the ids of an idle queue, ReleaseEventID those of AllocEventID)",
+        call, kEventIds, PipeName(from), PipeName(to), kEventIds);
   }
   taken[static_cast<int>(from)][static_cast<int>(to)] |= static_cast<uint8_t>(1u << id);
   return id;
@@ -124,24 +126,26 @@ int PipeState::FetchEvent(Pipe from, Pipe to, Site) const {
 void PipeState::ReleaseEvent(Pipe from, Pipe to, int id, Site site) {
   uint8_t& used = taken[static_cast<int>(from)][static_cast<int>(to)];
   if (id < 0 || id >= static_cast<int>(kEventIds) || (used >> id & 1u) == 0) {
-    Fail(Rule::kQueue, site, "ReleaseEventID", "ReleaseEventID: id %d of %s -> %s was not allocated", id, PipeName(from),
-         PipeName(to));
+    Fail(Rule::kQueue, site, "ReleaseEventID", "ReleaseEventID: id %d of %s -> %s was not allocated", id,
+         PipeName(from), PipeName(to));
   }
   used = static_cast<uint8_t>(used & ~(1u << id));
 }
 
 void PlaceBuffers(QueueBuffer* at, const QueueSpec& spec, uint32_t number, uint32_t bytes, Arena& arena, Site site) {
   if (number == 0 || bytes == 0) {
-    Fail(Rule::kArgument, site, "InitBuffer", "InitBuffer: expected num and len above 0, got num %u, len %u", number, bytes);
+    Fail(Rule::kArgument, site, "InitBuffer", "InitBuffer: expected num and len above 0, got num %u, len %u", number,
+         bytes);
   }
   if (device::Capacity(spec.buffer) == 0) {
-    Fail(Rule::kWrongCore, site, "InitBuffer", "InitBuffer: %s lies in %s, which this core does not have", spec.position,
-         BufferName(spec.buffer));
+    Fail(Rule::kWrongCore, site, "InitBuffer", "InitBuffer: %s lies in %s, which this core does not have",
+         spec.position, BufferName(spec.buffer));
   }
   const uint64_t rounded = (static_cast<uint64_t>(bytes) + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
   if (arena.top + rounded * number > arena.end) {
-    Fail(Rule::kCapacity, site, "InitBuffer", "InitBuffer: %u x %llu bytes of %s at byte %u of %s exceed its end at %u", number,
-         static_cast<unsigned long long>(rounded), spec.position, arena.top, BufferName(spec.buffer), arena.end);
+    Fail(Rule::kCapacity, site, "InitBuffer", "InitBuffer: %u x %llu bytes of %s at byte %u of %s exceed its end at %u",
+         number, static_cast<unsigned long long>(rounded), spec.position, arena.top, BufferName(spec.buffer),
+         arena.end);
   }
   for (uint32_t i = 0; i < number; ++i) {
     at[i] = QueueBuffer{};
@@ -163,8 +167,9 @@ void PrepareEvents(PipeState& pipe, QueueBuffer& buffer, const QueueSpec& spec, 
 
 void PipeState::InitQueue(QueueState& queue, const QueueSpec& spec, uint32_t number, uint32_t bytes, Site site) {
   if (count + number > kPipeBuffers) {
-    Fail(Rule::kQueue, site, "InitBuffer", "InitBuffer: a TPipe holds at most %u buffers; it has %u and is asked for %u more",
-         kPipeBuffers, count, number);
+    Fail(Rule::kQueue, site, "InitBuffer",
+         "InitBuffer: a TPipe holds at most %u buffers; it has %u and is asked for %u more", kPipeBuffers, count,
+         number);
   }
   QueueBuffer* first = buffers + count;
   PlaceBuffers(first, spec, number, bytes, arenas[static_cast<int>(spec.buffer)], site);
@@ -173,7 +178,8 @@ void PipeState::InitQueue(QueueState& queue, const QueueSpec& spec, uint32_t num
   for (uint32_t i = 0; i < number; ++i) PrepareEvents(*this, first[i], spec, site);
 }
 
-void PipeState::AddAt(QueueState& queue, const QueueSpec& spec, uint32_t index, uint32_t address, uint32_t bytes, Site site) {
+void PipeState::AddAt(QueueState& queue, const QueueSpec& spec, uint32_t index, uint32_t address, uint32_t bytes,
+                      Site site) {
   if (count + 1 > kPipeBuffers) {
     Fail(Rule::kQueue, site, "InitBuffer", "InitBuffer: a TPipe holds at most %u buffers", kPipeBuffers);
   }
@@ -201,8 +207,8 @@ Arena PipeState::TakeArena(Buffer buffer, uint32_t bytes, Site site) {
   Arena& from = arenas[static_cast<int>(buffer)];
   const uint32_t rounded = RoundUp(bytes);
   if (bytes == 0 || static_cast<uint64_t>(from.top) + rounded > from.end) {
-    Fail(Rule::kCapacity, site, "InitBufPool", "InitBufPool: %u bytes at byte %u of %s: expected 1..%u", bytes, from.top,
-         BufferName(buffer), from.end - from.top);
+    Fail(Rule::kCapacity, site, "InitBufPool", "InitBufPool: %u bytes at byte %u of %s: expected 1..%u", bytes,
+         from.top, BufferName(buffer), from.end - from.top);
   }
   const Arena taken{from.top, from.top, from.top + rounded};
   from.top += rounded;
@@ -233,7 +239,8 @@ bool QueueState::HasIdle() const {
 
 void QueueState::RequireInit(const char* call, const QueueSpec& spec, Site site) const {
   if (first == nullptr) {
-    Fail(Rule::kBufferNotInitialised, site, call, "%s: InitBuffer was not called for this %s queue", call, spec.position);
+    Fail(Rule::kBufferNotInitialised, site, call, "%s: InitBuffer was not called for this %s queue", call,
+         spec.position);
   }
 }
 
@@ -266,8 +273,8 @@ Local QueueState::Alloc(const QueueSpec& spec, Site site) {
     return Local{spec.buffer, buffer.address, buffer.bytes, buffer.handle};
   }
   Fail(Rule::kQueue, site, "AllocTensor",
-       "AllocTensor: all %d buffers of this %s queue are in use (the first since %s:%u): the core waits for ever", count,
-       spec.position, first->site.file, first->site.line);
+       "AllocTensor: all %d buffers of this %s queue are in use (the first since %s:%u): the core waits for ever",
+       count, spec.position, first->site.file, first->site.line);
   return Local{};
 }
 
@@ -314,7 +321,8 @@ Local QueueState::DeQue(const QueueSpec& spec, EventPipes event, Site site) {
 void QueueState::DeQueInPlace(const QueueSpec& spec, const Local& tensor, Site site) {
   QueueBuffer& buffer = Require("DeQue", spec, tensor, site);
   if (buffer.state != QueueBufferState::kEnqueued) {
-    Fail(Rule::kQueue, site, "DeQue", "DeQue: the tensor is %s: expected one that was enqueued", StateName(buffer.state));
+    Fail(Rule::kQueue, site, "DeQue", "DeQue: the tensor is %s: expected one that was enqueued",
+         StateName(buffer.state));
   }
   --enqueued;
   buffer.state = QueueBufferState::kDequeued;
@@ -357,13 +365,15 @@ void QueueState::FreeAllEvent(const QueueSpec& spec, Site site) {
 Local BufTensor(const QueueBuffer* buffer, const QueueSpec& spec, uint64_t offset, uint64_t bytes, const char* call,
                 Site site) {
   if (buffer == nullptr) {
-    Fail(Rule::kBufferNotInitialised, site, call, "%s: InitBuffer was not called for this TBuf of %s", call, spec.position);
+    Fail(Rule::kBufferNotInitialised, site, call, "%s: InitBuffer was not called for this TBuf of %s", call,
+         spec.position);
   }
   if (offset + bytes > buffer->bytes) {
     Fail(Rule::kCapacity, site, call, "%s: bytes [%llu, %llu) of a TBuf of %u bytes", call,
          static_cast<unsigned long long>(offset), static_cast<unsigned long long>(offset + bytes), buffer->bytes);
   }
-  return Local{spec.buffer, buffer->address + static_cast<uint32_t>(offset), static_cast<uint32_t>(bytes), buffer->handle};
+  return Local{spec.buffer, buffer->address + static_cast<uint32_t>(offset), static_cast<uint32_t>(bytes),
+               buffer->handle};
 }
 
 }  // namespace ascend_sim

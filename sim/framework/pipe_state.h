@@ -1,5 +1,6 @@
-// The book-keeping behind TPipe, TQue, TBuf and TBufPool: who owns which bytes of an on-chip buffer, which event ids are
-// taken, and the protocol AllocTensor -> EnQue -> DeQue -> FreeTensor. Compiled once; the API headers are templates on it.
+// The book-keeping behind TPipe, TQue, TBuf and TBufPool: who owns which bytes of an on-chip buffer, which event ids
+// are taken, and the protocol AllocTensor -> EnQue -> DeQue -> FreeTensor. Compiled once; the API headers are templates
+// on it.
 //
 // These structs live in the kernel's frame, which a fatal finding abandons without unwinding, so they own nothing.
 #pragma once

@@ -60,13 +60,15 @@ std::string ElementText(DType type, const uint8_t* at) {
   return text;
 }
 
-void Dump(const char* kind, const std::string& where, DType type, uint32_t description, uint32_t count, const uint8_t* at) {
+void Dump(const char* kind, const std::string& where, DType type, uint32_t description, uint32_t count,
+          const uint8_t* at) {
   std::string text;
   for (uint32_t i = 0; i < count; ++i) {
     if (i % 8 == 0) text += i == 0 ? "" : "\n";
     text += (i % 8 == 0 ? "  " : ", ") + ElementText(type, at + static_cast<size_t>(i) * BytesOf(type));
   }
-  KernelPrint("DumpTensor desc=%u %s<%s> at %s, %u elements\n", description, kind, DTypeName(type), where.c_str(), count);
+  KernelPrint("DumpTensor desc=%u %s<%s> at %s, %u elements\n", description, kind, DTypeName(type), where.c_str(),
+              count);
   std::printf("%s\n", text.c_str());
 }
 
@@ -91,8 +93,8 @@ void DumpElements(const Local& tensor, DType type, uint32_t description, uint32_
                    std::string("DumpTensor: reads past the end of ") + BufferName(tensor.buffer));
   }
   machine.order.Drain(core, Pipe::kAll);
-  Dump("LocalTensor", std::string(BufferName(tensor.buffer)) + "+" + std::to_string(tensor.offset), type, description, count,
-       device::HostAddress(tensor));
+  Dump("LocalTensor", std::string(BufferName(tensor.buffer)) + "+" + std::to_string(tensor.offset), type, description,
+       count, device::HostAddress(tensor));
 }
 
 void DumpElements(const Global& tensor, DType type, uint32_t description, uint32_t count, Site site) {
@@ -104,8 +106,8 @@ void DumpElements(const Global& tensor, DType type, uint32_t description, uint32
     machine.Report(Rule::kOutOfBoundsRead, site, "DumpTensor", Pipe::kS, "DumpTensor: reads outside global memory");
   }
   machine.order.Drain(CurrentCore(), Pipe::kAll);
-  Dump("GlobalTensor", "GM '" + region->name + "'+" + std::to_string(tensor.address - region->address), type, description,
-       count, reinterpret_cast<const uint8_t*>(tensor.address));
+  Dump("GlobalTensor", "GM '" + region->name + "'+" + std::to_string(tensor.address - region->address), type,
+       description, count, reinterpret_cast<const uint8_t*>(tensor.address));
 }
 
 void AssertionFailed(const char* expression, Site site) { AssertionFailed(expression, site, "%s", ""); }

@@ -3,6 +3,7 @@
 
 #include "kernel_common.h"
 #include "kernel_macros.h"
+#include "kernel_operator_block_sync_intf.h"
 #include "kernel_operator_cache_intf.h"
 #include "kernel_operator_common_intf.h"
 #include "kernel_operator_copy_intf.h"

@@ -38,21 +38,23 @@ __aicore__ inline void PRINTF(const char* fmt, Args&&... args) {
 #pragma GCC diagnostic pop
 
 template <typename T>
-__aicore__ inline void DumpTensor(const LocalTensor<T>& tensor, uint32_t desc, uint32_t dumpSize, Site site = Site::Here()) {
+__aicore__ inline void DumpTensor(const LocalTensor<T>& tensor, uint32_t desc, uint32_t dumpSize,
+                                  Site site = Site::Here()) {
   ascend_sim::DumpElements(tensor.sim(), ascend_sim::kDTypeOf<T>, desc, dumpSize, site);
 }
 template <typename T>
-__aicore__ inline void DumpTensor(const GlobalTensor<T>& tensor, uint32_t desc, uint32_t dumpSize, Site site = Site::Here()) {
+__aicore__ inline void DumpTensor(const GlobalTensor<T>& tensor, uint32_t desc, uint32_t dumpSize,
+                                  Site site = Site::Here()) {
   ascend_sim::DumpElements(tensor.sim(), ascend_sim::kDTypeOf<T>, desc, dumpSize, site);
 }
 template <typename T>
-__aicore__ inline void DumpAccChkPoint(const LocalTensor<T>& tensor, uint32_t index, uint32_t countOff, uint32_t dumpSize,
-                                       Site site = Site::Here()) {
+__aicore__ inline void DumpAccChkPoint(const LocalTensor<T>& tensor, uint32_t index, uint32_t countOff,
+                                       uint32_t dumpSize, Site site = Site::Here()) {
   DumpTensor(tensor[countOff], index, dumpSize, site);
 }
 template <typename T>
-__aicore__ inline void DumpAccChkPoint(const GlobalTensor<T>& tensor, uint32_t index, uint32_t countOff, uint32_t dumpSize,
-                                       Site site = Site::Here()) {
+__aicore__ inline void DumpAccChkPoint(const GlobalTensor<T>& tensor, uint32_t index, uint32_t countOff,
+                                       uint32_t dumpSize, Site site = Site::Here()) {
   DumpTensor(tensor[countOff], index, dumpSize, site);
 }
 __aicore__ inline void PrintTimeStamp(uint32_t descId) {
@@ -63,20 +65,20 @@ __aicore__ inline void PrintTimeStamp(uint32_t descId) {
 }  // namespace AscendC
 
 // Levels only label the line.
-#define KERNEL_LOG(level, ...)                      \
-  do {                                              \
-    ascend_sim::KernelPrint("%s ", #level);         \
-    AscendC::printf(__VA_ARGS__);                   \
-    std::puts("");                                  \
+#define KERNEL_LOG(level, ...)              \
+  do {                                      \
+    ascend_sim::KernelPrint("%s ", #level); \
+    AscendC::printf(__VA_ARGS__);           \
+    std::puts("");                          \
   } while (0)
-#define ASCENDC_ASSERT(cond, behavior)                                                                    \
-  do {                                                                                                    \
-    if (!(cond)) {                                                                                        \
-      behavior;                                                                                           \
-      ascend_sim::AssertionFailed(#cond, ascend_sim::Site{__FILE__, static_cast<uint32_t>(__LINE__)});    \
-    }                                                                                                     \
+#define ASCENDC_ASSERT(cond, behavior)                                                                 \
+  do {                                                                                                 \
+    if (!(cond)) {                                                                                     \
+      behavior;                                                                                        \
+      ascend_sim::AssertionFailed(#cond, ascend_sim::Site{__FILE__, static_cast<uint32_t>(__LINE__)}); \
+    }                                                                                                  \
   } while (0)
-#define ascendc_assert(expr, ...)                                                                         \
-  (static_cast<bool>(expr)                                                                                \
-       ? static_cast<void>(0)                                                                             \
-       : ascend_sim::AssertionFailed(#expr, ascend_sim::Site{__FILE__, static_cast<uint32_t>(__LINE__)}, ##__VA_ARGS__))
+#define ascendc_assert(expr, ...)                         \
+  (static_cast<bool>(expr) ? static_cast<void>(0)         \
+                           : ascend_sim::AssertionFailed( \
+                                 #expr, ascend_sim::Site{__FILE__, static_cast<uint32_t>(__LINE__)}, ##__VA_ARGS__))

@@ -57,7 +57,9 @@ __aicore__ inline void SetSysWorkspace(GM_ADDR workspace) {
   ascend_sim::device::Regs().sys_workspace = reinterpret_cast<uint64_t>(workspace);
 }
 __aicore__ inline void SetSysWorkspaceForce(GM_ADDR workspace) { SetSysWorkspace(workspace); }
-__aicore__ inline GM_ADDR GetSysWorkSpacePtr() { return reinterpret_cast<GM_ADDR>(ascend_sim::device::Regs().sys_workspace); }
+__aicore__ inline GM_ADDR GetSysWorkSpacePtr() {
+  return reinterpret_cast<GM_ADDR>(ascend_sim::device::Regs().sys_workspace);
+}
 __aicore__ inline GM_ADDR GetUserWorkspace(GM_ADDR workspace) { return workspace + RESERVED_WORKSPACE; }
 
 template <typename T>

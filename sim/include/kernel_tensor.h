@@ -66,7 +66,7 @@ constexpr ascend_sim::Buffer BufferOf(TPosition position) {
 }
 
 constexpr Hardware GetPhyType(TPosition position) {
-  constexpr Hardware rows[] = {Hardware::GM,  Hardware::L1,   Hardware::L0A,    Hardware::L0B,
+  constexpr Hardware rows[] = {Hardware::GM,  Hardware::L1, Hardware::L0A,  Hardware::L0B,
                                Hardware::L0C, Hardware::UB, Hardware::BIAS, Hardware::FIXBUF};
   return rows[static_cast<int>(BufferOf(position))];  // in the order of ascend_sim::Buffer
 }
@@ -85,7 +85,8 @@ constexpr const char* SimPositionName(TPosition position) {
 template <typename Tensor, typename T>
 class SimElement {
  public:
-  SimElement(const Tensor& tensor, uint64_t index, ascend_sim::Site site) : tensor_(tensor), index_(index), site_(site) {}
+  SimElement(const Tensor& tensor, uint64_t index, ascend_sim::Site site)
+      : tensor_(tensor), index_(index), site_(site) {}
   operator T() const { return tensor_.GetValue(index_, site_); }  // NOLINT: implicit as a reference is
   const SimElement& operator=(const T& value) const {
     tensor_.SetValue(index_, value, site_);

@@ -107,7 +107,8 @@ class TQueBind {
   static constexpr TPosition dstPosition = dst;
   static constexpr TPosition kSimPosition = SimQueuePosition(src, dst);
   static constexpr ascend_sim::QueueSpec kSimSpec = {SimPositionName(kSimPosition), BufferOf(kSimPosition),
-                                                     SimQueueEvent(src, dst, true), SimQueueEvent(src, dst, false), depth};
+                                                     SimQueueEvent(src, dst, true), SimQueueEvent(src, dst, false),
+                                                     depth};
 
   template <typename T>
   __aicore__ inline LocalTensor<T> AllocTensor(Site site = Site::Here()) {
@@ -169,7 +170,8 @@ class TQueBind {
   __aicore__ inline void InitBufHandle(T*, uint32_t index, TBufHandle bufhandle, uint32_t curPoolAddr, uint32_t len,
                                        Site site = Site::Here()) {
     auto* buffer = reinterpret_cast<ascend_sim::QueueBuffer*>(bufhandle);
-    ascend_sim::Arena place{curPoolAddr, curPoolAddr, static_cast<uint32_t>(ascend_sim::device::Capacity(kSimSpec.buffer))};
+    ascend_sim::Arena place{curPoolAddr, curPoolAddr,
+                            static_cast<uint32_t>(ascend_sim::device::Capacity(kSimSpec.buffer))};
     ascend_sim::PlaceBuffers(buffer, kSimSpec, 1, len, place, site);
     static_cast<void>(index);
   }
@@ -215,7 +217,8 @@ class TBuf {
   __aicore__ inline void InitBufHandle(T*, uint32_t, TBufHandle bufhandle, uint32_t curPoolAddr, uint32_t len,
                                        Site site = Site::Here()) {
     auto* buffer = reinterpret_cast<ascend_sim::QueueBuffer*>(bufhandle);
-    ascend_sim::Arena place{curPoolAddr, curPoolAddr, static_cast<uint32_t>(ascend_sim::device::Capacity(kSimSpec.buffer))};
+    ascend_sim::Arena place{curPoolAddr, curPoolAddr,
+                            static_cast<uint32_t>(ascend_sim::device::Capacity(kSimSpec.buffer))};
     ascend_sim::PlaceBuffers(buffer, kSimSpec, 1, len, place, site);
   }
   void SimStart(ascend_sim::QueueBuffer* buffer) { buffer_ = buffer; }
@@ -317,9 +320,10 @@ class TBufPool {
     }
     ascend_sim::Arena arena = Space(site);
     if (tBufPoolImpl.curBufSize_ + number > bufIDSize) {
-      ascend_sim::device::Report(static_cast<int>(ascend_sim::Rule::kQueue), site, "InitBuffer",
-                                 "InitBuffer: this TBufPool holds at most %u buffers; it has %u and is asked for %u more",
-                                 bufIDSize, tBufPoolImpl.curBufSize_, number);
+      ascend_sim::device::Report(
+          static_cast<int>(ascend_sim::Rule::kQueue), site, "InitBuffer",
+          "InitBuffer: this TBufPool holds at most %u buffers; it has %u and is asked for %u more", bufIDSize,
+          tBufPoolImpl.curBufSize_, number);
     }
     ascend_sim::QueueBuffer* first = tBufPoolImpl.buf_ + tBufPoolImpl.curBufSize_;
     ascend_sim::PlaceBuffers(first, spec, number, len, arena, site);
@@ -330,34 +334,34 @@ class TBufPool {
 };
 
 // Members of a pool class that a kernel writes itself.
-#define EXTERN_IMPL_BUFPOOL(EXT_BUFPOOL, POSITION, BUFID_SIZE)                                                    \
- public:                                                                                                          \
-  static constexpr AscendC::TPosition poolPos = POSITION;                                                         \
-  static constexpr int bufIDSize = BUFID_SIZE;                                                                    \
-  static constexpr bool isTbufPool = true;                                                                        \
-  __aicore__ inline ~EXT_BUFPOOL() { Reset(); }                                                                   \
-  __aicore__ inline void Reset() {                                                                                \
-    ascend_sim::SettleBuffers(tBufPoolImpl.buf_, tBufPoolImpl.curBufSize_, true, AscendC::Site::Here());          \
-    ResetPool();                                                                                                  \
-  }                                                                                                               \
-  __aicore__ inline void Init() {                                                                                 \
-    ResetPool();                                                                                                  \
-    tBufPoolImpl.isReset_ = true;                                                                                 \
-  }                                                                                                               \
-  __aicore__ inline AscendC::TBufHandle GetBufHandle(uint8_t offset) {                                            \
-    return reinterpret_cast<AscendC::TBufHandle>(this->tBufPoolImpl.buf_ + offset);                               \
-  }                                                                                                               \
-  __aicore__ inline void SetCurAddr(uint32_t curAddr) { this->tBufPoolImpl.maxAddr_ = curAddr; }                  \
-  __aicore__ inline uint32_t GetCurAddr() { return this->tBufPoolImpl.maxAddr_; }                                 \
-  __aicore__ inline void SetCurBufSize(uint8_t curBufSize) { this->tBufPoolImpl.curBufSize_ = curBufSize; }       \
-  __aicore__ inline uint8_t GetCurBufSize() { return this->tBufPoolImpl.curBufSize_; }                            \
-  AscendC::TBufPoolImpl<BUFID_SIZE> tBufPoolImpl;                                                                 \
-                                                                                                                  \
- private:                                                                                                         \
-  __aicore__ inline void ResetPool() {                                                                            \
-    tBufPoolImpl.curBufSize_ = 0;                                                                                 \
-    tBufPoolImpl.startAddr_ = tBufPoolImpl.maxAddr_ = tBufPoolImpl.maxLen_ = 0;                                   \
-  }                                                                                                               \
+#define EXTERN_IMPL_BUFPOOL(EXT_BUFPOOL, POSITION, BUFID_SIZE)                                              \
+ public:                                                                                                    \
+  static constexpr AscendC::TPosition poolPos = POSITION;                                                   \
+  static constexpr int bufIDSize = BUFID_SIZE;                                                              \
+  static constexpr bool isTbufPool = true;                                                                  \
+  __aicore__ inline ~EXT_BUFPOOL() { Reset(); }                                                             \
+  __aicore__ inline void Reset() {                                                                          \
+    ascend_sim::SettleBuffers(tBufPoolImpl.buf_, tBufPoolImpl.curBufSize_, true, AscendC::Site::Here());    \
+    ResetPool();                                                                                            \
+  }                                                                                                         \
+  __aicore__ inline void Init() {                                                                           \
+    ResetPool();                                                                                            \
+    tBufPoolImpl.isReset_ = true;                                                                           \
+  }                                                                                                         \
+  __aicore__ inline AscendC::TBufHandle GetBufHandle(uint8_t offset) {                                      \
+    return reinterpret_cast<AscendC::TBufHandle>(this->tBufPoolImpl.buf_ + offset);                         \
+  }                                                                                                         \
+  __aicore__ inline void SetCurAddr(uint32_t curAddr) { this->tBufPoolImpl.maxAddr_ = curAddr; }            \
+  __aicore__ inline uint32_t GetCurAddr() { return this->tBufPoolImpl.maxAddr_; }                           \
+  __aicore__ inline void SetCurBufSize(uint8_t curBufSize) { this->tBufPoolImpl.curBufSize_ = curBufSize; } \
+  __aicore__ inline uint8_t GetCurBufSize() { return this->tBufPoolImpl.curBufSize_; }                      \
+  AscendC::TBufPoolImpl<BUFID_SIZE> tBufPoolImpl;                                                           \
+                                                                                                            \
+ private:                                                                                                   \
+  __aicore__ inline void ResetPool() {                                                                      \
+    tBufPoolImpl.curBufSize_ = 0;                                                                           \
+    tBufPoolImpl.startAddr_ = tBufPoolImpl.maxAddr_ = tBufPoolImpl.maxLen_ = 0;                             \
+  }                                                                                                         \
   static_assert(true, "")
 
 class TPipe {
@@ -440,11 +444,16 @@ class TPipe {
   Site site_;                    // of its construction, which names its destruction in findings
 };
 
-__aicore__ inline TPipe* GetTPipePtr(Site site = Site::Here()) {
+}  // namespace AscendC
+
+// Global, as in CANN.
+__aicore__ inline AscendC::TPipe* GetTPipePtr(ascend_sim::Site site = ascend_sim::Site::Here()) {
   // TPipe is standard layout, so its state and itself share an address.
-  static_assert(std::is_standard_layout<TPipe>::value, "TPipe and its state share an address");
-  return reinterpret_cast<TPipe*>(&ascend_sim::CurrentPipe("GetTPipePtr", site));
+  static_assert(std::is_standard_layout<AscendC::TPipe>::value, "TPipe and its state share an address");
+  return reinterpret_cast<AscendC::TPipe*>(&ascend_sim::CurrentPipe("GetTPipePtr", site));
 }
+
+namespace AscendC {
 
 // The rest of the position's buffer, as high-level APIs take it for scratch.
 template <typename T, TPosition pos>

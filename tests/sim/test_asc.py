@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 _spec = importlib.util.spec_from_file_location("asc_rewrite", ROOT / "sim" / "cmake" / "asc_rewrite.py")
-assert _spec is not None and _spec.loader is not None
+assert _spec is not None
+assert _spec.loader is not None
 asc_rewrite = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(asc_rewrite)
 
@@ -29,12 +30,13 @@ LAUNCHES = [
 ]
 
 
-@pytest.mark.parametrize("text, expected", LAUNCHES)
+@pytest.mark.parametrize(("text", "expected"), LAUNCHES)
 def test_rewriting(text, expected):
     got = asc_rewrite.rewrite(text, {})
     assert got.count("\n") == text.count("\n")
     if expected is None:
-        assert got.count(LAUNCH) == 2 and "<<<" not in got
+        assert got.count(LAUNCH) == 2
+        assert "<<<" not in got
     else:
         assert got == (expected or text)
 
@@ -49,7 +51,7 @@ KERNEL_TYPES = [
 ]
 
 
-@pytest.mark.parametrize("text, kind", KERNEL_TYPES)
+@pytest.mark.parametrize(("text", "kind"), KERNEL_TYPES)
 def test_kernel_types(text, kind):
     assert asc_rewrite.kernel_types("int f() { return 1; }\n" + text) == {"k": kind}
 
@@ -64,7 +66,7 @@ def test_kernel_types_of_included_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text, message",
+    ("text", "message"),
     [
         ("\nk<<<1, 0, s(x);", "line 2: <<< has no >>>"),
         ("f() <<<1>>>();", "line 1: expected a kernel's name before <<<"),
@@ -97,7 +99,8 @@ def test_vector_sample(sample, order):
 def test_cube_sample(sample, order):
     done = run(sample("cube"), ASCEND_SIM_ORDER=order, ASCEND_SIM_SEED="3", ASCEND_SIM_AUTO_SYNC="0")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(": pass") == 4 and done.stderr == ""
+    assert done.stdout.count(": pass") == 4
+    assert done.stderr == ""
 
 
 def test_findings_end_the_program_with_an_error(sample, tmp_path):
@@ -111,7 +114,8 @@ def test_findings_end_the_program_with_an_error(sample, tmp_path):
     line = next(i for i, text in enumerate(source, 1) if "Add(c, a, b, length)" in text)
     assert f"vector.asc:{line}: " in done.stderr
     data = json.loads(report.read_text())
-    assert data["completed"] and {f["rule"] for f in data["findings"]} == {"race.read-after-write"}
+    assert data["completed"]
+    assert {f["rule"] for f in data["findings"]} == {"race.read-after-write"}
 
 
 def test_settings_come_from_the_environment(sample):

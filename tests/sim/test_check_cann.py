@@ -22,12 +22,14 @@ def run(*arguments: str, home: str | None = None) -> subprocess.CompletedProcess
 
 def test_needs_a_home():
     done = run()
-    assert done.returncode == 2 and "ASCEND_HOME_PATH is not set" in done.stderr
+    assert done.returncode == 2
+    assert "ASCEND_HOME_PATH is not set" in done.stderr
 
 
 def test_a_home_without_headers(tmp_path):
     done = run(home=str(tmp_path))
-    assert done.returncode == 2 and "found no CANN headers" in done.stderr
+    assert done.returncode == 2
+    assert "found no CANN headers" in done.stderr
 
 
 def test_reports_what_does_not_compile(tmp_path):
@@ -41,7 +43,9 @@ def test_reports_what_does_not_compile(tmp_path):
     (debug / "tikicpulib.h").write_text("")
     (debug / "stub_fun.h").write_text("")
     good, bad, newer, own = (tmp_path / f"{name}.cpp" for name in ("good", "bad", "newer", "own"))
-    good.write_text('#include "kernel_operator.h"\nvoid k(int* x) {\n#ifdef __DAV_C220_VEC__\n  OnlyVector(x);\n#endif\n}\n')
+    good.write_text(
+        '#include "kernel_operator.h"\nvoid k(int* x) {\n#ifdef __DAV_C220_VEC__\n  OnlyVector(x);\n#endif\n}\n'
+    )
     bad.write_text('#include "kernel_operator.h"\nvoid k(float* x) { OnlyVector(x); }\n')
     newer.write_text("// check_cann: 9.x\n#error\n")
     own.write_text("// check_cann: no, because of its name\n#error\n")
@@ -55,8 +59,10 @@ def test_reports_what_does_not_compile(tmp_path):
     ]
     done = run(str(bad), home=str(tmp_path))
     assert done.returncode == 1
-    assert "FAILED  bad.cpp with 8.x for AIC" in done.stdout and "was not declared" in done.stdout
-    assert "FAILED  bad.cpp with 8.x for AIV" in done.stdout and "cannot convert" in done.stdout
+    assert "FAILED  bad.cpp with 8.x for AIC" in done.stdout
+    assert "was not declared" in done.stdout
+    assert "FAILED  bad.cpp with 8.x for AIV" in done.stdout
+    assert "cannot convert" in done.stdout
 
 
 def test_kernels_compile_with_cann():

@@ -42,18 +42,19 @@ def lib(kernels):
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("count", [1, 2, 7])
 @pytest.mark.parametrize("kernel", ["double_single", "double_buffered", "double_preloaded", "in_place_queue"])
-def test_queue_pipeline(lib, kernel, count, order):
+def test_queue_pipeline(kernels, kernel, count, order):
     x = tiles(count)
     out = np.zeros_like(x)
+    lib = kernels("framework" if kernel == "in_place_queue" else "queue_pipeline")
     lib.launch(kernel, x, out, count, order=order, seed=5, uninitialised=[1]).raise_on_findings()
     np.testing.assert_array_equal(out, x + x)
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_copy_queue(lib, order):
+def test_copy_queue(kernels, order):
     x = tiles(5)
     out = np.zeros_like(x)
-    lib.launch("copy_bound", x, out, 5, order=order, seed=5).raise_on_findings()
+    kernels("queue_pipeline").launch("copy_bound", x, out, 5, order=order, seed=5).raise_on_findings()
     np.testing.assert_array_equal(out, x)
 
 
@@ -64,13 +65,14 @@ def test_queue_at_own_addresses(lib):
     np.testing.assert_array_equal(out, x)
 
 
-def test_double_buffering_overlaps(lib):
+def test_double_buffering_overlaps(kernels):
+    lib = kernels("queue_pipeline")
     x = tiles(16)
     single, double = (lib.launch(k, x, np.zeros_like(x), 16) for k in ("double_single", "double_buffered"))
     assert double.cycles < single.cycles
 
 
-# SEMANTICS 3: EnQue = AllocEventID + SetFlag, DeQue = WaitFlag + Release, FreeTensor sets what the next Alloc awaits;
+# EnQue = AllocEventID + SetFlag, DeQue = WaitFlag + Release, FreeTensor sets what the next Alloc awaits;
 # depth counts EnQues without a DeQue, not buffers.
 QUEUE_RULES = [
     (0, "buffer.not-initialised", "ErrorBuffer0", "InitBuffer was not called for this VECIN queue", "alloc"),
@@ -80,14 +82,22 @@ QUEUE_RULES = [
     (4, "queue", "ErrorBuffer2", "EnQue: the tensor is in the queue", "enqueue_twice"),
     (5, "queue", "ErrorBuffer2", "all 2 buffers of this VECIN queue are in use", "exhausted"),
     (6, "queue.position", "ErrorBuffer1", "is no buffer of this VECIN queue", "foreign"),
-    (7, "leak", "ErrorLeak", "the tensor of 1024 bytes in VECIN allocated here was never freed (it is dequeued)", "alloc"),
+    (
+        7,
+        "leak",
+        "ErrorLeak",
+        "the tensor of 1024 bytes in VECIN allocated here was never freed (it is dequeued)",
+        "alloc",
+    ),
     (8, "double-free", "ErrorFree", "freed already", "free_again"),
     (9, "queue", "ErrorBuffer2", "EnQue: the tensor is free", "enqueue_freed"),
     (10, "unallocated-write", "ErrorWrite1", "freed before this use", "load"),
 ]
 
 
-@pytest.mark.parametrize("rule, name, alias, message, mark", QUEUE_RULES, ids=[f"{r[4]}" for r in QUEUE_RULES])
+@pytest.mark.parametrize(
+    ("rule", "name", "alias", "message", "mark"), QUEUE_RULES, ids=[f"{r[4]}" for r in QUEUE_RULES]
+)
 def test_queue_rules(lib, rule, name, alias, message, mark):
     x = tiles(1)
     lib.launch("queue_rules", x, np.zeros_like(x), rule, 1).raise_on_findings()
@@ -120,7 +130,7 @@ def test_queue_state(lib):
 
 
 def test_pipe_sets_m_mte1_events_on_aic(lib):
-    """SEMANTICS 1."""
+    """TPipe's constructor sets M_MTE1 events 0, 1, 2 on AIC; Destroy, the known idiom, waits for them."""
     lib.launch("pipe_events", 1).raise_on_findings()
     bad = lib.launch("pipe_events", 0)
     assert "flag.set-twice" in bad.rules()
@@ -130,9 +140,9 @@ def test_pipe_sets_m_mte1_events_on_aic(lib):
     lib.launch("pipe_events_taken").raise_on_findings()
 
 
-@pytest.mark.parametrize("how, atomic", [(0, False), (1, False), (2, False), (3, True)])
+@pytest.mark.parametrize(("how", "atomic"), [(0, False), (1, False), (2, False), (3, True)])
 def test_initial_state(lib, how, atomic):
-    """SEMANTICS 2: no atomics, norm mode, all lanes after TPipe, Reset and InitSocState."""
+    """No atomics, norm mode, all lanes after TPipe, Reset and InitSocState."""
     x = tiles(1)
     out = np.ones_like(x)
     report = lib.launch("soc_state", x, out, how)
@@ -145,7 +155,6 @@ def test_initial_state(lib, how, atomic):
 
 
 def test_fetch_event_id_does_not_reserve(lib):
-    """SEMANTICS 4."""
     lib.launch("fetch_event", 1).raise_on_findings()
     bad = lib.launch("fetch_event", 0)
     assert "flag.set-twice" in bad.rules()
@@ -167,7 +176,9 @@ def test_buf_rules(lib):
     x = tiles(1)
     lib.launch("buf_rules", x, 1, TILE).raise_on_findings()
     only(lib.launch("buf_rules", x, 0, TILE), "buffer.not-initialised", "for this TBuf of VECCALC", "buf_rules.get")
-    only(lib.launch("buf_rules", x, 1, TILE + 8), "capacity", "bytes [0, 1056) of a TBuf of 1024 bytes", "buf_rules.get")
+    only(
+        lib.launch("buf_rules", x, 1, TILE + 8), "capacity", "bytes [0, 1056) of a TBuf of 1024 bytes", "buf_rules.get"
+    )
 
 
 def test_buf_is_gone_after_reset(lib):
@@ -187,7 +198,10 @@ def test_pools(lib, order):
 def test_pool_rules(lib):
     lib.launch("pool_rules", 1, 4, 1024).raise_on_findings()
     bad = lib.launch("pool_rules", 0, 1, 1024)
-    assert only(bad, "buffer-pool.not-initialised", "InitBufPool was not called", "pool_rules.init").npuchk == "ErrorBuffer4"
+    assert (
+        only(bad, "buffer-pool.not-initialised", "InitBufPool was not called", "pool_rules.init").npuchk
+        == "ErrorBuffer4"
+    )
     only(lib.launch("pool_rules", 1, 5, 32), "queue", "at most 4 buffers; it has 0 and is asked for 5 more")
     only(lib.launch("pool_rules", 1, 2, 2080), "capacity", "2 x 2080 bytes of VECIN")
 
@@ -210,7 +224,7 @@ def test_tensor_methods(lib):
 
 @pytest.mark.parametrize("blocks", [1, 3])
 def test_block_numbers(lib, blocks):
-    """SEMANTICS 8: GetBlockNum counts AI cores; an AIV's GetBlockIdx runs over 0..2N-1 in mix 1:2."""
+    """GetBlockNum counts AI cores; an AIV's GetBlockIdx runs over 0..2N-1 in mix 1:2."""
     aic, aiv = np.full((blocks, 8), -1, np.float32), np.full((2 * blocks, 8), -1, np.float32)
     lib.launch("who_am_i", aic, aiv, block_dim=blocks).raise_on_findings()
     for i in range(blocks):
@@ -234,7 +248,9 @@ def test_prints_name_the_core(lib, capfd):
     assert "[aiv0] block 0 of 2: half 1.500000\n" in printed
     assert "[aiv1] block 1 of 2: half 1.500000\n" in printed
     assert "[aiv0] hex ff\n" in printed
-    assert "[aiv0] DumpTensor desc=5 LocalTensor<float> at UB+0, 16 elements\n  0, 1, 2, 3, 4, 5, 6, 7\n  8, 9," in printed
+    assert (
+        "[aiv0] DumpTensor desc=5 LocalTensor<float> at UB+0, 16 elements\n  0, 1, 2, 3, 4, 5, 6, 7\n  8, 9," in printed
+    )
     assert "[aiv1] DumpTensor desc=6 GlobalTensor<float> at GM 'arg0'+32, 8 elements\n  8, 9, 10" in printed
 
 
@@ -246,9 +262,46 @@ ASSERTS = [
 ]
 
 
-@pytest.mark.parametrize("how, mark, message", ASSERTS)
+@pytest.mark.parametrize(("how", "mark", "message"), ASSERTS)
 def test_assertions(lib, how, mark, message, capfd):
     lib.launch("asserts", how, 1).raise_on_findings()
     only(lib.launch("asserts", how, 2), "assertion", message, f"asserts.{mark}")
     if mark == "old":
         assert "it is 2" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_soft_sync_all(lib, order):
+    """GM and UB workspaces of 32 B a block, GM zeroed by the host."""
+    x = tiles(4)
+    scratch, out = np.zeros_like(x), np.zeros_like(x)
+    words = np.zeros((4, 8), np.int32)
+    launch = dict(block_dim=4, order=order, seed=9)
+    lib.launch("soft_sync", x, scratch, out, words, 128, **launch).raise_on_findings()
+    np.testing.assert_array_equal(out, np.roll(x, -2, axis=0))
+    np.testing.assert_array_equal(words[:, 0], 3)
+    bad = lib.launch("soft_sync", x, scratch, out, np.zeros_like(words), 96, **launch)
+    only(bad, "argument", "ubWorkspace has 24 elements, expected at least 8 an AIV: 32", "soft_sync.first")
+    words[:] = 0
+    words[2, 0] = 1
+    only(
+        lib.launch("soft_sync", x, scratch, out, words, 128, **launch), "argument", "gmWorkspace was not zero at first"
+    )
+    bad = lib.launch("soft_sync", x, scratch, out, np.zeros((3, 8), np.int32), 128, **launch)
+    assert not bad.completed
+    assert bad.rules() <= {"out-of-bounds-read", "out-of-bounds-write"}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_ib_set_and_wait(lib, order):
+    x = tiles(1)
+    out = np.zeros((3, TILE), np.float32)
+    launch = dict(block_dim=3, order=order, seed=4, uninitialised=[1])
+    lib.launch("hand_on", x, out, np.zeros((6, 8), np.int32), 1, **launch).raise_on_findings()
+    np.testing.assert_array_equal(out, np.concatenate([2 * x, 4 * x, 8 * x]))
+    bad = lib.launch("hand_on", x, out, np.zeros((6, 8), np.int32), 0, **launch)
+    finding = only(bad, "deadlock", "waits for the flag of IBWait at byte 0 of GM 'arg2' to become 1")
+    assert finding.site.line == line_of("hand_on.wait")
+    bad = lib.launch("hand_on", x, out, np.ones((6, 8), np.int32), 1, **launch)
+    assert bad.rules() == {"argument"}
+    assert "gmWorkspace must be zero at first, got 1" in bad.findings[0].message

@@ -1,6 +1,7 @@
 // What a launch k<<<blocks, l2ctrl, stream>>>(args) of an .asc source becomes, see cmake/asc_rewrite.py.
 //
-// The source is compiled twice, for AIC and for AIV. Both copies register the kernel; the host code of the AIV copy runs.
+// The source is compiled twice, for AIC and for AIV. Both copies register the kernel; the host code of the AIV copy
+// runs.
 #pragma once
 
 #include "ascend_sim/register.h"
@@ -38,8 +39,8 @@ class Launch<kType, kKernel> {
   void operator()(Params... params) const {
     void* args[sizeof...(Params) + 1] = {const_cast<void*>(static_cast<const void*>(&params))...};
     const uint64_t bytes[sizeof...(Params) + 1] = {sizeof(Params)...};
-    ascend_sim_acl_launch(KernelName<kKernel>(), static_cast<int>(kType), blocks_, stream_, args, bytes, sizeof...(Params),
-                          site_.file, site_.line);
+    ascend_sim_acl_launch(KernelName<kKernel>(), static_cast<int>(kType), blocks_, stream_, args, bytes,
+                          sizeof...(Params), site_.file, site_.line);
   }
 
  private:
@@ -51,8 +52,9 @@ class Launch<kType, kKernel> {
 };
 
 template <KernelType kType, class... Params, void (*kKernel)(Params...)>
-const ascend_sim::detail::Registrar Launch<kType, kKernel>::registrar_(KernelName<kKernel>(), ASCEND_SIM_THIS_CORE, kType,
-                                                                       Traits::Infos(), Traits::kCount, &Traits::Invoke);
+const ascend_sim::detail::Registrar Launch<kType, kKernel>::registrar_(KernelName<kKernel>(), ASCEND_SIM_THIS_CORE,
+                                                                       kType, Traits::Infos(), Traits::kCount,
+                                                                       &Traits::Invoke);
 
 }  // namespace asc
 }  // namespace ascend_sim

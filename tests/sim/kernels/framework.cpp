@@ -1,5 +1,5 @@
-// TPipe, TQue, TBuf, TBufPool, LocalMemAllocator, printing and the launch's variables. `good` chooses the twin: 1 follows
-// the rules, 0 breaks one. `// @name` marks a line that the test expects in the finding.
+// TPipe, TQue, TBuf, TBufPool, LocalMemAllocator, printing and the launch's variables. `good` chooses the twin: 1
+// follows the rules, 0 breaks one. `// @name` marks a line that the test expects in the finding. check_cann: 9.x
 #include <cassert>
 
 #include "kernel_operator.h"
@@ -16,90 +16,20 @@ __aicore__ inline GlobalTensor<float> Gm(GM_ADDR address, uint32_t tile = 0) {
   return t;
 }
 
+// Byte address in the tensor's buffer.
+template <typename T>
+__aicore__ inline uint64_t Address(const LocalTensor<T>& t) {
+  return (uint64_t)t.GetPhyAddr();  // NOLINT: an integer on the device, a pointer in CPU debugging
+}
+
 }  // namespace
 
 #define TYPE_AIV KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY)
 #define TYPE_AIC KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY)
 #define TYPE_MIX KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2)
 
-// ---- the pipeline of the documentation: CopyIn, Compute, CopyOut ---------------------------------------------------
-
-namespace {
-
-template <int32_t depth, int32_t buffers>
-class Doubler {
- public:
-  __aicore__ inline Doubler(TPipe* pipe, GM_ADDR x, GM_ADDR out, int32_t tiles) : x_(x), out_(out), tiles_(tiles) {
-    pipe->InitBuffer(in_, buffers, kTile * sizeof(float));
-    pipe->InitBuffer(result_, buffers, kTile * sizeof(float));
-  }
-  __aicore__ inline void Process() {
-    for (int32_t i = 0; i < depth - 1 && i < tiles_; ++i) CopyIn(i);  // preload
-    for (int32_t i = 0; i < tiles_; ++i) {
-      if (i + depth - 1 < tiles_) CopyIn(i + depth - 1);
-      Compute();
-      CopyOut(i);
-    }
-  }
-
- private:
-  __aicore__ inline void CopyIn(int32_t i) {
-    LocalTensor<float> x = in_.template AllocTensor<float>();
-    DataCopy(x, Gm(x_, i), kTile);
-    in_.EnQue(x);
-  }
-  __aicore__ inline void Compute() {
-    LocalTensor<float> x = in_.template DeQue<float>();
-    LocalTensor<float> y = result_.template AllocTensor<float>();
-    Add(y, x, x, kTile);
-    result_.template EnQue<float>(y);
-    in_.FreeTensor(x);
-  }
-  __aicore__ inline void CopyOut(int32_t i) {
-    LocalTensor<float> y = result_.template DeQue<float>();
-    DataCopy(Gm(out_, i), y, kTile);
-    result_.FreeTensor(y);
-  }
-
-  GM_ADDR x_, out_;
-  int32_t tiles_;
-  TQue<TPosition::VECIN, depth> in_;
-  TQue<TPosition::VECOUT, 1> result_;
-};
-
-}  // namespace
-
-extern "C" __global__ __aicore__ void double_single(GM_ADDR x, GM_ADDR out, int32_t tiles) {
-  TYPE_AIV;
-  TPipe pipe;
-  Doubler<1, 1>(&pipe, x, out, tiles).Process();
-}
-extern "C" __global__ __aicore__ void double_buffered(GM_ADDR x, GM_ADDR out, int32_t tiles) {
-  TYPE_AIV;
-  TPipe pipe;
-  Doubler<1, 2>(&pipe, x, out, tiles).Process();
-}
-extern "C" __global__ __aicore__ void double_preloaded(GM_ADDR x, GM_ADDR out, int32_t tiles) {
-  TYPE_AIV;
-  TPipe pipe;
-  Doubler<2, 3>(&pipe, x, out, tiles).Process();
-}
-
-// A queue between MTE2 and MTE3: copies without a vector instruction.
-extern "C" __global__ __aicore__ void copy_bound(GM_ADDR x, GM_ADDR out, int32_t tiles) {
-  TYPE_AIV;
-  TPipe pipe;
-  TQueBind<TPosition::VECIN, TPosition::VECOUT, 1> queue;
-  pipe.InitBuffer(queue, 2, kTile * sizeof(float));
-  for (int32_t i = 0; i < tiles; ++i) {
-    auto in = queue.AllocTensor<float>();
-    DataCopy(in, Gm(x, i), kTile);
-    queue.EnQue(in);
-    auto out_tile = queue.DeQue<float>();
-    DataCopy(Gm(out, i), out_tile, kTile);
-    queue.FreeTensor(out_tile);
-  }
-}
+// ---- queues
+// ----------------------------------------------------------------------------------------------------------
 
 // Depth 0: tensors stay in place and keep their event ids.
 extern "C" __global__ __aicore__ void in_place_queue(GM_ADDR x, GM_ADDR out, int32_t tiles) {
@@ -131,20 +61,21 @@ extern "C" __global__ __aicore__ void own_addresses(GM_ADDR x, GM_ADDR out) {
   TPipe pipe;
   TQueBind<TPosition::VECIN, TPosition::VECOUT, 1> queue;
   pipe.InitBuffer(queue, Std::make_tuple(4096, 1024), Std::make_tuple(64, 1024));
-  int64_t seen[2];
+  uint64_t seen[2];
   for (int32_t i = 0; i < 2; ++i) {
     auto t = queue.AllocTensor<float>();
-    seen[i] = static_cast<int64_t>(t.GetPhyAddr());
+    seen[i] = Address(t);
     DataCopy(t, Gm(x, i), kTile);
     queue.EnQue(t);
     auto u = queue.DeQue<float>();
     DataCopy(Gm(out, i), u, kTile);
     queue.FreeTensor(u);
   }
-  ascendc_assert(seen[0] == 4096 && seen[1] == 64, "addresses %lld, %lld", seen[0], seen[1]);
+  ascendc_assert(seen[0] == 4096 && seen[1] == 64, "addresses %lu, %lu", seen[0], seen[1]);
 }
 
-// ---- queue rules -----------------------------------------------------------------------------------------------------
+// ---- queue rules
+// -----------------------------------------------------------------------------------------------------
 
 extern "C" __global__ __aicore__ void queue_rules(GM_ADDR x, GM_ADDR out, int32_t rule, int32_t good) {
   TYPE_AIV;
@@ -184,10 +115,10 @@ extern "C" __global__ __aicore__ void queue_rules(GM_ADDR x, GM_ADDR out, int32_
     queue.FreeTensor(b);
   }
   if (rule == 6) (good ? queue : other).FreeTensor(a);  // @queue_rules.foreign
-  if (rule == 7 && !good) return;                        // leaks a
-  if (rule != 6) queue.FreeTensor(a);                    // @queue_rules.free
-  if (rule == 8 && !good) queue.FreeTensor(a);           // @queue_rules.free_again
-  if (rule == 9 && !good) queue.EnQue(a);                // @queue_rules.enqueue_freed
+  if (rule == 7 && !good) return;                       // leaks a
+  if (rule != 6) queue.FreeTensor(a);                   // @queue_rules.free
+  if (rule == 8 && !good) queue.FreeTensor(a);          // @queue_rules.free_again
+  if (rule == 9 && !good) queue.EnQue(a);               // @queue_rules.enqueue_freed
   if (rule == 10) {
     auto b = queue.AllocTensor<float>();
     PipeBarrier<PIPE_ALL>();
@@ -225,7 +156,7 @@ extern "C" __global__ __aicore__ void queue_state(GM_ADDR x) {
   TQue<TPosition::VECIN, 2> q;
   pipe.InitBuffer(q, 2, 100);  // rounded up to 128 B
   auto a = q.AllocTensor<float>(), b = q.AllocTensor<float>();
-  ascendc_assert(a.GetSize() == 32 && b.GetPhyAddr() == 128 && a.GetPosition() == static_cast<int32_t>(TPosition::VECIN));
+  ascendc_assert(a.GetSize() == 32 && Address(b) == 128 && a.GetPosition() == static_cast<int32_t>(TPosition::VECIN));
   ascendc_assert(!q.HasIdleBuffer() && q.VacantInQue() && !q.HasTensorInQue());
   ascendc_assert(q.GetState(a) == TBufState::OCCUPIED);
   DataCopy(a, Gm(x), 32);
@@ -234,14 +165,15 @@ extern "C" __global__ __aicore__ void queue_state(GM_ADDR x) {
   q.EnQue(b);
   ascendc_assert(!q.VacantInQue() && q.GetTensorCountInQue() == 2 && q.GetState(b) == TBufState::ENQUE);
   auto first = q.DeQue<float>();
-  ascendc_assert(first.GetPhyAddr() == 0, "first in, first out");
+  ascendc_assert(Address(first) == 0, "first in, first out");
   auto second = q.DeQue<float>();
   q.FreeTensor(second);
   q.FreeTensor(first);
   ascendc_assert(q.HasIdleBuffer() && q.GetState(first) == TBufState::FREE);
 }
 
-// ---- TPipe -------------------------------------------------------------------------------------------------------------
+// ---- TPipe
+// -------------------------------------------------------------------------------------------------------------
 
 // On AIC a TPipe keeps M -> MTE1 events 0, 1, 2 set until it is destroyed.
 extern "C" __global__ __aicore__ void pipe_events(int32_t destroy) {
@@ -302,7 +234,7 @@ extern "C" __global__ __aicore__ void fetch_event(int32_t good) {
 extern "C" __global__ __aicore__ void event_ids(int32_t allocated, int32_t released) {
   TYPE_AIV;
   TPipe pipe;
-  for (int32_t i = 0; i < allocated; ++i) pipe.AllocEventID<HardEvent::V_S>();      // @event_ids.alloc
+  for (int32_t i = 0; i < allocated; ++i) pipe.AllocEventID<HardEvent::V_S>();    // @event_ids.alloc
   for (int32_t i = 0; i < released; ++i) pipe.ReleaseEventID<HardEvent::V_S>(i);  // @event_ids.release
 }
 
@@ -316,7 +248,8 @@ extern "C" __global__ __aicore__ void no_pipe(int32_t good) {
   }
 }
 
-// ---- TBuf and TBufPool -------------------------------------------------------------------------------------------------
+// ---- TBuf and TBufPool
+// -------------------------------------------------------------------------------------------------
 
 extern "C" __global__ __aicore__ void buf_rules(GM_ADDR x, int32_t init, uint32_t get) {
   TYPE_AIV;
@@ -408,7 +341,8 @@ extern "C" __global__ __aicore__ void pool_rules(int32_t init, uint32_t num, uin
   pool.InitBuffer(q, static_cast<uint8_t>(num), len);  // @pool_rules.init
 }
 
-// ---- tensors -------------------------------------------------------------------------------------------------------------
+// ---- tensors
+// -------------------------------------------------------------------------------------------------------------
 
 extern "C" __global__ __aicore__ void allocator(GM_ADDR x, GM_ADDR out, uint32_t tile) {
   TYPE_AIV;
@@ -432,13 +366,14 @@ extern "C" __global__ __aicore__ void tensor_methods(GM_ADDR x, GM_ADDR out) {
   g.SetL2CacheHint(CacheMode::CACHE_MODE_DISABLE);
   g.SetL2CacheHint<CacheRwMode::READ>(CacheMode::CACHE_MODE_NORMAL);
   LocalTensor<float> t(TPosition::VECCALC, 512, kTile);
-  ascendc_assert(t.GetSize() == kTile && t.GetLength() == kTile * 4 && t.GetPhyAddr() == 512 && t.GetPhyAddr(2) == 520);
+  ascendc_assert(t.GetSize() == kTile && t.GetLength() == kTile * 4 && Address(t) == 512 &&
+                 (uint64_t)t.GetPhyAddr(2) == 520);
   ascendc_assert(t[64].GetSize() == kTile - 64);
   auto bytes = t.ReinterpretCast<uint8_t>();
-  ascendc_assert(bytes.GetSize() == kTile * 4 && bytes[4].GetPhyAddr() == 516);
+  ascendc_assert(bytes.GetSize() == kTile * 4 && Address(bytes[4]) == 516);
   LocalTensor<half> h;
   h.SetAddrWithOffset(t, 16);
-  ascendc_assert(h.GetPhyAddr() == 512 + 32);
+  ascendc_assert(Address(h) == 512 + 32);
   auto sized = t;
   sized.SetSize(16);
   ascendc_assert(sized.GetSize() == 16);
@@ -451,7 +386,8 @@ extern "C" __global__ __aicore__ void tensor_methods(GM_ADDR x, GM_ADDR out) {
   Gm(out)(1) = Gm(x)(3);
 }
 
-// ---- the launch's variables -----------------------------------------------------------------------------------------------
+// ---- the launch's variables
+// -----------------------------------------------------------------------------------------------
 
 extern "C" __global__ __aicore__ void who_am_i(GM_ADDR aic, GM_ADDR aiv) {
   TYPE_MIX;
@@ -459,7 +395,8 @@ extern "C" __global__ __aicore__ void who_am_i(GM_ADDR aic, GM_ADDR aiv) {
   if ASCEND_IS_AIC {
     GlobalTensor<float> g;
     g.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(aic) + me * 8);
-    const int64_t values[] = {GetBlockNum(), GetSubBlockIdx(), GetTaskRation(), block_idx, get_block_num(), GetSubBlockNum()};
+    const int64_t values[] = {GetBlockNum(), GetSubBlockIdx(), GetTaskRation(),
+                              block_idx,     get_block_num(),  GetSubBlockNum()};
     for (int i = 0; i < 6; ++i) g.SetValue(i, static_cast<float>(values[i]));
   } else {
     GlobalTensor<float> g;
@@ -469,6 +406,7 @@ extern "C" __global__ __aicore__ void who_am_i(GM_ADDR aic, GM_ADDR aiv) {
   }
 }
 
+#if defined(ASCEND_SIM)  // with CANN the build generates GET_TILING_DATA
 struct Tiling {
   uint32_t rows;
   float scale;
@@ -483,6 +421,7 @@ extern "C" __global__ __aicore__ void tiling_data(GM_ADDR out, GM_ADDR workspace
   SetSysWorkspace(workspace);
   ascendc_assert(GetSysWorkSpacePtr() == workspace);
 }
+#endif
 
 extern "C" __global__ __aicore__ void prints(GM_ADDR x) {
   TYPE_AIV;
@@ -498,8 +437,59 @@ extern "C" __global__ __aicore__ void prints(GM_ADDR x) {
 
 extern "C" __global__ __aicore__ void asserts(int32_t how, int32_t value) {
   TYPE_AIV;
-  if (how == 0) ascendc_assert(value == 1, "value is %d", value);                  // @asserts.ascendc
-  if (how == 1) assert(value == 1);                                                 // @asserts.libc
+  if (how == 0) ascendc_assert(value == 1, "value is %d", value);                                // @asserts.ascendc
+  if (how == 1) assert(value == 1);                                                              // @asserts.libc
   if (how == 2) ASCENDC_ASSERT((value == 1), { KERNEL_LOG(KERNEL_ERROR, "it is %d", value); });  // @asserts.old
-  if (how == 3 && value != 1) Trap();                                               // @asserts.trap
+  if (how == 3 && value != 1) Trap();                                                            // @asserts.trap
+}
+
+// ---- cores that meet through global memory
+// -----------------------------------------------------------------------------
+
+// Each AIV writes its tile, all meet, each reads its neighbour's: twice, so that the workspace counts to 2.
+extern "C" __global__ __aicore__ void soft_sync(GM_ADDR x, GM_ADDR scratch, GM_ADDR out, GM_ADDR workspace,
+                                                uint32_t ub) {
+  TYPE_AIV;
+  TPipe pipe;
+  TBuf<> sync, data;
+  pipe.InitBuffer(sync, ub);
+  pipe.InitBuffer(data, 2 * kTile * sizeof(float));
+  GlobalTensor<int32_t> words;
+  words.SetGlobalBuffer(reinterpret_cast<__gm__ int32_t*>(workspace));
+  auto mine = data.Get<float>(kTile), theirs = data.GetWithOffset<float>(kTile, kTile * sizeof(float));
+  const uint32_t me = GetBlockIdx(), next = (me + 1) % GetBlockNum();
+  DataCopy(mine, Gm(x, me), kTile);
+  PipeBarrier<PIPE_ALL>();
+  DataCopy(Gm(scratch, me), mine, kTile);
+  SyncAll(words, sync.Get<int32_t>());  // @soft_sync.first
+  DataCopy(theirs, Gm(scratch, next), kTile);
+  SyncAll(words, sync.Get<int32_t>());
+  DataCopy(Gm(scratch, me), theirs, kTile);
+  SyncAll(words, sync.Get<int32_t>());
+  DataCopy(mine, Gm(scratch, next), kTile);
+  PipeBarrier<PIPE_ALL>();
+  DataCopy(Gm(out, me), mine, kTile);
+}
+
+// Block i hands its tile to block i + 1. good 0: nobody sets; 1: set and wait; 2: block 0 sets only the event 1.
+extern "C" __global__ __aicore__ void hand_on(GM_ADDR x, GM_ADDR out, GM_ADDR workspace, int32_t good) {
+  TYPE_AIV;
+  TPipe pipe;
+  TBuf<> sync, data;
+  pipe.InitBuffer(sync, 32);
+  pipe.InitBuffer(data, kTile * sizeof(float));
+  GlobalTensor<int32_t> words;
+  words.SetGlobalBuffer(reinterpret_cast<__gm__ int32_t*>(workspace));
+  auto buf = sync.Get<int32_t>();
+  auto tile = data.Get<float>();
+  const int32_t me = static_cast<int32_t>(GetBlockIdx());
+  if (me != 0) IBWait(words, buf, me - 1, 0);  // @hand_on.wait
+  DataCopy(tile, me == 0 ? Gm(x) : Gm(out, me - 1), kTile);
+  SetFlag<HardEvent::MTE2_V>(EVENT_ID0);
+  WaitFlag<HardEvent::MTE2_V>(EVENT_ID0);
+  Add(tile, tile, tile, kTile);
+  SetFlag<HardEvent::V_MTE3>(EVENT_ID0);
+  WaitFlag<HardEvent::V_MTE3>(EVENT_ID0);
+  DataCopy(Gm(out, me), tile, kTile);
+  if (good != 0 && me + 1 < GetBlockNum()) IBSet(words, buf, me, good == 2 ? 1 : 0);  // @hand_on.set
 }

@@ -1,5 +1,6 @@
 // One kernel per checker rule. `good` chooses the twin: 1 has the synchronisation (or the right argument), 0 lacks it.
 // `// @name` marks a line that the test expects in the finding.
+// check_cann: no, because its helpers hand on the place of their caller
 #include "kernel_operator.h"
 
 using namespace AscendC;

@@ -1,4 +1,5 @@
 // out = x + y, static buffers, one tile of 1024 floats per AIV: the smallest complete kernel.
+// check_cann: 9.x
 #include "kernel_operator.h"
 
 using namespace AscendC;

@@ -12,6 +12,17 @@ __aicore__ inline void Transpose(const LocalTensor<T>& dst, const LocalTensor<T>
   Issue(ascend_sim::VecTranspose{ascend_sim::kDTypeOf<T>, dst.sim(), src.sim()}, site);
 }
 
+// With a type: the 16 x 16 transpose only. The others are sequences of CANN's own; a launch that reaches one stops.
+template <typename T>
+__aicore__ inline void Transpose(const LocalTensor<T>& dst, const LocalTensor<T>& src,
+                                 const LocalTensor<uint8_t>& sharedTmpBuffer, const TransposeParamsExt& transposeParams,
+                                 Site site = Site::Here()) {
+  if (transposeParams.transposeType != TransposeType::TRANSPOSE_ND2ND_B16) {
+    ascend_sim::device::NotImplemented("Transpose with a type other than TRANSPOSE_ND2ND_B16", site);
+  }
+  Transpose(dst, src, site);
+}
+
 template <typename T>
 inline ascend_sim::VecTransData5Hd SimTransData(const TransDataTo5HDParams& p) {
   ascend_sim::VecTransData5Hd t{};

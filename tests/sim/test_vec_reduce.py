@@ -426,13 +426,26 @@ def test_gather_mask(bench, order, data):
 
 
 # ---- transposes ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("op", [0, 2], ids=["plain", "typed"])
 @pytest.mark.parametrize("in_place", [False, True])
-def test_transpose(bench, in_place):
+def test_transpose(bench, in_place, op):
     image = image_of(np.int16, np.random.default_rng(0))
-    call = Call(op=0, dst=0 if in_place else DST)
+    call = Call(op=op, dst=0 if in_place else DST, mode=10)
     expected = image.copy()
     expected[call.dst : call.dst + 512] = image[:512].view(np.int16).reshape(16, 16).T.ravel().view(np.uint8)
     np.testing.assert_array_equal(bench.run("transpose", image, call, 0), expected)
+
+
+def test_transpose_of_images_stops_with_its_name(bench):
+    assert "TRANSPOSE_ND2ND_B16 is not implemented" in bench.refused("transpose", Call(op=2, mode=11), 0)
+
+
+@pytest.mark.parametrize("kernel", ["reduce_tensor", "gather"])
+def test_timing_only_runs_what_waits_for_its_own_result(bench, kernel):
+    call = Call(op=2, count=4000, mode=1, mode2=1, repeat=2)
+    report, _ = bench.launch(kernel, np.zeros(IMAGE, np.uint8), call, FLOAT, timing_only=True)
+    report.raise_on_findings()
+    assert report.cycles > 100
 
 
 @pytest.mark.parametrize("form", [0, 1], ids=["addresses", "tensors"])

@@ -302,11 +302,15 @@ __aicore__ inline void TransData(Call& c) {
     TransDataTo5HD<T>(dst, src, p);
   }
 }
-// op 0: Transpose; 1: TransDataTo5HD of 8, 16, 32 bits for type 0, 1, 2
+// op 0: Transpose; 2: with a type (mode); 1: TransDataTo5HD of 8, 16, 32 bits for type 0, 1, 2
 extern "C" __global__ __aicore__ void transpose(GM_ADDR in, GM_ADDR out, int32_t type, Call c) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
   LoadImage(in);
   if (c.op == 0) Transpose(Ub<half>(c.dst), Ub<half>(c.src0));
+  if (c.op == 2) {
+    const TransposeParamsExt p(0, 0, 16, 16, static_cast<TransposeType>(c.mode));
+    Transpose(Ub<uint16_t>(c.dst), Ub<uint16_t>(c.src0), Ub<uint8_t>(c.aux), p);
+  }
   if (c.op == 1 && type == 0) TransData<int8_t>(c);
   if (c.op == 1 && type == 1) TransData<half>(c);
   if (c.op == 1 && type == 2) TransData<float>(c);

@@ -47,9 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     finally:
         launch.stop(place)
-    if place.first:
-        _close(config, place, corpus, outcome)
-    return 0
+    return _close(config, place, corpus, outcome) if place.first else 0
 
 
 def _introduce(config: Config, place: Place, corpus: data.Corpus, run: trainer.Trainer) -> None:
@@ -67,7 +65,7 @@ def _introduce(config: Config, place: Place, corpus: data.Corpus, run: trainer.T
     )
 
 
-def _close(config: Config, place: Place, corpus: data.Corpus, outcome: trainer.Outcome) -> None:
+def _close(config: Config, place: Place, corpus: data.Corpus, outcome: trainer.Outcome) -> int:
     """The result in words, the comparison, and both in summary.json, whose presence marks the run as finished."""
     below = outcome.unigram_entropy - outcome.validation_loss
     print(f"\nvalidation loss  {outcome.validation_loss:.4f} nats a byte, {abs(below):.4f} ", end="")
@@ -77,7 +75,13 @@ def _close(config: Config, place: Place, corpus: data.Corpus, outcome: trainer.O
         print(f"training speed   {outcome.tokens_per_second:,.0f} tokens/s")
     if config.attn_implementation == "triangle":
         print(f"last backend     {triangle_attn_op.last_backend() or 'none, there was nothing left to train'}")
-    rows = _compare(config, place, corpus) if config.compare else []
+    rows: list[dict[str, Any]] = []
+    status = 0
+    if config.compare:
+        try:
+            rows = _compare(config, place, corpus)
+        except compare.ComparisonError as error:  # the training is done all the same
+            status = _fail(error)
     summary = {
         "arguments": {**config.identity(), "data": str(config.data) if config.data else None},
         "validation_loss": outcome.validation_loss,
@@ -89,6 +93,7 @@ def _close(config: Config, place: Place, corpus: data.Corpus, outcome: trainer.O
     }
     report.replace(config.output / "summary.json", json.dumps(summary, indent=2) + "\n")
     print(f"\nin {config.output}: loss.png (the loss curve), summary.json, metrics.jsonl, checkpoints/")
+    return status
 
 
 def _compare(config: Config, place: Place, corpus: data.Corpus) -> list[dict[str, Any]]:

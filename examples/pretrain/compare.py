@@ -40,6 +40,10 @@ class Job:
     threads: int
 
 
+class ComparisonError(RuntimeError):
+    """A measuring process failed; the message says which and why."""
+
+
 def measure(config: Config, place: Place, corpus: Corpus) -> list[dict[str, Any]]:
     """A row for each length and implementation: tokens/s (median of the rounds, and their range), peak bytes, first
     loss, backend."""
@@ -112,9 +116,10 @@ def _ask(pipe: Connection, what: str = "step") -> dict[str, Any]:
         pipe.send(what)
         answer: dict[str, Any] = pipe.recv()
     except (EOFError, BrokenPipeError):
-        raise RuntimeError("comparison: a measuring process ended without an answer, out of memory?") from None
+        reason = "a measuring process ended without an answer, perhaps for want of memory"
+        raise ComparisonError(f"comparison: {reason}; shorter --compare-seq-lengths, or --no-compare") from None
     if "error" in answer:
-        raise RuntimeError(f"comparison: {answer['error']}")
+        raise ComparisonError(f"comparison: {answer['error']}")
     return answer
 
 

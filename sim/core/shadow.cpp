@@ -47,11 +47,11 @@ void Shadow::Touch(uint64_t begin, uint64_t length, const Context& context, std:
     } else if (repeatable && Same(cell, before)) {
       cell = after;
     } else {
-      const size_t found = conflicts->size();
+      const uint64_t found = conflicts_found_;
       before = cell;
       TouchCell(g, mask, context, conflicts);
       after = cell;
-      repeatable = conflicts->size() == found && before.overflown == 0 && after.overflown == 0;
+      repeatable = conflicts_found_ == found && before.overflown == 0 && after.overflown == 0;
     }
   }
 }
@@ -126,12 +126,16 @@ void Shadow::TouchSlow(uint64_t index, uint32_t mask, const Context& context, st
         conflict = true;
       }
       if (conflict) {
+        ++conflicts_found_;
         const uint64_t base = index * kGranule;
         const uint64_t begin = base + static_cast<uint64_t>(__builtin_ctz(shared));
         const uint64_t end = base + 32 - static_cast<uint64_t>(__builtin_clz(shared));
-        Conflict* last = conflicts->empty() ? nullptr : &conflicts->back();
-        if (last != nullptr && last->end == begin && last->earlier.seq == e.seq && last->earlier.who == e.who) {
-          last->end = end;  // one finding for a stretch that conflicts with the same access
+        // One finding for a stretch that conflicts with the same access.
+        auto same = std::find_if(conflicts->begin(), conflicts->end(), [&](const Conflict& c) {
+          return c.end == begin && c.earlier.seq == e.seq && c.earlier.who == e.who && c.earlier.kind == e.kind;
+        });
+        if (same != conflicts->end()) {
+          same->end = end;
         } else if (conflicts->size() < 8) {
           conflicts->push_back(Conflict{AccessId{e.seq, e.who, e.kind}, begin, end});
         }

@@ -86,6 +86,7 @@ class Shadow {
   uint64_t cell_count_ = 0;
   std::unordered_map<uint64_t, std::vector<Entry>> overflow_;
   std::vector<Entry> live_;  // scratch of TouchSlow
+  uint64_t conflicts_found_ = 0;
 };
 
 }  // namespace ascend_sim

@@ -66,9 +66,8 @@ def run(
             results, failures = _collect(pipes, time.monotonic() + limit)
             for rank, process in enumerate(processes):
                 process.join(timeout=5 if rank in results else 0.1)
-                failures.update(
-                    {rank: "still running, stopped by the test"} if process.is_alive() and rank not in results else {}
-                )
+                if rank not in results and rank not in failures:
+                    failures[rank] = "still running, stopped by the test"
         finally:
             for process in processes:
                 if process.is_alive():

@@ -142,7 +142,7 @@ def test_batch_split_keeps_positions_and_next_tokens() -> None:
     for rank in range(2):
         part = split_batch(batch, layout, rank)
         assert part["num_items"] == 3
-        assert "labels" not in part
+        assert torch.equal(part["labels"], part["input_ids"])
         index = layout.indices(rank)
         assert torch.equal(part["input_ids"][0], index)
         assert torch.equal(part["shift_labels"][0], torch.where(index == 23, -100, index + 1))

@@ -24,8 +24,7 @@ def check_once(what: str, group: dist.ProcessGroup, common: Mapping[str, Any], p
 
     Raises:
         ValueError: names what differs with each rank's value, or which ranks have a problem. A rank's own problem
-            raises on every later call
-            too, though then only on that rank.
+            raises on every later call too, though then only on that rank.
     """
     done = _agreed.setdefault(group, set())
     if what in done:

@@ -172,13 +172,11 @@ def split_batch(batch: Mapping[str, Any], layout: ContextLayout, rank: int, dim:
     """A language-model batch cut for `rank`: every tensor with the sequence in `dim` is split, everything else is kept.
 
     `position_ids` `[1, local]` are added where the batch has none, since a rank cannot know them from its own tokens.
-    `labels`, which
-    transformers' models would shift by one inside the rank's own tokens, are shifted before the split and come back as
-    `shift_labels`.
+    Beside `labels` come `shift_labels`, shifted by one token before the split: transformers' models use them where they
+    would otherwise shift inside the rank's own tokens.
 
     Raises:
-        ValueError: a tensor whose dimension `dim` is neither the sequence nor 1, or an attention mask with two sequence
-            dimensions.
+        ValueError: a tensor with another size in `dim`, or an attention mask with two sequence dimensions.
     """
     result: dict[str, Any] = {}
     for name, value in batch.items():
@@ -190,16 +188,14 @@ def split_batch(batch: Mapping[str, Any], layout: ContextLayout, rank: int, dim:
                 f"attention_mask: context parallelism takes no [.., Sq, Sk] mask, got shape {list(value.shape)}; "
                 "pack documents instead"
             )
-        if name == "labels":
-            name, value = (
-                "shift_labels",
-                torch.nn.functional.pad(value.narrow(dim, 1, value.shape[dim] - 1), (0, 1), value=-100),
-            )
         if value.shape[dim] != layout.length:
             raise ValueError(
                 f"{name}: expected {layout.length} tokens in dimension {dim}, got shape {list(value.shape)}"
             )
         result[name] = layout.split(value, rank, dim)
+        if name == "labels":
+            ahead = torch.nn.functional.pad(value.narrow(dim, 1, layout.length - 1), (0, 1), value=-100)
+            result["shift_labels"] = layout.split(ahead, rank, dim)
     if "position_ids" not in result:
         device = next((v.device for v in result.values() if isinstance(v, Tensor)), torch.device("cpu"))
         result["position_ids"] = layout.position_ids(rank).unsqueeze(0).to(device)

@@ -2,9 +2,8 @@
 merge by lse.
 
 In step t rank r computes with the keys of rank r - t, while those of rank r - t - 1 are on their way. They come
-straight from their
-owner, so that only rows which some query sees travel, once. Source: Liu et al., "Ring Attention with Blockwise
-Transformers", 2023.
+straight from their owner, so that only rows which some query sees travel, once.
+Source: Liu et al., "Ring Attention with Blockwise Transformers", 2023.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 registers it.
 
 A placement that a shard could not compute by itself (the sequence, the head dimension, heads that would tear a group of
-queries from
-its key head) is not offered, so DTensor redistributes first.
+queries from its key head) is not offered, so DTensor redistributes first.
 """
 
 from __future__ import annotations

@@ -70,8 +70,7 @@ def ulysses_attention(
     other.
 
     Hq must be a multiple of the group's n ranks, and one of Hkv and n a multiple of the other: where Hkv < n, a key
-    head goes to each rank
-    whose query heads read it. A row's result has the bits of the operator on one device.
+    head goes to each rank whose query heads read it. A row's result has the bits of the operator on one device.
 
     Raises:
         ValueError, TypeError: bad arguments, heads that do not divide; on the group's first call also where ranks

@@ -1,4 +1,4 @@
-"""The CPU kernels' own C++ tests, once for each instruction set this machine runs; and what their objects may export."""
+"""The CPU kernels' own C++ tests, once for each instruction set of this machine; and what their objects may export."""
 
 from __future__ import annotations
 
@@ -23,13 +23,10 @@ def build(directory: Path, *options: str) -> Path:
     """Configures and builds the test program in `directory`; returns the program."""
     cmake = shutil.which("cmake", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     assert cmake, "cmake is in requirements-dev.txt"
-    subprocess.run([cmake, "-S", ROOT / "tests" / "cpp", "-B", directory, *options], check=True, capture_output=True)
-    done = subprocess.run(
-        [cmake, "--build", directory, "--target", "test_cpu_attention", "-j2"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    configure: list[str | Path] = [cmake, "-S", ROOT / "tests" / "cpp", "-B", directory, *options]
+    subprocess.run(configure, check=True, capture_output=True)
+    command: list[str | Path] = [cmake, "--build", directory, "--target", "test_cpu_attention", "-j2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return directory / "test_cpu_attention"
 

@@ -133,6 +133,8 @@ struct DataCopyCO12DstParams {
   bool nz2ndEn = false;
 };
 
+constexpr int32_t K_MAX_DIM = 8;  // dimensions of a sliced copy at most
+
 struct SliceInfo {
   SliceInfo() = default;
   SliceInfo(const uint32_t startIndexIn, const uint32_t endIndexIn, const uint32_t strideIn, const uint32_t burstLenIn,

@@ -191,11 +191,17 @@ class BackwardPass {
   void prepare(const Unit& unit, const Workspace& w, int64_t g) const {
     const Sequence& s = *unit.sequence;
     const int64_t head = unit.kv_head * group_ + g;
-    for (int64_t row = 0; row < s.band.sq; ++row) {
-      double delta = kernels_.delta(common_, address(args_.dout, s, head, s.q_row, row, bytes_),
-                                    address(args_.out, s, head, s.q_row, row, bytes_));
-      if (args_.dlse.data) delta -= statistic(args_.dlse, s, head, row);
-      w.delta[g * s.band.sq + row] = delta;
+    double* delta = w.delta + g * s.band.sq;
+    for (int64_t row = 0; row < s.band.sq; row += kDeltaRows) {
+      const int rows = static_cast<int>(std::min<int64_t>(kDeltaRows, s.band.sq - row));
+      const void *dout[kDeltaRows], *out[kDeltaRows];
+      for (int r = 0; r < rows; ++r) {
+        dout[r] = address(args_.dout, s, head, s.q_row, row + r, bytes_);
+        out[r] = address(args_.out, s, head, s.q_row, row + r, bytes_);
+      }
+      kernels_.deltas(common_, rows, dout, out, delta + row);
+      if (args_.dlse.data)
+        for (int r = 0; r < rows; ++r) delta[row + r] -= statistic(args_.dlse, s, head, row + r);
     }
     for (int64_t i = 0; i < unit.row_blocks; ++i) {
       const Block block = block_of(unit, i);

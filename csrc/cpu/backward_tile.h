@@ -228,19 +228,29 @@ void end_column(const BackwardColumn& column) {
   });
 }
 
+// delta[r] = dout[r] . out[r], [Dv] each, r < rows. One chain over Dv a row, as in the product dP = dout v^T: where a
+// row sees one key, or one key dominates, out is v and dP - delta cancels exactly. Rows side by side hide the chain's
+// latency.
 template <class T>
-double delta(const Common& common, const void* dout, const void* out) {
+void deltas(const Common& common, int rows, const void* const* dout, const void* const* out, double* delta) {
   constexpr int lanes = kLanes<T>;
-  Vector<T> sum{};
+  alignas(64) T a[kDeltaRows][lanes], b[kDeltaRows][lanes];
+  T sum[kDeltaRows] = {};
   with_storage<T>(common.dtype, [&](auto* storage) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
-    const S* a = static_cast<const S*>(dout);
-    const S* b = static_cast<const S*>(out);
-    int c = 0;
-    for (; c + lanes <= common.dim_v; c += lanes) sum = fma(load_as(a + c), load_as(b + c), sum);
-    if (c < common.dim_v) sum = fma(load_part<T>(a + c, common.dim_v - c), load_part<T>(b + c, common.dim_v - c), sum);
+    for (int c = 0; c < common.dim_v; c += lanes) {
+      const int count = smaller(lanes, common.dim_v - c);
+      for (int r = 0; r < rows; ++r) {
+        const S* x = static_cast<const S*>(dout[r]) + c;
+        const S* y = static_cast<const S*>(out[r]) + c;
+        store(a[r], count == lanes ? load_as(x) : load_part<T>(x, count));
+        store(b[r], count == lanes ? load_as(y) : load_part<T>(y, count));
+      }
+      for (int i = 0; i < count; ++i)
+        for (int r = 0; r < kDeltaRows; ++r) sum[r] = fma(a[r][i], b[r][i], sum[r]);
+    }
   });
-  return fold_sum<T>(sum);
+  for (int r = 0; r < rows; ++r) delta[r] = sum[r];
 }
 
 template <class T>

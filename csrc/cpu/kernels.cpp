@@ -76,7 +76,7 @@ constexpr Kernels make_table() {
   k.pack_v = pack_v<T>;
   k.forward_tile = forward_tile<T>;
   k.merge_tile = merge_tile<T>;
-  k.delta = delta<T>;
+  k.deltas = deltas<T>;
   k.begin_column = begin_column<T>;
   k.column_rows = column_rows<T>;
   k.column_dq = column_dq<T>;

@@ -92,6 +92,8 @@ struct BackwardTile {
   bool first = false;  // dq holds nothing yet
 };
 
+constexpr int kDeltaRows = 8;
+
 struct Kernels {
   int nr = 0;             // lanes of a micro-panel
   int key_block = 0;      // keys between two rescalings of the accumulator
@@ -108,8 +110,8 @@ struct Kernels {
   void (*forward_tile)(const ForwardTile&);
   void (*merge_tile)(const MergeTile&);
 
-  // rowsum(dout * out) - dlse of one row.
-  double (*delta)(const Common&, const void* dout, const void* out);
+  // rowsum(dout * out) of up to kDeltaRows rows.
+  void (*deltas)(const Common&, int rows, const void* const* dout, const void* const* out, double* delta);
   void (*begin_column)(const BackwardColumn&);
   void (*column_rows)(const BackwardColumn&, const BackwardTile&);  // P, dP, dS; dv += P^T dout; dk += dS^T q
   void (*column_dq)(const BackwardColumn&, const BackwardTile&);    // dq += dS k, of the latest column_rows

@@ -41,6 +41,7 @@ Settings Settings::FromEnvironment() {
   s.report = Text("ASCEND_SIM_REPORT", "");
   s.seed = std::strtoull(Text("ASCEND_SIM_SEED", "0").c_str(), nullptr, 10);
   s.auto_sync = Text("ASCEND_SIM_AUTO_SYNC", "1") != "0";
+  s.poison = Text("ASCEND_SIM_POISON", "0") != "0";
   s.determinism = Text("ASCEND_SIM_DETERMINISM", "0") != "0";
   return s;
 }
@@ -55,7 +56,7 @@ Runtime& Runtime::Get() {
 void* Runtime::Malloc(size_t bytes) {
   void* address = ascend_sim_gm_alloc(bytes);
   if (address == nullptr) return nullptr;
-  std::memset(address, 0xff, bytes);  // what a kernel reads without writing it first is NaN
+  if (settings_.poison) std::memset(address, 0xff, bytes);
   blocks_[reinterpret_cast<uintptr_t>(address)] = Block{bytes, next_number_++, false};
   return address;
 }

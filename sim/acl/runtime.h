@@ -15,11 +15,12 @@ namespace acl {
 //   ASCEND_SIM_SOC, ASCEND_SIM_ORDER (eager, lazy, random), ASCEND_SIM_SEED, ASCEND_SIM_PARAMETERS ("fixpipe=41;...")
 //   ASCEND_SIM_AUTO_SYNC: 1 (default here) as bisheng compiles samples, 0 as with --cce-auto-sync=off
 //   ASCEND_SIM_DETERMINISM: 1 reports floating-point atomics in open order
+//   ASCEND_SIM_POISON: 1 fills new device memory with NaN; by default it is zero, as samples tend to expect
 //   ASCEND_SIM_REPORT: a file for the JSON reports of all launches, one a line
 struct Settings {
   std::string soc = "Ascend910B2", order = "eager", parameters, report;
   uint64_t seed = 0;
-  bool auto_sync = true, determinism = false;
+  bool auto_sync = true, determinism = false, poison = false;
   static Settings FromEnvironment();
 };
 

@@ -28,10 +28,11 @@ uint32_t Allocate(Buffer buffer, uint32_t offset, uint32_t bytes, Site site) {
 
 uint32_t RoundUp(uint32_t bytes) { return (bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes; }
 
-// UB and, in mixed kernels, L1 keep their last 256 bytes.
+// In mixed kernels L1 keeps its last 256 bytes. The end of UB that instructions use may be handed out: touching it is
+// reported.
 uint32_t UsableBytes(Buffer buffer) {
   const uint64_t capacity = device::Capacity(buffer);
-  const bool reserved = buffer == Buffer::kUb || (buffer == Buffer::kL1 && CurrentMachine().group_size_aiv() > 0);
+  const bool reserved = buffer == Buffer::kL1 && CurrentMachine().group_size_aiv() > 0;
   return static_cast<uint32_t>(capacity - (reserved && capacity >= 256 ? 256 : 0));
 }
 

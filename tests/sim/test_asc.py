@@ -97,7 +97,9 @@ def test_vector_sample(sample, order):
 
 @pytest.mark.parametrize("order", ["eager", "lazy", "random"])
 def test_cube_sample(sample, order):
-    done = run(sample("cube"), ASCEND_SIM_ORDER=order, ASCEND_SIM_SEED="3", ASCEND_SIM_AUTO_SYNC="0")
+    done = run(
+        sample("cube"), ASCEND_SIM_ORDER=order, ASCEND_SIM_SEED="3", ASCEND_SIM_AUTO_SYNC="0", ASCEND_SIM_POISON="1"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(": pass") == 4
     assert done.stderr == ""

@@ -4,6 +4,8 @@
 // runs.
 #pragma once
 
+#include <string>
+
 #include "ascend_sim/register.h"
 #include "core/types.h"
 
@@ -14,14 +16,15 @@ extern "C" void ascend_sim_acl_launch(const char* kernel, int type, uint32_t blo
 namespace ascend_sim {
 namespace asc {
 
+// `... [with auto kKernel = add<2048>]` -> add<2048>
+inline std::string NameFromSignature(std::string text) {
+  text = text.substr(text.find("kKernel = ") + 10);
+  text.pop_back();
+  return text;
+}
 template <auto kKernel>
 const char* KernelName() {
-  static const std::string name = [] {
-    std::string text = __PRETTY_FUNCTION__;  // `... [with auto kKernel = add<2048>]`
-    text = text.substr(text.find("kKernel = ") + 10);
-    text.pop_back();
-    return text;
-  }();
+  static const std::string name = NameFromSignature(__PRETTY_FUNCTION__);
   return name.c_str();
 }
 

@@ -111,10 +111,13 @@ def test_comparison_measures_the_same_computation(reference: tuple[Path, str]):
         assert f"{row['tokens_per_second']:,.0f}" in printed
 
 
-def test_two_processes_give_the_losses_of_one(reference: tuple[Path, str], text: Path, tmp_path: Path):
+@pytest.mark.parametrize("shared", [("--micro-batch-size", "2"), ("--context-parallel-size", "2")])
+def test_two_processes_give_the_losses_of_one(
+    shared: tuple[str, str], reference: tuple[Path, str], text: Path, tmp_path: Path
+):
     torchrun = command("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     output = tmp_path / "run"
-    printed = run(torchrun + flags(text, output, "--micro-batch-size", "2", "--no-compare"))
+    printed = run(torchrun + flags(text, output, *shared, "--no-compare"))
     assert "x 2 processes" in printed
     expected = losses(reference[0])
     # Sums in another order: rounding grows from step to step.
@@ -275,6 +278,7 @@ BAD: list[tuple[str, str]] = [
     ("--lr 1e-3 --min-lr 1e-2", r"--min-lr: expected at most --lr 0\.001, got 0\.01"),
     ("--train-iters 0", "--train-iters: expected an integer >= 1, got 0"),
     ("--train-iters 10 --lr-warmup-iters 11", "--lr-warmup-iters: expected at most --train-iters 10, got 11"),
+    ("--context-parallel-size 2", "--context-parallel-size: expected a divisor of the 1 processes, got 2"),
     ("--seq-length 1", "--seq-length, .*: expected at least 2"),
     ("--seq-length x", "--seq-length: expected an integer, got 'x'"),
     ("--attention-dropout 1", "--attention-dropout: expected 0 <= p < 1, got 1"),

@@ -40,6 +40,7 @@ examples:
   pretrain_llama.py --triangle-attn --num-layers 8 --hidden-size 512 --num-attention-heads 8 --num-query-groups 2 \\
       --seq-length 4096 --micro-batch-size 1 --global-batch-size 4 --train-iters 2000 --bf16
   torchrun --nproc-per-node 2 pretrain_llama.py --triangle-attn --global-batch-size 8 --micro-batch-size 2
+  torchrun --nproc-per-node 2 pretrain_llama.py --triangle-attn --context-parallel-size 2 --seq-length 8192
 
 A run that was interrupted goes on from its last checkpoint when the same command is given again.
 """
@@ -57,6 +58,7 @@ class Config:
     num_query_groups: int
     seq_length: int
     attention_dropout: float
+    context_parallel_size: int
     micro_batch_size: int
     global_batch_size: int
     train_iters: int
@@ -86,6 +88,7 @@ class Config:
         "data",
         "output",
         "fresh",
+        "context_parallel_size",
         "micro_batch_size",
         "log_interval",
         "save_interval",
@@ -129,7 +132,7 @@ def _fill_in(args: argparse.Namespace, preset: str | None, world_size: int) -> N
     if args.num_query_groups is None:
         args.num_query_groups = args.num_attention_heads
     if args.global_batch_size is None:
-        args.global_batch_size = args.micro_batch_size * world_size
+        args.global_batch_size = args.micro_batch_size * max(1, world_size // args.context_parallel_size)
     if args.min_lr is None:
         args.min_lr = args.lr / 10
     if args.output is None:
@@ -152,13 +155,7 @@ def _check(args: argparse.Namespace, world_size: int) -> None:
         raise ValueError(
             f"--num-query-groups: expected a divisor of --num-attention-heads {heads}, got {args.num_query_groups}"
         )
-    step = args.micro_batch_size * world_size
-    if args.global_batch_size % step:
-        processes = "process" if world_size == 1 else "processes"
-        raise ValueError(
-            f"--global-batch-size: expected a multiple of --micro-batch-size times the number of processes, "
-            f"{args.micro_batch_size} x {world_size} {processes} = {step}, got {args.global_batch_size}"
-        )
+    _check_processes(args, world_size)
     if args.min_lr > args.lr:
         raise ValueError(f"--min-lr: expected at most --lr {args.lr}, got {args.min_lr}")
     if args.lr_warmup_iters > args.train_iters:
@@ -167,6 +164,32 @@ def _check(args: argparse.Namespace, world_size: int) -> None:
         )
     if args.data is not None and not args.data.exists():
         raise ValueError(f"--data: expected a file or a folder, found nothing at {args.data}")
+
+
+def _check_processes(args: argparse.Namespace, world_size: int) -> None:
+    """Whether the processes can share the sequences and the batch."""
+    cut = args.context_parallel_size
+    if world_size % cut:
+        raise ValueError(f"--context-parallel-size: expected a divisor of the {world_size} processes, got {cut}")
+    if cut > 1 and args.attn_implementation != "triangle":
+        raise ValueError(f"--context-parallel-size: expected --triangle-attn with it, got {args.attn_implementation}")
+    if cut > 1 and args.attention_dropout > 0.0:
+        raise ValueError(
+            f"--attention-dropout: expected 0 with --context-parallel-size {cut}, got {args.attention_dropout}"
+        )
+    if args.seq_length % (2 * cut) and cut > 1:
+        raise ValueError(
+            f"--seq-length: expected a multiple of {2 * cut} with --context-parallel-size {cut}, got {args.seq_length}"
+        )
+    parts = world_size // cut
+    step = args.micro_batch_size * parts
+    if args.global_batch_size % step:
+        processes = "process" if parts == 1 else "processes"
+        processes = processes if cut == 1 else f"groups of {cut} processes"
+        raise ValueError(
+            f"--global-batch-size: expected a multiple of --micro-batch-size times the number of processes, "
+            f"{args.micro_batch_size} x {parts} {processes} = {step}, got {args.global_batch_size}"
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -202,6 +225,13 @@ def _parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("training")
     group.add_argument(
         "--micro-batch-size", type=_positive, default=4, metavar="N", help="sequences at a time on each process"
+    )
+    group.add_argument(
+        "--context-parallel-size",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="processes that cut each sequence among themselves (ring attention)",
     )
     group.add_argument(
         "--global-batch-size",

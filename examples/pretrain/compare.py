@@ -135,7 +135,7 @@ def _work(job: Job, pipe: Connection) -> None:
         while pipe.recv() == "step":
             started = time.perf_counter()
             optimizer.zero_grad(set_to_none=True)
-            loss = model.loss(llama, tokens, job.config.bf16)
+            loss = model.loss(llama, {"input_ids": tokens, "labels": tokens}, job.config.bf16)
             loss.backward()
             optimizer.step()
             value = loss.item()  # waits for the device

@@ -39,6 +39,10 @@ def build(
         eos_token_id=None,
     )
     llama._attn_implementation = implementation or config.attn_implementation
+    if implementation is None and config.context_parallel_size > 1:
+        from triangle_attn_op.integrations import context_parallel
+
+        llama._attn_implementation = context_parallel.NAME
     model: Any = LlamaForCausalLM(llama)
     return cast(LlamaForCausalLM, model.to(device))
 
@@ -62,10 +66,12 @@ def learning_rate(config: Config, iteration: int) -> float:
     return config.min_lr + (config.lr - config.min_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def loss(model: torch.nn.Module, tokens: Tensor, bf16: bool) -> Tensor:
-    """Mean nats a predicted token; tokens int64 [B, S], of which S - 1 are predicted in each sequence."""
-    autocast = torch.autocast(tokens.device.type, dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
+def loss(model: torch.nn.Module, batch: dict[str, Any], bf16: bool) -> Tensor:
+    """Mean nats a predicted token; input_ids and labels int64 [B, S], of which S - 1 are predicted in each sequence."""
+    autocast = (
+        torch.autocast(batch["input_ids"].device.type, dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
+    )
     with autocast:
         # Named so that no key-value cache is made and no mask: all positions are real and in order.
-        result: Tensor = model(input_ids=tokens, labels=tokens, use_cache=False).loss
+        result: Tensor = model(**batch, use_cache=False).loss
     return result

@@ -15,7 +15,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from . import checkpoint, model, report
+from . import checkpoint, context, model, report
 from .arguments import Config
 from .data import Corpus
 from .launch import Place
@@ -43,6 +43,7 @@ class Trainer:
         self.config, self.place, self.corpus = config, place, corpus
         self.checkpoints = config.output / "checkpoints"
         self.metrics = report.Metrics(config.output / "metrics.jsonl")
+        self.share = context.Share(config, place)
         self.identity = {**config.identity(), "corpus": corpus.fingerprint()}
         self.model = model.build(config, place.device)
         self.optimizer = model.optimizer(config, self.model)
@@ -103,13 +104,13 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = model.learning_rate(config, iteration)
         batch = self.corpus.train_batch(config.seed, iteration, config.global_batch_size, config.seq_length)
-        mine = batch.chunk(place.world_size)[place.rank].to(place.device).split(config.micro_batch_size)
+        mine = self.share.of(batch).to(place.device).split(config.micro_batch_size)
         self.replica.train()
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for index, tokens in enumerate(mine):
             with self._without_sync(index < len(mine) - 1):
-                loss = model.loss(self.replica, tokens, config.bf16) / len(mine)
+                loss = self.share.loss(self.replica, tokens) / len(mine)
                 loss.backward()
             total += loss.item()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_grad)
@@ -135,8 +136,8 @@ class Trainer:
         total = count = 0.0
         for index in range(config.eval_iters):
             batch = self.corpus.held_out_batch(index, config.eval_iters, config.global_batch_size, config.seq_length)
-            for tokens in batch.chunk(place.world_size)[place.rank].to(place.device).split(config.micro_batch_size):
-                total += float(model.loss(self.model, tokens, config.bf16)) * len(tokens)
+            for tokens in self.share.of(batch).to(place.device).split(config.micro_batch_size):
+                total += float(self.share.loss(self.model, tokens)) * len(tokens)
                 count += len(tokens)
         total, count = place.sum(total, count)
         return total / count

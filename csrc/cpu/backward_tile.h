@@ -229,28 +229,34 @@ void end_column(const BackwardColumn& column) {
 }
 
 // delta[r] = dout[r] . out[r], [Dv] each, r < rows. One chain over Dv a row, as in the product dP = dout v^T: where a
-// row sees one key, or one key dominates, out is v and dP - delta cancels exactly. Rows side by side hide the chain's
-// latency.
+// row sees one key, or one key dominates, out is v and dP - delta cancels exactly. Lanes are rows, as lanes are keys
+// there.
 template <class T>
 void deltas(const Common& common, int rows, const void* const* dout, const void* const* out, double* delta) {
   constexpr int lanes = kLanes<T>;
-  alignas(64) T a[kDeltaRows][lanes], b[kDeltaRows][lanes];
-  T sum[kDeltaRows] = {};
+  static_assert(kDeltaRows % lanes == 0);
   with_storage<T>(common.dtype, [&](auto* storage) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
-    for (int c = 0; c < common.dim_v; c += lanes) {
-      const int count = smaller(lanes, common.dim_v - c);
-      for (int r = 0; r < rows; ++r) {
-        const S* x = static_cast<const S*>(dout[r]) + c;
-        const S* y = static_cast<const S*>(out[r]) + c;
-        store(a[r], count == lanes ? load_as(x) : load_part<T>(x, count));
-        store(b[r], count == lanes ? load_as(y) : load_part<T>(y, count));
+    for (int first = 0; first < rows; first += lanes) {
+      const int present = smaller(lanes, rows - first);
+      Vector<T> sum{};
+      for (int c = 0; c < common.dim_v; c += lanes) {
+        const int count = smaller(lanes, common.dim_v - c);
+        const auto load_columns = [&](const void* const* row, Vector<T>(&columns)[lanes]) {
+          for (int r = 0; r < lanes; ++r) {
+            const S* p = static_cast<const S*>(row[first + (r < present ? r : 0)]) + c;
+            columns[r] = count == lanes ? load_as(p) : load_part<T>(p, count);
+          }
+          transpose<T>(columns);
+        };
+        Vector<T> a[lanes], b[lanes];
+        load_columns(dout, a);
+        load_columns(out, b);
+        for (int i = 0; i < count; ++i) sum = fma(a[i], b[i], sum);
       }
-      for (int i = 0; i < count; ++i)
-        for (int r = 0; r < kDeltaRows; ++r) sum[r] = fma(a[r][i], b[r][i], sum[r]);
+      for (int r = 0; r < present; ++r) delta[first + r] = sum[r];
     }
   });
-  for (int r = 0; r < rows; ++r) delta[r] = sum[r];
 }
 
 template <class T>

@@ -92,7 +92,7 @@ struct BackwardTile {
   bool first = false;  // dq holds nothing yet
 };
 
-constexpr int kDeltaRows = 8;
+constexpr int kDeltaRows = 16;
 
 struct Kernels {
   int nr = 0;             // lanes of a micro-panel

@@ -88,21 +88,6 @@ TRIANGLE_INLINE Vector<double> fma(Vector<double> a, Vector<double> b, Vector<do
   return a * b + c;
 #endif
 }
-// The same of one number, rounded as a lane of the above.
-TRIANGLE_INLINE float fma(float a, float b, float c) {
-#if defined(__FMA__) || defined(__ARM_NEON)
-  return __builtin_fmaf(a, b, c);
-#else
-  return a * b + c;
-#endif
-}
-TRIANGLE_INLINE double fma(double a, double b, double c) {
-#if defined(__FMA__) || defined(__ARM_NEON)
-  return __builtin_fma(a, b, c);
-#else
-  return a * b + c;
-#endif
-}
 // a > b ? a : b, lane by lane.
 TRIANGLE_INLINE Vector<float> maximum(Vector<float> a, Vector<float> b) {
 #if defined(__AVX512F__)

@@ -718,6 +718,17 @@ void test_extremes() {
   expect(same_rows(plain.out, 0, 0, 0, after.out, 0, 0, 0, 150), "a hidden key changes a row");
 }
 
+// A row of one key has P = 1 and dS = dP - delta = 0, without a rounding error left over.
+void test_single_keys(DType dtype) {
+  Case c;
+  c.b = 1, c.hq = 2, c.hkv = 1, c.sq = c.sk = 150, c.d = 33, c.dv = 70, c.window = 0;
+  const Results r = run(c, dtype, make_inputs(c, dtype));
+  bool zero = true;
+  for (const Array* a : {&r.dq, &r.dk})
+    a->each([&](int64_t b, int64_t h, int64_t s, int64_t d) { zero &= (*a)(b, h, s, d) == 0; });
+  expect(zero, std::string(name_of(dtype)) + ": dq or dk of rows that see one key is not 0");
+}
+
 template <class T>
 void test_exp(DType dtype, double ulp, T lowest, T highest, int samples) {
   const Kernels& k = kernels(dtype);
@@ -788,6 +799,7 @@ int main(int argc, char** argv) {
     test_prefix_and_decode(dtype, 64, 48);
     if (!brief) test_prefix_and_decode(dtype, 32, 128);
     test_batch_layout_groups(dtype);
+    test_single_keys(dtype);
     test_packed(dtype, 0);
     test_packed(dtype, 0.2);
   }

@@ -174,6 +174,32 @@ def test_packed_documents() -> None:
     assert max(ranks.run(packed_documents, 1)[0]) < 1e-14
 
 
+def packed_over_context_ranks(rank: int, n: int) -> list[float]:
+    """Packed documents, each in zigzag over two ranks, against the same layer on one."""
+    from megatron.core.packed_seq_params import PackedSeqParams
+    from triangle_attn_op import triangle_attention_varlen
+    from triangle_attn_op.distributed import ContextLayout
+
+    set_up(cp=n)
+    offsets = [0, 12, 16, 48]
+    cu = torch.tensor(offsets, dtype=torch.int32)
+    whole = mixed_qkv(2, length=48, packed=True)
+    layout = ContextLayout.zigzag_documents(offsets, n)
+    errors = []
+    for comm in ("p2p", "a2a"):
+        module = core(configuration(num_query_groups=2, context_parallel_size=n, window_size=(9, 0)), cp_comm_type=comm)
+        params = PackedSeqParams("thd", cu, cu)
+        for _ in range(2):  # the second layer of a batch finds the layout that the first one made
+            out = module(*(layout.split(t, rank, 0) for t in whole), None, packed_seq_params=params)
+        want = triangle_attention_varlen(*whole, cu, cu, 48, 48, window_size_left=9).flatten(1)
+        errors.append(float((layout.gather(out, dim=0) - want).abs().max()))
+    return errors
+
+
+def test_packed_documents_over_context_ranks() -> None:
+    assert all(max(errors) < 1e-13 for errors in ranks.run(packed_over_context_ranks, 2))
+
+
 def dropout_state(rank: int, n: int) -> dict[str, Any]:
     from megatron.core import tensor_parallel
 

@@ -136,6 +136,39 @@ def test_autocast() -> None:
     assert ranks.run(autocast, 2) == ["torch.bfloat16"] * 2
 
 
+def order_of_events(rank: int, n: int) -> list[str]:
+    """What a forward and a backward do, in order."""
+    from triangle_attn_op.distributed import exchange, ring, slots
+
+    events: list[str] = []
+
+    def noting(name: str, function: Any) -> Any:
+        def noted(*args: Any) -> Any:
+            events.append(f"{name} {args[0].rsplit(', ', 1)[1]}" if isinstance(args[0], str) else name)
+            return function(*args)
+
+        return noted
+
+    slots.post = noting("post", slots.post)
+    exchange.Pending.wait = noting("wait", exchange.Pending.wait)  # type: ignore[method-assign]
+    ring._call_forward = noting("compute", ring._call_forward)
+    ring._call_backward = noting("compute", ring._call_backward)
+    q = torch.randn(1, 1, 8, 16, requires_grad=True)
+    out = distributed.ring_attention(q, q, q)
+    forward = len(events)
+    out.sum().backward()
+    return [" ".join(events[:forward]), " ".join(events[forward:])]
+
+
+def test_messages_are_under_way_while_a_rank_computes() -> None:
+    for forward, backward in ranks.run(order_of_events, 3):
+        assert forward == "post step 1 of 2 compute wait post step 2 of 2 compute wait compute"
+        # Keys of the next step and gradients of the last one travel during each computation.
+        keys, gradients = "post step {} of 2", "post step {} of 2"
+        steps = [keys.format(1), "compute", "wait", keys.format(2), "compute", gradients.format(1), "wait", "compute"]
+        assert backward == " ".join([*steps, gradients.format(2), "wait", "wait"])
+
+
 # Memory
 
 

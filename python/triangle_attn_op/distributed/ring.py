@@ -144,6 +144,10 @@ def _forward(
             part, part_lse = _call_forward(
                 rows_of(q, dim, rows), rows_of(keys, dim, call.k_range), rows_of(values, dim, call.k_range), call, scale
             )
+            if rows == (0, q.shape[dim]) and not t:  # the first of all
+                acc.copy_(part)
+                lse.copy_(part_lse)
+                continue
             merged, merged_lse = merge_attention(rows_of(acc, dim, rows), rows_of(lse, dim, rows), part, part_lse)
             rows_of(acc, dim, rows).copy_(merged)
             rows_of(lse, dim, rows).copy_(merged_lse)

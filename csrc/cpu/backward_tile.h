@@ -242,17 +242,22 @@ void deltas(const Common& common, int rows, const void* const* dout, const void*
       Vector<T> sum{};
       for (int c = 0; c < common.dim_v; c += lanes) {
         const int count = smaller(lanes, common.dim_v - c);
-        const auto load_columns = [&](const void* const* row, Vector<T>(&columns)[lanes]) {
-          for (int r = 0; r < lanes; ++r) {
-            const S* p = static_cast<const S*>(row[first + (r < present ? r : 0)]) + c;
-            columns[r] = count == lanes ? load_as(p) : load_part<T>(p, count);
+        const auto load_columns = [&](const void* const* row,
+                                      Vector<T>(&columns)[lanes]) __attribute__((always_inline)) {
+          if (present == lanes && count == lanes) {
+#pragma GCC unroll 16
+            for (int r = 0; r < lanes; ++r) columns[r] = load_as(static_cast<const S*>(row[first + r]) + c);
+          } else {
+            for (int r = 0; r < lanes; ++r)
+              columns[r] = load_part<T>(static_cast<const S*>(row[first + (r < present ? r : 0)]) + c, count);
           }
           transpose<T>(columns);
         };
         Vector<T> a[lanes], b[lanes];
         load_columns(dout, a);
         load_columns(out, b);
-        for (int i = 0; i < count; ++i) sum = fma(a[i], b[i], sum);
+#pragma GCC unroll 16
+        for (int i = 0; i < lanes; ++i) sum = fma(a[i], b[i], sum);  // columns past Dv are zeros
       }
       for (int r = 0; r < present; ++r) delta[first + r] = sum[r];
     }

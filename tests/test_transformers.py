@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import itertools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -128,7 +129,8 @@ def test_import_registers_both_interfaces():
 
 
 def test_too_old_a_transformers_is_an_import_error(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(transformers, "__version__", "4.57.1")
+    # What an import statement finds now: transformers, a lazy module, may have put another object there since.
+    monkeypatch.setattr(sys.modules["transformers"], "__version__", "4.57.1")
     spec = importlib.util.spec_from_file_location("another_copy", integration.__file__)
     with pytest.raises(ImportError, match=r"expected transformers >= 5\.4\.0, got 4\.57\.1"):
         spec.loader.exec_module(importlib.util.module_from_spec(spec))

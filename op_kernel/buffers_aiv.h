@@ -13,6 +13,9 @@ struct AivBuffers {
 
   static constexpr uint32_t kScores = 0;  // 2 x 32 KiB fp32
   static constexpr uint32_t kScoresBytes = kSlotFloats * 4;
+  static constexpr uint32_t kMaskBytes = kScoresBytes / 2;                // of a slot, with a bool mask: [rows, 512]
+  static constexpr uint32_t kMaskHalves = kMaskBytes + kSlotFloats / 2;   // the same as fp16
+  static_assert(kMaskHalves + kSlotFloats <= kScoresBytes, "half a slot of scores and its mask fit the slot");
   static constexpr uint32_t kProbs = kScores + 2 * kScoresBytes;  // 2 x 16 KiB, 16-bit
   static constexpr uint32_t kProbsBytes = kSlotFloats * 2;
   static constexpr uint32_t kAcc = kProbs + 2 * kProbsBytes;  // 64 KiB: [128, 128] or [64, 256]

@@ -26,8 +26,7 @@ constexpr int32_t kEventL0C = 0;  // and 1
 constexpr int32_t kEventScores = 0;  // and 1: the score slots, also used by tiles of P V
 constexpr int32_t kEventAcc = 2;     // the output accumulator
 constexpr int32_t kEventFill = 3;    // a slot about to be loaded in part, filled first
-constexpr int32_t kEventMask = 4;    // a bool mask tile
-constexpr int32_t kEventStats = 5;   // statistics of chunk partials
+constexpr int32_t kEventStats = 4;   // statistics of chunk partials
 // AIV: V_MTE3 "computed" and MTE3_V "free again".
 constexpr int32_t kEventProbs = 0;  // and 1: the 16-bit slots, of P and of the result
 constexpr int32_t kEventLse = 2;

@@ -16,6 +16,7 @@ class ForwardAiv {
         sequences_(sequences),
         out_(global<T>(arguments.out)),
         lse_(global<float>(arguments.lse)),
+        mask_(global<uint8_t>(arguments.mask)),
         workspace_(tiling, arguments.workspace, core),
         soft_(tiling, sequences, begin, end),
         merge_(tiling, sequences, begin, end),
@@ -68,7 +69,9 @@ class ForwardAiv {
     const int32_t first = own_row(stage), rows = own_rows(stage);
     if (columns.cols > 0) {
       const int32_t width = round_up(columns.cols, AivBuffers::kLanes);
-      const int32_t at_once = width > kChunkKeys / 2 ? AivBuffers::kChunkRows / 2 : AivBuffers::kChunkRows;
+      // As many rows as a slot holds; half of it is the mask's where there is one.
+      int32_t at_once = width > kChunkKeys / 2 ? AivBuffers::kChunkRows / 2 : AivBuffers::kChunkRows;
+      if (tiling_->has_mask) at_once /= 2;
       for (int32_t row = 0; row < rows; row += at_once) {
         softmax_rows(stage, columns, first, row, smaller(at_once, rows - row), width);
       }
@@ -91,21 +94,31 @@ class ForwardAiv {
     t.scale = tiling_->scale;
     t.edges = tile_edges(stage, first + row, columns.col0, width);
 
+    if (tiling_->has_mask) {
+      t.mask.given = true;
+      t.mask.bytes = chip_.mask_bytes(slot);
+      t.mask.halves = chip_.mask_halves(slot);
+      t.mask.pitch = round_up(width, 128);
+    }
+
     WaitFlag<HardEvent::V_MTE2>(kEventScores + slot);
-    if (cols16 < width) {  // columns that nobody computed
+    if (cols16 < width || round_up(columns.cols, 32) < t.mask.pitch) {  // columns that nobody computed or loads
       SetFlag<HardEvent::MTE2_V>(kEventFill);
       WaitFlag<HardEvent::MTE2_V>(kEventFill);
       AscendC::Duplicate(t.tile, kHidden, rows * width);
+      if (t.mask.given)
+        AscendC::Duplicate(t.mask.bytes.template ReinterpretCast<half>(), half(0.0f), rows * t.mask.pitch / 2);
       SetFlag<HardEvent::V_MTE2>(kEventFill);
       WaitFlag<HardEvent::V_MTE2>(kEventFill);
     }
     AscendC::DataCopy(t.tile, workspace_.scores(stage)[static_cast<uint64_t>(first + row) * kChunkKeys + columns.col0],
                       AscendC::DataCopyParams(to16(rows), to16(cols16 / 8), to16((kChunkKeys - cols16) / 8),
                                               to16((width - cols16) / 8)));
+    if (t.mask.given) load_mask(stage, t.mask, first + row, rows, columns);
     SetFlag<HardEvent::MTE2_V>(kEventScores + slot);
     WaitFlag<HardEvent::MTE2_V>(kEventScores + slot);
     barrier();
-    softmax_exp<T>(chip_, t);
+    softmax_exp(chip_, t);
 
     const int32_t p = probs_used_++ & 1;
     const AscendC::LocalTensor<T> probs = chip_.template probs<T>(p);
@@ -123,6 +136,27 @@ class ForwardAiv {
     SetFlag<HardEvent::MTE3_V>(kEventProbs + p);
     barrier();
     end_sum(chip_, t.sum, rows, width, t.chunk_column);
+  }
+
+  // The mask's bytes for rows of the task and columns of the stage.
+  __aicore__ inline void load_mask(const Stage& stage, const TileMask& mask, int32_t row, int32_t rows,
+                                   const Columns& columns) {
+    const AscendC::GlobalTensor<uint8_t> src =
+        mask_[row_offset(tiling_->mask, stage.batch, stage.head_q, stage.row0 + row) + stage.key0() + columns.col0];
+    const AscendC::DataCopyPadExtParams<uint8_t> no_padding(false, 0, 0, 0);
+    const int64_t gap = tiling_->mask.row - columns.cols;
+    const uint32_t bytes = static_cast<uint32_t>(columns.cols);
+    if (gap >= 0 && gap <= int64_t{0xffffffff}) {
+      const uint32_t ub_gap = static_cast<uint32_t>((mask.pitch - round_up(columns.cols, 32)) / 32);
+      AscendC::DataCopyPad(mask.bytes, src,
+                           AscendC::DataCopyExtParams(to16(rows), bytes, static_cast<uint32_t>(gap), ub_gap, 0),
+                           no_padding);
+      return;
+    }
+    for (int32_t i = 0; i < rows; ++i) {  // a row for all queries, or rows very far apart
+      AscendC::DataCopyPad(mask.bytes[i * mask.pitch], src[i * tiling_->mask.row],
+                           AscendC::DataCopyExtParams(1, bytes, 0, 0, 0), no_padding);
+    }
   }
 
   // ---- merge ----
@@ -330,6 +364,7 @@ class ForwardAiv {
   ForwardSequences sequences_;
   AscendC::GlobalTensor<T> out_;
   AscendC::GlobalTensor<float> lse_;
+  AscendC::GlobalTensor<uint8_t> mask_;
   Workspace workspace_;
   StageCursor soft_, merge_;
   int32_t half_, dv16_;

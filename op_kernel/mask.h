@@ -68,4 +68,30 @@ __aicore__ inline void hide_edges(AivChip& chip, const Floats& tile, const TileE
   }
 }
 
+// A bool mask's bytes for a tile [rows, width]: in UB rows of `mask_pitch` bytes, a multiple of 128.
+struct TileMask {
+  bool given = false;
+  AscendC::LocalTensor<uint8_t> bytes;
+  AscendC::LocalTensor<half> halves;
+  int32_t pitch = 0;
+};
+
+// tile [rows, width]: kHidden where the mask's byte is 0.
+__aicore__ inline void hide_masked(AivChip& chip, const Floats& tile, const TileMask& mask, int32_t rows,
+                                   int32_t width) {
+  const AscendC::LocalTensor<uint8_t> bits = chip.bits();
+  constexpr int32_t kBitsPitch = kChunkKeys / 8;
+  AscendC::Cast(mask.halves, mask.bytes, AscendC::RoundMode::CAST_NONE, static_cast<uint32_t>(rows * mask.pitch));
+  barrier();
+  for (int32_t row = 0; row < rows; ++row) {
+    AscendC::CompareScalar(bits[row * kBitsPitch], mask.halves[row * mask.pitch], half(0.0f), AscendC::CMPMODE::GT,
+                           static_cast<uint32_t>(mask.pitch));
+  }
+  barrier();
+  for (int32_t row = 0; row < rows; ++row) {
+    AscendC::Select(tile[row * width], bits[row * kBitsPitch], tile[row * width], kHidden,
+                    AscendC::SELMODE::VSEL_TENSOR_SCALAR_MODE, static_cast<uint32_t>(width));
+  }
+}
+
 }  // namespace triangle

@@ -5,14 +5,6 @@
 
 namespace triangle {
 
-// max[row] = max of row `row` of tile [rows, width], width a multiple of 64 up to 512.
-__aicore__ inline void reduce_max(AivChip& chip, const Floats& max, const Floats& tile, int32_t rows, int32_t width) {
-  const Floats parts = chip.scratch();  // [rows, width / 8]
-  AscendC::BlockReduceMax(parts, tile, rows * width / AivBuffers::kLanes, AivBuffers::kLanes, 1, 1, 8);
-  barrier();
-  AscendC::WholeReduceMax(max, parts, width / 8, rows, 1, 1, width / 64, AscendC::ReduceOrder::ORDER_ONLY_VALUE);
-}
-
 // The first level of the sum: 64 partial sums a row at [rows, 64], each of the 8 keys that have its place in the chunk.
 // Anchoring them there makes the tree of a row's sum independent of which columns its tile has.
 __aicore__ inline void begin_sum(AivChip& chip, const Floats& tile, int32_t rows, int32_t width, int32_t chunk_column) {
@@ -27,9 +19,7 @@ __aicore__ inline void end_sum(AivChip& chip, const Floats& sum, int32_t rows, i
   AscendC::WholeReduceSum(sum, chip.scratch(), mask, rows, 1, 1, 8);
 }
 
-// One tile [rows, width] of scores in a UB slot, loaded: leaves exp in the tile and its 16-bit form in `probs`, and
-// max and sum per row. `release_scores` is called when the tile may be loaded again, `acquire_probs` before `probs` is
-// written, `probs_done` when it is.
+// One tile [rows, width] of scores in a UB slot and what belongs to it; width a multiple of 64 up to 512.
 struct SoftmaxTile {
   Floats tile;
   Floats max, sum;  // of these rows
@@ -37,19 +27,24 @@ struct SoftmaxTile {
   int32_t chunk_column = 0;  // of the tile's first column, in its chunk
   float scale = 1.0f;
   TileEdges edges;
+  TileMask mask;
 };
 
-template <class T>
+// Replaces scores by exp(scale * score - max) and writes max.
 __aicore__ inline void softmax_exp(AivChip& chip, const SoftmaxTile& t) {
   const int32_t count = t.rows * t.width;
-  const bool hides = t.edges.hides(t.rows);
+  const bool edge = t.edges.hides(t.rows), hides = edge || t.mask.given;
   // max(scale * s) = scale * max(s) bit for bit when scale > 0; then scaling overlaps with the reduction.
   const bool scale_first = hides || !(t.scale > 0.0f);
   if (scale_first) {
     AscendC::Muls(t.tile, t.tile, t.scale, count);
     barrier();
-    if (hides) {
+    if (edge) {
       hide_edges(chip, t.tile, t.edges, t.rows);
+      barrier();
+    }
+    if (t.mask.given) {
+      hide_masked(chip, t.tile, t.mask, t.rows, t.width);
       barrier();
     }
   }

@@ -67,6 +67,16 @@ class AivChip {
   __aicore__ inline Floats scores(int32_t slot) {
     return chip_.UB<float>(AivBuffers::kScores + slot * AivBuffers::kScoresBytes, AivBuffers::kSlotFloats);
   }
+  // With a bool mask a scores slot holds half as many scores, and in its upper half the mask's bytes and then, for the
+  // comparison that vectors of bytes do not have, the same as fp16.
+  __aicore__ inline AscendC::LocalTensor<uint8_t> mask_bytes(int32_t slot) {
+    return chip_.UB<uint8_t>(AivBuffers::kScores + slot * AivBuffers::kScoresBytes + AivBuffers::kMaskBytes,
+                             AivBuffers::kSlotFloats / 2);
+  }
+  __aicore__ inline AscendC::LocalTensor<half> mask_halves(int32_t slot) {
+    return chip_.UB<half>(AivBuffers::kScores + slot * AivBuffers::kScoresBytes + AivBuffers::kMaskHalves,
+                          AivBuffers::kSlotFloats / 2);
+  }
   template <class T>
   __aicore__ inline AscendC::LocalTensor<T> probs(int32_t slot) {
     return chip_.UB<T>(AivBuffers::kProbs + slot * AivBuffers::kProbsBytes, AivBuffers::kSlotFloats);

@@ -60,8 +60,31 @@ class TorchBackend:
 CPU = TorchBackend("cpu", "cpu", (torch.float32, torch.bfloat16, torch.float16, torch.float64))
 
 
+class SimBackend(TorchBackend):
+    """The NPU kernels on the simulated AI Core; a finding of its checkers fails the case."""
+
+    def __init__(self) -> None:
+        super().__init__("sim", "cpu", (torch.bfloat16, torch.float16))
+
+    def supports(self, case: Case, dtype: torch.dtype) -> bool:
+        float_mask = case.mask is not None and case.mask.startswith(("float", "finfo"))
+        no_width = 0 in (case.D, case.dim_v)
+        return dtype in self.dtypes and not case.dropout_p and not float_mask and not no_width
+
+    def run(self, case: Case, inputs: Inputs) -> Result:
+        from triangle_attn_op import sim
+
+        extra = arguments(case, inputs)
+        extra.pop("rng_state", None)
+        out, lse, report = sim.attn_forward(inputs.q, inputs.k, inputs.v, **extra)
+        report.raise_on_findings()
+        return Result(out, lse, None, None, None)
+
+
 def get(name: str) -> TorchBackend:
     """The backend of that name; ValueError for an unknown one."""
     if name == "cpu":
         return CPU
-    raise ValueError(f"--backend: expected cpu, got {name}")
+    if name == "sim":
+        return SimBackend()
+    raise ValueError(f"--backend: expected cpu or sim, got {name}")

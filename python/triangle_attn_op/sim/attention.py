@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
-from ..ascend_sim import Report, Struct
+from ..ascend_sim import Report, Struct, socs
 from . import library
 from .tiling import NO_WINDOW, Problem, forward_tiling
 
@@ -81,14 +81,7 @@ def attn_forward(
     if out.numel() == 0:
         return out, lse.fill_(-math.inf), _nothing(soc)
     lib = library.kernels()
-    from ..ascend_sim import socs
-
-    chip = socs(lib.path)["chips"][soc] if soc in socs(lib.path)["chips"] else None
-    if chip is None:
-        raise ValueError(f"soc: expected one of {', '.join(socs(lib.path)['chips'])}, got {soc!r}")
-    used = int(chip["aic_cores"]) if cores is None else cores
-    if not 1 <= used <= int(chip["aic_cores"]):
-        raise ValueError(f"cores: expected 1 .. {int(chip['aic_cores'])} on {soc}, got {cores}")
+    used = core_count(soc, cores)
     if diagonal is None:
         bottom_right, shift = alignment == "bottom_right", sk - sq if alignment == "bottom_right" else 0
     else:
@@ -132,7 +125,7 @@ def attn_forward(
         seed=seed,
         trace=trace,
         parameters=parameters,
-        names=[name for name, given in zip(_NAMES, [1, 1, 1, mask is not None, packed, packed, 1, 1, 1])],
+        names=_NAMES,
         uninitialised=_OUTPUTS,
         watchdog_seconds=120.0,
     )
@@ -142,6 +135,17 @@ def attn_forward(
 def kernel_name(dtype: torch.dtype, wide: bool) -> str:
     """The entry of op_kernel/forward.cpp."""
     return f"triangle_attn_fwd_{'fp16' if dtype is torch.float16 else 'bf16'}_{256 if wide else 128}"
+
+
+def core_count(soc: str, cores: int | None) -> int:
+    """AI cores to launch on; ValueError for an unknown chip or more cores than it has."""
+    chips = socs(library.kernels().path)["chips"]
+    if soc not in chips:
+        raise ValueError(f"soc: expected one of {', '.join(chips)}, got {soc!r}")
+    most = int(chips[soc]["aic_cores"])
+    if cores is not None and not 1 <= cores <= most:
+        raise ValueError(f"cores: expected 1 .. {most} on {soc}, got {cores}")
+    return most if cores is None else cores
 
 
 def _supported(q: Tensor, v: Tensor, attn_mask: Tensor | None, dropout_p: float) -> None:
@@ -158,13 +162,15 @@ def _supported(q: Tensor, v: Tensor, attn_mask: Tensor | None, dropout_p: float)
             raise ValueError(f"{name}: expected a head dimension of 1 .. 256, got {size}")
     if dropout_p > 0.0:
         raise NotImplementedError(f"dropout_p: not supported on the NPU yet, expected 0.0, got {dropout_p}")
-    if attn_mask is not None:
-        raise NotImplementedError(f"attn_mask: not supported on the NPU yet, expected None, got {attn_mask.dtype}")
+    if attn_mask is not None and attn_mask.dtype is not torch.bool:
+        raise NotImplementedError(
+            f"attn_mask: float masks are not supported on the NPU yet, expected bool or None, got {attn_mask.dtype}"
+        )
 
 
 def _mask_rows(mask: Tensor, batch: int, heads: int, sq: int, sk: int) -> Tensor:
-    """The mask as [B, Hq, Sq, Sk] without copying more than its last dimension."""
-    mask = mask.expand(*mask.shape[:-1], sk) if mask.dim() else mask.expand(sk)
+    """The mask as a [B, Hq, Sq, Sk] view; only a mask of one column is copied, to give it Sk columns."""
+    mask = mask.expand(*mask.shape[:-1], sk)
     if mask.stride(-1) != 1:
         mask = mask.contiguous()
     return mask.expand(batch, heads, sq, sk)

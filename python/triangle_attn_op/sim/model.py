@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ..ascend_sim import Report, Struct, socs
+from ..ascend_sim import Report, Struct
 from . import library
-from .attention import kernel_name
+from .attention import core_count, kernel_name
 from .tiling import NO_WINDOW, Problem, forward_tiling
 
 _CUBE_FLOPS = 2 * 16 * 16 * 16  # per cycle and AI core
@@ -67,11 +67,7 @@ def model_forward(
 ) -> Modelled:
     """Times the kernel on `soc`; `parameters` override the chip's, see `triangle_attn_op.ascend_sim.socs`."""
     lib = library.kernels()
-    chips = socs(lib.path)["chips"]
-    if soc not in chips:
-        raise ValueError(f"soc: expected one of {', '.join(chips)}, got {soc!r}")
-    chip = chips[soc]
-    used = int(chip["aic_cores"]) if cores is None else cores
+    used = core_count(soc, cores)
     dv = shape.d if shape.dv is None else shape.dv
 
     def contiguous(heads: int, rows: int, width: int) -> tuple[int, int, int]:
@@ -129,7 +125,7 @@ def model_forward(
     report.raise_on_findings()
     flops = 2 * (shape.d + dv) * tiling.visible_pairs
     seconds = report.microseconds * 1e-6
-    peak = _CUBE_FLOPS * int(chip["aic_cores"]) * report.ghz * 1e9
+    peak = _CUBE_FLOPS * core_count(soc, None) * report.ghz * 1e9
     return Modelled(
         shape=shape,
         soc=soc,

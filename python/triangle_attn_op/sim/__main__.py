@@ -1,0 +1,179 @@
+"""python -m triangle_attn_op.sim --shape B,Hq,Hkv,Sq,Sk,D[,Dv] --dtype bf16 --soc Ascend910B2 --pass fwd [--timing-only]
+
+Runs the kernel on random inputs with every check (and compares with fp64 where the score matrix is small), or only
+times it, and prints what it did. `--goals` prints the table of goals instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..ascend_sim import Report
+from .attention import attn_forward
+from .model import Modelled, Shape, model_forward
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_PIPES = {
+    "M": "cube",
+    "MTE1": "L1 -> L0",
+    "MTE2": "GM -> L1, UB",
+    "FIX": "L0C -> GM",
+    "V": "vector",
+    "MTE3": "UB -> GM",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m triangle_attn_op.sim", description=(__doc__ or "").split("\n\n")[1]
+    )
+    parser.add_argument("--shape", help="B,Hq,Hkv,Sq,Sk,D or B,Hq,Hkv,Sq,Sk,D,Dv")
+    parser.add_argument("--dtype", choices=_DTYPES, default="bf16")
+    parser.add_argument("--soc", default="Ascend910B2")
+    parser.add_argument("--cores", type=int, help="AI cores to use (default: the chip's)")
+    parser.add_argument("--pass", dest="direction", choices=["fwd"], default="fwd")
+    parser.add_argument("--window-size-left", type=int)
+    parser.add_argument("--diagonal", type=int)
+    parser.add_argument("--timing-only", action="store_true", help="no data, no checks: any size, in seconds")
+    parser.add_argument("--order", choices=["eager", "lazy", "random"], default="eager")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a chip parameter")
+    parser.add_argument("--trace", type=Path, help="write a Chrome/Perfetto trace")
+    parser.add_argument("--png", type=Path, help="draw the first microseconds of the timeline")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--goals", action="store_true", help="the table of modelled goals")
+    options = parser.parse_args(arguments)
+    try:
+        if options.goals:
+            from .goals import print_goals
+
+            return print_goals()
+        if options.shape is None:
+            raise ValueError("--shape: expected B,Hq,Hkv,Sq,Sk,D")
+        modelled, extra = _run(options)
+    except (ValueError, NotImplementedError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    figures = _figures(modelled) | extra
+    if options.trace is not None:
+        modelled.report.write_trace(options.trace)
+    if options.png is not None:
+        from .timeline import draw
+
+        draw(modelled, options.png)
+    print(json.dumps(figures, indent=2) if options.json else _text(figures))
+    return 1 if figures["findings"] else 0
+
+
+def _run(options: argparse.Namespace) -> tuple[Modelled, dict[str, Any]]:
+    shape = _shape(options.shape)
+    dtype = _DTYPES[options.dtype]
+    parameters = _parameters(options.set)
+    band = {"window_size_left": options.window_size_left, "diagonal": options.diagonal}
+    common = {"soc": options.soc, "cores": options.cores, "parameters": parameters}
+    trace = options.trace is not None or options.png is not None
+    modelled = model_forward(shape, dtype=dtype, trace=trace, **band, **common)
+    extra: dict[str, Any] = {"findings": []}
+    if options.timing_only:
+        return modelled, extra
+    g = torch.Generator().manual_seed(options.seed)
+    dv = shape.d if shape.dv is None else shape.dv
+    q = torch.randn(shape.batch, shape.heads_q, shape.sq, shape.d, generator=g).to(dtype)
+    k = torch.randn(shape.batch, shape.heads_kv, shape.sk, shape.d, generator=g).to(dtype)
+    v = torch.randn(shape.batch, shape.heads_kv, shape.sk, dv, generator=g).to(dtype)
+    out, _, report = attn_forward(q, k, v, order=options.order, seed=options.seed, **band, **common)
+    extra["findings"] = [str(finding) for finding in report.findings]
+    if report.completed:
+        extra["largest_error"] = _error(q, k, v, out, options)
+    return modelled, extra
+
+
+def _error(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, out: torch.Tensor, options: argparse.Namespace) -> float:
+    """Largest difference from fp64, head by head."""
+    largest = 0.0
+    sq, sk, group = q.shape[2], k.shape[2], q.shape[1] // k.shape[1]
+    diagonal = sk - sq if options.diagonal is None else options.diagonal
+    position, key = torch.arange(sq)[:, None] + diagonal, torch.arange(sk)[None, :]
+    hidden = key > position
+    if options.window_size_left is not None:
+        hidden |= key < position - options.window_size_left
+    for b in range(q.shape[0]):
+        for h in range(q.shape[1]):
+            kd, vd = k[b, h // group].double(), v[b, h // group].double()
+            scores = (q[b, h].double() @ kd.T * q.shape[-1] ** -0.5).masked_fill(hidden, -torch.inf)
+            exact = torch.softmax(scores, -1).nan_to_num(0.0) @ vd
+            largest = max(largest, float((out[b, h].double() - exact).abs().max()))
+    return largest
+
+
+def _shape(text: str) -> Shape:
+    try:
+        sizes = [int(size) for size in text.split(",")]
+    except ValueError:
+        sizes = []
+    if len(sizes) not in (6, 7) or min(sizes) < 1:
+        raise ValueError(f"--shape: expected B,Hq,Hkv,Sq,Sk,D or B,Hq,Hkv,Sq,Sk,D,Dv of positive sizes, got {text}")
+    if sizes[1] % sizes[2] != 0:
+        raise ValueError(f"--shape: expected Hq % Hkv == 0, got Hq = {sizes[1]}, Hkv = {sizes[2]}")
+    return Shape(*sizes)
+
+
+def _parameters(settings: list[str]) -> dict[str, float]:
+    parameters = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        try:
+            parameters[name] = float(value)
+        except ValueError:
+            raise ValueError(f"--set: expected NAME=VALUE with a number, got {setting}") from None
+    return parameters
+
+
+def _figures(m: Modelled) -> dict[str, Any]:
+    report: Report = m.report
+    return {
+        "shape": str(m.shape),
+        "soc": m.soc,
+        "cores": m.cores,
+        "blocks": m.blocks,
+        "block": [m.block_rows, 128],
+        "visible_pairs": m.visible_pairs,
+        "visible_of_computed": m.visible_of_computed,
+        "imbalance": m.imbalance,
+        "cycles": report.cycles,
+        "microseconds": m.microseconds,
+        "tflops": m.tflops,
+        "cube_share": m.cube_share,
+        "busy": {pipe: report.busy(pipe) for pipe in _PIPES},
+        "bytes": report.path_bytes,
+        "ring_bytes_per_core": m.ring_bytes_per_core,
+        "workspace_bytes": m.workspace_bytes,
+    }
+
+
+def _text(f: dict[str, Any]) -> str:
+    lines = [
+        f"forward {f['shape']} on {f['soc']}, {f['cores']} AI cores",
+        f"  blocks       {f['blocks']:,} of {f['block'][0]} x {f['block'][1]}; {f['visible_pairs']:,} visible pairs, "
+        f"{f['visible_of_computed']:.1%} of those computed",
+        f"  imbalance    {f['imbalance']:.2%} (busiest core over the mean, counted blocks)",
+        f"  time         {f['cycles']:,.0f} cycles, {f['microseconds']:,.1f} us (modelled)",
+        f"  rate         {f['tflops']:.1f} TFLOP/s on visible pairs, {f['cube_share']:.1%} of the cube's peak",
+        "  busy         " + ", ".join(f"{name} {f['busy'][pipe]:.1%}" for pipe, name in _PIPES.items()),
+        "  bytes        " + ", ".join(f"{path} {count / 1e6:,.1f} MB" for path, count in f["bytes"].items()),
+        f"  workspace    ring {f['ring_bytes_per_core'] / 2**20:.2f} MiB a core, {f['workspace_bytes'] / 2**20:.1f} MiB in all",
+    ]
+    if "largest_error" in f:
+        lines.append(f"  error        {f['largest_error']:.3g} at most, against fp64")
+    lines.append(f"  findings     {len(f['findings']) or 'none'}")
+    return "\n".join([*lines, *(f"    {finding}" for finding in f["findings"])])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,5 @@
-// Which backend ran which call: every kernel launch is counted here, so that a user (and a test) can ask instead of guessing.
+// Which backend ran which call: every kernel launch is counted here, so that a user (and a test) can ask instead of
+// guessing.
 #pragma once
 #include <string>
 

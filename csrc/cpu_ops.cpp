@@ -31,12 +31,19 @@ namespace {
 
 cpu::DType dtype_of(const Tensor& t, const char* name) {
   switch (t.scalar_type()) {
-    case ScalarType::Float: return cpu::DType::kFloat32;
-    case ScalarType::Double: return cpu::DType::kFloat64;
-    case ScalarType::BFloat16: return cpu::DType::kBFloat16;
-    case ScalarType::Half: return cpu::DType::kFloat16;
-    case ScalarType::Bool: return cpu::DType::kBool;
-    default: check(false, name, ": expected float32, bfloat16, float16 or float64"); return cpu::DType::kFloat32;
+    case ScalarType::Float:
+      return cpu::DType::kFloat32;
+    case ScalarType::Double:
+      return cpu::DType::kFloat64;
+    case ScalarType::BFloat16:
+      return cpu::DType::kBFloat16;
+    case ScalarType::Half:
+      return cpu::DType::kFloat16;
+    case ScalarType::Bool:
+      return cpu::DType::kBool;
+    default:
+      check(false, name, ": expected float32, bfloat16, float16 or float64");
+      return cpu::DType::kFloat32;
   }
 }
 
@@ -61,17 +68,19 @@ cpu::Mask mask_view(const Tensor& mask) {
 }
 
 // Reads the offsets themselves: on the CPU they are at hand, and a wrong one would read out of bounds.
-void check_cu_seq_values(const char* name, const Tensor& cu_seq, int64_t total, const std::optional<int64_t>& max_len, const char* max_name) {
+void check_cu_seq_values(const char* name, const Tensor& cu_seq, int64_t total, const std::optional<int64_t>& max_len,
+                         const char* max_name) {
   const int32_t* values = static_cast<const int32_t*>(cu_seq.data_ptr());
   const int64_t documents = cu_seq.size(0) - 1;
   check(values[0] == 0, name, ": expected to start at 0, got ", values[0]);
   for (int64_t i = 0; i < documents; ++i) {
-    check(values[i + 1] >= values[i], name, ": expected non-decreasing offsets, got ", values[i + 1], " after ", values[i],
-          " at index ", i + 1);
-    check(!max_len.has_value() || values[i + 1] - values[i] <= *max_len, max_name, ": expected at least the longest document, ",
-          values[i + 1] - values[i], " rows, got ", max_len.value_or(0));
+    check(values[i + 1] >= values[i], name, ": expected non-decreasing offsets, got ", values[i + 1], " after ",
+          values[i], " at index ", i + 1);
+    check(!max_len.has_value() || values[i + 1] - values[i] <= *max_len, max_name,
+          ": expected at least the longest document, ", values[i + 1] - values[i], " rows, got ", max_len.value_or(0));
   }
-  check(values[documents] == total, name, ": expected to end at the total of ", total, " rows, got ", values[documents]);
+  check(values[documents] == total, name, ": expected to end at the total of ", total, " rows, got ",
+        values[documents]);
 }
 
 cpu::Problem make_problem(const Sizes& s, const Tensor& q, const OptTensor& attn_mask, const OptTensor& cu_seq_q,
@@ -110,7 +119,8 @@ cpu::Problem make_problem(const Sizes& s, const Tensor& q, const OptTensor& attn
 
 std::string backend_name() { return std::string("cpu/") + cpu::isa(); }
 
-// The kernels want D and Dv of at least 1. A dimension of 0 becomes a column of zeros, which changes neither scores nor sums.
+// The kernels want D and Dv of at least 1. A dimension of 0 becomes a column of zeros, which changes neither scores nor
+// sums.
 Tensor at_least_one_column(const Tensor& t) {
   if (t.size(t.dim() - 1) > 0) return with_unit_last_stride(t);
   std::vector<int64_t> sizes(t.sizes().begin(), t.sizes().end());
@@ -124,10 +134,11 @@ std::vector<int64_t> sizes_with_last(const Tensor& t, int64_t last) {
   return sizes;
 }
 
-std::tuple<Tensor, Tensor> attn_lse(Tensor q, Tensor k, Tensor v, OptTensor attn_mask, OptTensor cu_seq_q, OptTensor cu_seq_k,
-                                    OptTensor rng_state, OptTensor alibi_slopes, OptTensor sinks, std::optional<int64_t> max_q,
-                                    std::optional<int64_t> max_k, std::optional<double> scale, std::string alignment,
-                                    std::optional<int64_t> diagonal, std::optional<int64_t> window_size_left, double dropout_p,
+std::tuple<Tensor, Tensor> attn_lse(Tensor q, Tensor k, Tensor v, OptTensor attn_mask, OptTensor cu_seq_q,
+                                    OptTensor cu_seq_k, OptTensor rng_state, OptTensor alibi_slopes, OptTensor sinks,
+                                    std::optional<int64_t> max_q, std::optional<int64_t> max_k,
+                                    std::optional<double> scale, std::string alignment, std::optional<int64_t> diagonal,
+                                    std::optional<int64_t> window_size_left, double dropout_p,
                                     std::optional<double> softcap) {
   const Options options{max_q, max_k, scale, std::move(alignment), diagonal, window_size_left, dropout_p, softcap};
   const Sizes s = check_inputs(q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, options);
@@ -135,9 +146,11 @@ std::tuple<Tensor, Tensor> attn_lse(Tensor q, Tensor k, Tensor v, OptTensor attn
 
   Tensor out = empty_like_layout(q, sizes_with_last(q, s.dim_v));
   const ScalarType lse_dtype = q.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-  const std::vector<int64_t> lse_sizes = s.packed ? std::vector<int64_t>{s.seq_q, s.heads_q} : std::vector<int64_t>{s.batch, s.heads_q, s.seq_q};
+  const std::vector<int64_t> lse_sizes =
+      s.packed ? std::vector<int64_t>{s.seq_q, s.heads_q} : std::vector<int64_t>{s.batch, s.heads_q, s.seq_q};
   std::vector<int64_t> lse_strides(lse_sizes.size(), 1);
-  for (size_t i = lse_sizes.size() - 1; i-- > 0;) lse_strides[i] = lse_strides[i + 1] * std::max<int64_t>(lse_sizes[i + 1], 1);
+  for (size_t i = lse_sizes.size() - 1; i-- > 0;)
+    lse_strides[i] = lse_strides[i + 1] * std::max<int64_t>(lse_sizes[i + 1], 1);
   Tensor lse = empty_strided(lse_sizes, lse_strides, lse_dtype, q);
   record_call(backend_name(), "forward");
   if (lse.numel() == 0) return {out, lse};
@@ -152,17 +165,20 @@ std::tuple<Tensor, Tensor> attn_lse(Tensor q, Tensor k, Tensor v, OptTensor attn
   return {out, lse};
 }
 
-std::tuple<Tensor, Tensor, Tensor> attn_backward(Tensor dout, OptTensor dlse, Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse,
-                                                 OptTensor attn_mask, OptTensor cu_seq_q, OptTensor cu_seq_k, OptTensor rng_state,
-                                                 OptTensor alibi_slopes, OptTensor sinks, std::optional<int64_t> max_q,
-                                                 std::optional<int64_t> max_k, std::optional<double> scale, std::string alignment,
-                                                 std::optional<int64_t> diagonal, std::optional<int64_t> window_size_left,
-                                                 double dropout_p, std::optional<double> softcap) {
+std::tuple<Tensor, Tensor, Tensor> attn_backward(Tensor dout, OptTensor dlse, Tensor q, Tensor k, Tensor v, Tensor out,
+                                                 Tensor lse, OptTensor attn_mask, OptTensor cu_seq_q,
+                                                 OptTensor cu_seq_k, OptTensor rng_state, OptTensor alibi_slopes,
+                                                 OptTensor sinks, std::optional<int64_t> max_q,
+                                                 std::optional<int64_t> max_k, std::optional<double> scale,
+                                                 std::string alignment, std::optional<int64_t> diagonal,
+                                                 std::optional<int64_t> window_size_left, double dropout_p,
+                                                 std::optional<double> softcap) {
   const Options options{max_q, max_k, scale, std::move(alignment), diagonal, window_size_left, dropout_p, softcap};
   const Sizes s = check_inputs(q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, options);
   cpu::Problem problem = make_problem(s, q, attn_mask, cu_seq_q, cu_seq_k, rng_state, options);
   const std::vector<int64_t> out_sizes = sizes_with_last(q, s.dim_v);
-  const std::vector<int64_t> lse_sizes = s.packed ? std::vector<int64_t>{s.seq_q, s.heads_q} : std::vector<int64_t>{s.batch, s.heads_q, s.seq_q};
+  const std::vector<int64_t> lse_sizes =
+      s.packed ? std::vector<int64_t>{s.seq_q, s.heads_q} : std::vector<int64_t>{s.batch, s.heads_q, s.seq_q};
   const ScalarType lse_dtype = q.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
   const auto check_saved = [&](const char* name, const Tensor& t, const std::vector<int64_t>& sizes, ScalarType dtype) {
     check(t.dim() == static_cast<int64_t>(sizes.size()) && std::equal(sizes.begin(), sizes.end(), t.sizes().begin()) &&
@@ -194,7 +210,8 @@ std::tuple<Tensor, Tensor, Tensor> attn_backward(Tensor dout, OptTensor dlse, Te
   Tensor dk_target = s.dim > 0 ? dk : at_least_one_column(dk);
   Tensor dv_target = s.dim_v > 0 ? dv : at_least_one_column(dv);
   cpu::backward({problem, view(q), view(k), view(v), view(out), lse_view(lse), view(dout),
-                 dlse.has_value() ? lse_view(*dlse) : cpu::Tensor{}, view(dq_target), view(dk_target), view(dv_target)});
+                 dlse.has_value() ? lse_view(*dlse) : cpu::Tensor{}, view(dq_target), view(dk_target),
+                 view(dv_target)});
   return {dq, dk, dv};
 }
 
@@ -207,7 +224,8 @@ STABLE_TORCH_LIBRARY_IMPL(triangle, CPU, m) {
 
 }  // namespace triangle
 
-// For triangle_attn_op.env: the instruction set the CPU kernels run on, or an error in TRIANGLE_ATTN_CPU_ISA ("error: ...").
+// For triangle_attn_op.env: the instruction set the CPU kernels run on, or an error in TRIANGLE_ATTN_CPU_ISA ("error:
+// ...").
 extern "C" __attribute__((visibility("default"))) int triangle_cpu_isa(char* buffer, int size) {
   std::string text;
   try {

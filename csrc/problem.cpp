@@ -18,7 +18,8 @@ void check_options(const Options& options, const OptTensor& alibi_slopes, const 
   check(options.window_size_left.value_or(0) >= 0, "window_size_left: expected None or >= 0, got ",
         options.window_size_left.value_or(0));
   check(options.dropout_p >= 0.0 && options.dropout_p < 1.0, "dropout_p: expected 0 <= p < 1, got ", options.dropout_p);
-  check(std::isfinite(options.scale.value_or(1.0)), "scale: expected a finite number, got ", options.scale.value_or(1.0));
+  check(std::isfinite(options.scale.value_or(1.0)), "scale: expected a finite number, got ",
+        options.scale.value_or(1.0));
 }
 
 void check_cu_seq(const char* name, const OptTensor& cu_seq, const Tensor& q) {
@@ -38,8 +39,8 @@ void check_mask(const Tensor& mask, const Tensor& q, const Sizes& s) {
   const int64_t full[4] = {s.batch, s.heads_q, s.seq_q, s.seq_k};
   for (int64_t i = 0; i < mask.dim(); ++i) {
     const int64_t size = mask.size(i), expected = full[4 - mask.dim() + i];
-    check(size == 1 || size == expected, "attn_mask: expected a shape that broadcasts to [", full[0], ", ", full[1], ", ",
-          full[2], ", ", full[3], "], got ", shape_text(mask));
+    check(size == 1 || size == expected, "attn_mask: expected a shape that broadcasts to [", full[0], ", ", full[1],
+          ", ", full[2], ", ", full[3], "], got ", shape_text(mask));
   }
 }
 
@@ -53,9 +54,9 @@ std::string shape_text(const Tensor& t) {
   return text.str();
 }
 
-Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptTensor& attn_mask, const OptTensor& cu_seq_q,
-                   const OptTensor& cu_seq_k, const OptTensor& rng_state, const OptTensor& alibi_slopes, const OptTensor& sinks,
-                   const Options& options) {
+Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptTensor& attn_mask,
+                   const OptTensor& cu_seq_q, const OptTensor& cu_seq_k, const OptTensor& rng_state,
+                   const OptTensor& alibi_slopes, const OptTensor& sinks, const Options& options) {
   check_options(options, alibi_slopes, sinks);
   const bool packed = cu_seq_q.has_value();
   check(packed == cu_seq_k.has_value(), "cu_seq_q, cu_seq_k: expected both or neither");
@@ -67,29 +68,27 @@ Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptT
     check(t.device() == q.device(), name, ": expected q's device");
   }
   const int64_t row = packed ? 0 : 2, head = 1;
-  const Sizes s{packed,
-                packed ? cu_seq_q->size(0) - 1 : q.size(0),
-                q.size(head),
-                k.size(head),
-                q.size(row),
-                k.size(row),
-                q.size(rank - 1),
-                v.size(rank - 1)};
+  const Sizes s{packed,           packed ? cu_seq_q->size(0) - 1 : q.size(0),
+                q.size(head),     k.size(head),
+                q.size(row),      k.size(row),
+                q.size(rank - 1), v.size(rank - 1)};
   check(k.size(rank - 1) == s.dim, "k: expected a last dimension of ", s.dim, ", got shape ", shape_text(k));
-  check(v.size(row) == s.seq_k && v.size(head) == s.heads_kv, "v: expected k's sizes but the last, got shape ", shape_text(v));
+  check(v.size(row) == s.seq_k && v.size(head) == s.heads_kv, "v: expected k's sizes but the last, got shape ",
+        shape_text(v));
   check(packed || (k.size(0) == s.batch && v.size(0) == s.batch), "k, v: expected q's batch ", s.batch, ", got shapes ",
         shape_text(k), " and ", shape_text(v));
-  check(s.heads_kv > 0 ? s.heads_q % s.heads_kv == 0 : s.heads_q == 0, "k: expected Hq % Hkv == 0, got Hq = ", s.heads_q,
-        ", Hkv = ", s.heads_kv);
+  check(s.heads_kv > 0 ? s.heads_q % s.heads_kv == 0 : s.heads_q == 0,
+        "k: expected Hq % Hkv == 0, got Hq = ", s.heads_q, ", Hkv = ", s.heads_kv);
   if (packed) {
     check_cu_seq("cu_seq_q", cu_seq_q, q);
     check_cu_seq("cu_seq_k", cu_seq_k, q);
-    check(cu_seq_q->size(0) == cu_seq_k->size(0), "cu_seq_k: expected as many documents as cu_seq_q, got ", cu_seq_k->size(0),
-          " and ", cu_seq_q->size(0), " entries");
+    check(cu_seq_q->size(0) == cu_seq_k->size(0), "cu_seq_k: expected as many documents as cu_seq_q, got ",
+          cu_seq_k->size(0), " and ", cu_seq_q->size(0), " entries");
     check(!attn_mask.has_value(), "attn_mask: not supported for packed sequences, expected None");
   }
   if (attn_mask.has_value()) check_mask(*attn_mask, q, s);
-  check((options.dropout_p > 0) <= rng_state.has_value(), "rng_state: expected an int64 [2] tensor with dropout_p > 0, got None");
+  check((options.dropout_p > 0) <= rng_state.has_value(),
+        "rng_state: expected an int64 [2] tensor with dropout_p > 0, got None");
   if (rng_state.has_value()) {
     check(rng_state->dim() == 1 && rng_state->size(0) == 2 && rng_state->scalar_type() == ScalarType::Long &&
               rng_state->is_contiguous() && rng_state->device() == q.device(),
@@ -111,13 +110,15 @@ std::vector<int64_t> strides_like(const Tensor& like, const std::vector<int64_t>
   return strides;
 }
 
-Tensor empty_strided(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType dtype, const Tensor& device_of) {
+Tensor empty_strided(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType dtype,
+                     const Tensor& device_of) {
   int32_t device_type = 0;
-  check(aoti_torch_get_device_type(device_of.get(), &device_type) == AOTI_TORCH_SUCCESS, "the device of an argument is unknown");
+  check(aoti_torch_get_device_type(device_of.get(), &device_type) == AOTI_TORCH_SUCCESS,
+        "the device of an argument is unknown");
   const auto shim_dtype = torch::stable::detail::to<int32_t>(torch::stable::detail::from(dtype));
   AtenTensorHandle handle = nullptr;
-  check(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(), shim_dtype, device_type,
-                                 device_of.get_device_index(), &handle) == AOTI_TORCH_SUCCESS,
+  check(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(), shim_dtype,
+                                 device_type, device_of.get_device_index(), &handle) == AOTI_TORCH_SUCCESS,
         "out of memory allocating a result");
   return Tensor(handle);
 }

@@ -1,5 +1,6 @@
-// From an operator's arguments to sizes and options every backend shares. The checks here keep a direct call of the raw operators from reading out
-// of bounds; the full checks with ValueError and TypeError are Python's (python/triangle_attn_op/_checks.py), which also run under a compiler.
+// From an operator's arguments to sizes and options every backend shares. The checks here keep a direct call of the raw
+// operators from reading out of bounds; the full checks with ValueError and TypeError are Python's
+// (python/triangle_attn_op/_checks.py), which also run under a compiler.
 #pragma once
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
@@ -45,16 +46,18 @@ struct Sizes {
   int64_t batch, heads_q, heads_kv, seq_q, seq_k, dim, dim_v;
 };
 
-Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptTensor& attn_mask, const OptTensor& cu_seq_q,
-                   const OptTensor& cu_seq_k, const OptTensor& rng_state, const OptTensor& alibi_slopes, const OptTensor& sinks,
-                   const Options& options);
+Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptTensor& attn_mask,
+                   const OptTensor& cu_seq_q, const OptTensor& cu_seq_k, const OptTensor& rng_state,
+                   const OptTensor& alibi_slopes, const OptTensor& sinks, const Options& options);
 
-// Strides of a fresh tensor of `sizes` whose B, H, S (or T, H) dimensions are ordered in memory as `like`'s are; last dimension innermost.
+// Strides of a fresh tensor of `sizes` whose B, H, S (or T, H) dimensions are ordered in memory as `like`'s are; last
+// dimension innermost.
 std::vector<int64_t> strides_like(const Tensor& like, const std::vector<int64_t>& sizes);
 
 // A fresh tensor with those strides, `like`'s dtype and device.
 Tensor empty_like_layout(const Tensor& like, const std::vector<int64_t>& sizes);
-Tensor empty_strided(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType dtype, const Tensor& device_of);
+Tensor empty_strided(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType dtype,
+                     const Tensor& device_of);
 
 // The tensor itself where its last dimension is contiguous, else a contiguous copy.
 Tensor with_unit_last_stride(const Tensor& t);

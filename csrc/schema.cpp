@@ -1,27 +1,29 @@
-// The operators' schemas. They carry every argument of the specification from the first release, so that they never have to break.
+// The operators' schemas. They carry every argument of the specification from the first release, so that they never
+// have to break.
 //
-// `attn` and `attn_varlen` are composites: Python (python/triangle_attn_op/ops.py) checks, casts under autocast, draws the random state
-// and calls `attn_lse`, which has one kernel per backend. Tensor arguments are positional because torch.library.register_autograd
-// refuses keyword-only tensors.
+// `attn` and `attn_varlen` are composites: Python (python/triangle_attn_op/ops.py) checks, casts under autocast, draws
+// the random state and calls `attn_lse`, which has one kernel per backend. Tensor arguments are positional because
+// torch.library.register_autograd refuses keyword-only tensors.
 #include <torch/csrc/stable/library.h>
 
-#define TRIANGLE_OPTIONS                                                                                 \
+#define TRIANGLE_OPTIONS                                                                                      \
   "float? scale=None, str alignment=\"bottom_right\", SymInt? diagonal=None, SymInt? window_size_left=None, " \
   "float dropout_p=0.0, float? softcap=None"
 
 STABLE_TORCH_LIBRARY(triangle, m) {
+  m.def("attn(Tensor q, Tensor k, Tensor v, *, Tensor? attn_mask=None, " TRIANGLE_OPTIONS
+        ", Tensor? alibi_slopes=None, Tensor? sinks=None) -> Tensor");
   m.def(
-      "attn(Tensor q, Tensor k, Tensor v, *, Tensor? attn_mask=None, " TRIANGLE_OPTIONS
-      ", Tensor? alibi_slopes=None, Tensor? sinks=None) -> Tensor");
-  m.def(
-      "attn_varlen(Tensor q, Tensor k, Tensor v, Tensor cu_seq_q, Tensor cu_seq_k, SymInt max_q, SymInt max_k, *, " TRIANGLE_OPTIONS
-      ", Tensor? alibi_slopes=None, Tensor? sinks=None) -> Tensor");
+      "attn_varlen(Tensor q, Tensor k, Tensor v, Tensor cu_seq_q, Tensor cu_seq_k, SymInt max_q, SymInt max_k, "
+      "*, " TRIANGLE_OPTIONS ", Tensor? alibi_slopes=None, Tensor? sinks=None) -> Tensor");
   m.def(
       "attn_lse(Tensor q, Tensor k, Tensor v, Tensor? attn_mask=None, Tensor? cu_seq_q=None, Tensor? cu_seq_k=None, "
-      "Tensor? rng_state=None, Tensor? alibi_slopes=None, Tensor? sinks=None, *, SymInt? max_q=None, SymInt? max_k=None, "
-      TRIANGLE_OPTIONS ") -> (Tensor out, Tensor lse)");
+      "Tensor? rng_state=None, Tensor? alibi_slopes=None, Tensor? sinks=None, *, SymInt? max_q=None, SymInt? "
+      "max_k=None, " TRIANGLE_OPTIONS ") -> (Tensor out, Tensor lse)");
   m.def(
-      "attn_backward(Tensor dout, Tensor? dlse, Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, Tensor? attn_mask=None, "
-      "Tensor? cu_seq_q=None, Tensor? cu_seq_k=None, Tensor? rng_state=None, Tensor? alibi_slopes=None, Tensor? sinks=None, *, "
+      "attn_backward(Tensor dout, Tensor? dlse, Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, Tensor? "
+      "attn_mask=None, "
+      "Tensor? cu_seq_q=None, Tensor? cu_seq_k=None, Tensor? rng_state=None, Tensor? alibi_slopes=None, Tensor? "
+      "sinks=None, *, "
       "SymInt? max_q=None, SymInt? max_k=None, " TRIANGLE_OPTIONS ") -> (Tensor dq, Tensor dk, Tensor dv)");
 }

@@ -1,5 +1,6 @@
 // Kernels for the cube and its DMA. cube_case_* run one chain of instructions whose every parameter is an argument;
 // matmul_* are whole tiled products.
+// check_cann: no, because it also instantiates types that this chip lacks, to see them refused
 #include "kernel_operator.h"
 
 using namespace AscendC;

@@ -1,5 +1,8 @@
 // Kernels for the copies between GM and UB, every parameter an argument. UB is first filled from `background`, so that
 // the whole of it can be seen in `out`.
+// check_cann: 9.x
+#include <cstring>
+
 #include "kernel_operator.h"
 
 using namespace AscendC;

@@ -1,4 +1,5 @@
 // Loops for measuring the simulator itself (benchmarks/sim_speed.py).
+// check_cann: 9.x
 #include "kernel_operator.h"
 
 using namespace AscendC;

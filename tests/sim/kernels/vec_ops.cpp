@@ -1,4 +1,5 @@
 // One image of UB in, one instruction (or API call) on it, the image out. The test describes the call in a struct.
+// check_cann: no, because it also instantiates types that this chip lacks, to see them refused
 #include "kernel_operator.h"
 
 using namespace AscendC;

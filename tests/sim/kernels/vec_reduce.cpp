@@ -1,4 +1,5 @@
 // Reductions, comparisons, selections, gathers and transposes on one image of UB; see vec_ops.cpp.
+// check_cann: no, because it also instantiates types that this chip lacks, to see them refused
 #include "kernel_operator.h"
 
 using namespace AscendC;

@@ -190,6 +190,7 @@ VARLEN: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
         r"max_q: expected at least the longest document, 6 rows, got 5",
     ),
     ("max_k type", (PACKED, PACKED, PACKED, CU, CU, 6, 6.0), TypeError, r"max_k: expected an int"),
+    ("max_q missing", (PACKED, PACKED, PACKED, CU, CU, None, 6), TypeError, r"max_q: expected an int, got NoneType"),
     ("max_k", (PACKED, PACKED, PACKED, CU, CU, 6, -1), ValueError, r"max_k: expected an upper bound"),
 ]
 
@@ -199,7 +200,7 @@ VARLEN: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     "entry", [triangle_attention_varlen, torch.ops.triangle.attn_varlen], ids=["function", "operator"]
 )
 def test_varlen(entry: Any, name: str, arguments: tuple[Any, ...], error: type[Exception], message: str) -> None:
-    by_schema = entry is not triangle_attention_varlen and name == "max_k type"
+    by_schema = entry is not triangle_attention_varlen and name in ("max_k type", "max_q missing")
     with pytest.raises((RuntimeError, TypeError) if by_schema else error, match=None if by_schema else message):
         entry(*arguments)
 
@@ -220,6 +221,14 @@ def test_raw_operators_refuse_what_would_read_out_of_bounds() -> None:
         backward(out[:, :, :4], None, Q, K, K, out, lse)
     with pytest.raises(RuntimeError, match=r"lse: expected the forward's shape"):
         backward(out, None, Q, K, K, out, lse.double())
+
+
+def test_autocast_does_not_make_numbers_of_integers() -> None:
+    with (
+        torch.autocast("cpu", dtype=torch.bfloat16),
+        pytest.raises(TypeError, match=r"q: expected float32, .*got torch.int32"),
+    ):
+        triangle_attention(Q.int(), K, K)
 
 
 def test_no_build_path_in_a_message() -> None:

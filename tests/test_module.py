@@ -263,6 +263,34 @@ def test_callable_path_has_gradients() -> None:
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)  # the callable path's scores are fp32
 
 
+def test_callable_path_under_autocast() -> None:
+    """q, k, v are cast, as in the fused path, and may come mixed; scores stay fp32; gradients reach fp32 leaves."""
+    seen: list[torch.dtype] = []
+
+    def softmax(scores: Tensor, mask: Tensor) -> Tensor:
+        seen.append(scores.dtype)
+        return plain_softmax(scores, mask)
+
+    q, k, v = (t.requires_grad_() for t in qkv(s=40))
+    cast = [t.detach().bfloat16() for t in (q, k, v)]
+    scores = cast[0][:, :, :16].float() @ cast[1][:, :, :16].float().transpose(-1, -2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = TriangleAttention(16, softmax)(q, k, v.bfloat16())
+        exact: list[Tensor] = []
+        TriangleAttention(16, lambda s, m: exact.append(s) or plain_softmax(s, m))(q, k, v)
+    assert out.dtype == torch.bfloat16
+    assert set(seen) == {torch.float32}
+    assert torch.equal(exact[0], scores)
+    torch.testing.assert_close(out, expected(*cast, scale=0.5), rtol=2e-2, atol=2e-2)
+    assert torch.autograd.grad(out.sum(), q)[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize("func", [None, plain_softmax], ids=["fused", "callable"])
+def test_meta(func: Any) -> None:
+    out = TriangleAttention(16, func)(*(t.to("meta") for t in qkv(kv=2, dv=24)))
+    assert (out.device.type, tuple(out.shape)) == ("meta", (2, 50, 96))
+
+
 def test_nothing_of_size_s_squared_is_saved() -> None:
     q, k, v = (t.requires_grad_() for t in qkv(s=300))
     sizes: list[int] = []

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 from torch.utils.flop_counter import FlopCounterMode
-from triangle_attn_op import triangle_attention, triangle_attention_varlen
+from triangle_attn_op import merge_attention, triangle_attention, triangle_attention_varlen
 
 attn, attn_lse, attn_backward = torch.ops.triangle.attn, torch.ops.triangle.attn_lse, torch.ops.triangle.attn_backward
 CU = torch.tensor([0, 13, 40], dtype=torch.int32)
@@ -237,6 +237,84 @@ def test_forward_mode_raises(entry: Any) -> None:
         entry(q, k, v)
     with pytest.raises((NotImplementedError, RuntimeError)):
         torch.func.jvp(lambda x: entry(x, k, v), (q,), (torch.ones_like(q),))
+
+
+def test_raw_operators_raise_where_a_gradient_would_be_lost() -> None:
+    """Without a rule PyTorch makes tangents zero and leaves a mask without a gradient, both in silence."""
+    q, k, v = qkv()
+    out, lse = attn_lse(q, k, v)
+    with forward_ad.dual_level():
+        for t in (0, 1, 2):
+            leaves = [forward_ad.make_dual(x, torch.ones_like(x)) if i == t else x for i, x in enumerate((q, k, v))]
+            with pytest.raises(NotImplementedError, match="forward-mode AD"):
+                attn_lse(*leaves)
+        with pytest.raises(NotImplementedError, match="forward-mode AD"):
+            attn_backward(forward_ad.make_dual(out, torch.ones_like(out)), None, q, k, v, out, lse)
+        attn_backward(out, None, q, k, v, *attn_lse(q, k, v))  # no tangent: ordinary calls
+    mask = torch.randn(40, 40, requires_grad=True)
+    with pytest.raises(ValueError, match="attn_mask: expected requires_grad=False"):
+        attn_lse(q, k, v, mask)
+    with pytest.raises(ValueError, match="attn_mask: expected requires_grad=False"):
+        attn_backward(out, None, q, k, v, out, lse, mask)
+    with torch.no_grad():
+        attn_lse(q, k, v, mask)
+
+
+@pytest.mark.parametrize(
+    "entry", [triangle_attention, lambda *t, **o: attn_lse(*t, o["attn_mask"])], ids=["eager", "raw"]
+)
+def test_saved_for_backward_is_what_was_given_and_the_result(entry: Any) -> None:
+    """q, k, v, out, lse and the mask, each by reference: no copy, nothing else; and inputs are never written."""
+    q, k, v = (t.transpose(1, 2).contiguous().transpose(1, 2).requires_grad_() for t in qkv(dv=16))
+    mask = torch.rand(2, 1, 40, 40) > 0.3
+    inputs = (q, k, v, mask)
+    copies, saved = [t.detach().clone() for t in inputs], []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        result = entry(q, k, v, attn_mask=mask)
+    out = result if isinstance(result, Tensor) else result[0]
+    places = [t.data_ptr() for t in saved]
+    assert sorted(places)[:0] == []
+    assert set(places) >= {t.data_ptr() for t in (*inputs, out)}
+    assert [tuple(t.shape) for t in saved if t.data_ptr() not in {x.data_ptr() for x in (*inputs, out)}] == [(2, 4, 40)]
+    out.sum().backward()
+    assert all(torch.equal(a, b) for a, b in zip(inputs, copies))
+
+
+MERGE_CUTS = [0, 7, 20, 40]
+
+
+@pytest.mark.parametrize("cut", MERGE_CUTS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_merged_parts_are_the_whole(cut: int, dtype: torch.dtype) -> None:
+    """Keys before and from `cut` on, attended apart and merged, with gradients; rows that see nothing of a part are -inf
+    there, and rows of `window` that see nothing at all are empty in the whole too."""
+    leaves = tuple(t.detach().requires_grad_() for t in qkv(dtype=dtype))
+    q, k, v = leaves
+    mask = torch.ones(40, 40, dtype=torch.bool)
+    mask[5:8] = False  # empty rows
+
+    def part(begin: int, end: int) -> tuple[Tensor, Tensor]:
+        return triangle_attention(
+            q, k[:, :, begin:end], v[:, :, begin:end], attn_mask=mask[:, begin:end], diagonal=-begin, return_lse=True
+        )
+
+    want, want_lse = triangle_attention(q, k, v, attn_mask=mask, return_lse=True)
+    got, got_lse = merge_attention(*part(0, cut), *part(cut, 40))
+    assert got.dtype == dtype
+    assert (got_lse[:, :, 5:8] == -torch.inf).all()
+    assert (got[:, :, 5:8] == 0).all()
+    tolerance = {"rtol": 1e-9, "atol": 1e-9} if dtype is torch.float64 else {"rtol": 2e-2, "atol": 4e-2}
+    torch.testing.assert_close(got, want, **tolerance)
+    torch.testing.assert_close(got_lse, want_lse, **tolerance)
+    weights = torch.randn_like(want), torch.randn_like(want_lse)
+    sums = [
+        (out * weights[0]).sum() + (lse.masked_fill(lse == -torch.inf, 0.0) * weights[1]).sum()
+        for out, lse in ((got, got_lse), (want, want_lse))
+    ]
+    for a, b in zip(*(torch.autograd.grad(s, leaves) for s in sums)):
+        assert a.isfinite().all()
+        if dtype is torch.float64:
+            torch.testing.assert_close(a, b, **tolerance)
 
 
 def brute_force_pairs(sq: int, sk: int, diagonal: int, window: int | None) -> int:

@@ -24,9 +24,9 @@ def _tensor(name: str, value: Any) -> None:
         raise TypeError(f"{name}: expected a Tensor, got {type(value).__name__}")
 
 
-def _integer(name: str, value: Any) -> None:
+def _integer(name: str, value: Any, or_none: str = "") -> None:
     if isinstance(value, bool) or not isinstance(value, (int, torch.SymInt)):
-        raise TypeError(f"{name}: expected an int or None, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected an int{or_none}, got {type(value).__name__}")
 
 
 def _qkv(q: Tensor, k: Tensor, v: Tensor, layout: tuple[str, ...]) -> None:
@@ -79,11 +79,11 @@ def _options(
     if alignment not in ALIGNMENTS:
         raise ValueError(f'alignment: expected "bottom_right" or "top_left", got {alignment!r}')
     if diagonal is not None:
-        _integer("diagonal", diagonal)
+        _integer("diagonal", diagonal, " or None")
         if alignment != "bottom_right":
             raise ValueError(f"diagonal: expected None with alignment {alignment!r}, which it replaces, got {diagonal}")
     if window_size_left is not None:
-        _integer("window_size_left", window_size_left)
+        _integer("window_size_left", window_size_left, " or None")
         if window_size_left < 0:
             raise ValueError(f"window_size_left: expected None or an int >= 0, got {window_size_left}")
     if scale is not None:
@@ -105,10 +105,6 @@ def _mask(mask: Tensor, q: Tensor, k: Tensor) -> None:
         )
     if mask.dtype not in (torch.bool, torch.float32, q.dtype):
         raise TypeError(f"attn_mask: expected bool, float32 or q's dtype {q.dtype}, got {mask.dtype}")
-    if mask.requires_grad and torch.is_grad_enabled():
-        raise ValueError(
-            "attn_mask: expected requires_grad=False, its gradient is not computed; pass attn_mask.detach()"
-        )
     if mask.device != q.device:
         raise ValueError(f"attn_mask: expected q's device {q.device}, got {mask.device}")
     full = (q.shape[0], q.shape[1], q.shape[2], k.shape[2])
@@ -119,12 +115,18 @@ def _mask(mask: Tensor, q: Tensor, k: Tensor) -> None:
         )
 
 
-def _forward_ad(*tensors: Tensor) -> None:
-    """Forward-mode AD is refused: without a rule PyTorch would return zero tangents in silence."""
+def check_differentiable(mask: Tensor | None, *tensors: Tensor | None) -> None:
+    """Refuses what PyTorch would leave without a gradient in silence: an attn_mask that wants one, and tangents of
+    forward-mode AD.
+    """
+    if mask is not None and mask.requires_grad and torch.is_grad_enabled():
+        raise ValueError(
+            "attn_mask: expected requires_grad=False, its gradient is not computed; pass attn_mask.detach()"
+        )
     if torch.autograd.forward_ad._current_level < 0:
         return
-    for t in tensors:
-        if torch.autograd.forward_ad.unpack_dual(t).tangent is not None:
+    for t in (mask, *tensors):
+        if t is not None and torch.autograd.forward_ad.unpack_dual(t).tangent is not None:
             raise NotImplementedError(
                 "triangle attention: forward-mode AD is not supported yet, use reverse mode (backward)"
             )
@@ -152,7 +154,7 @@ def check_dense(
     _qkv(q, k, v, ("B", "H", "S", "D"))
     if attn_mask is not None:
         _mask(attn_mask, q, k)
-    _forward_ad(q, k, v)
+    check_differentiable(attn_mask, q, k, v)
 
 
 def check_varlen(
@@ -194,4 +196,4 @@ def check_varlen(
         _integer(name, value)
         if value < 0:
             raise ValueError(f"{name}: expected an upper bound of a document's length, >= 0, got {value}")
-    _forward_ad(q, k, v)
+    check_differentiable(None, q, k, v)

@@ -184,14 +184,14 @@ def triangle_attention_varlen(
         max_k: upper bound of a document's rows in k.
 
     The other arguments are `triangle_attention`'s, within each document. The offsets' values are checked by the
-    operator: on the CPU always.
+    operator: on the CPU always, with max_q and max_k.
 
     Returns:
         `[Tq, Hq, Dv]`; with `return_lse` also lse `[Tq, Hq]`.
 
     Raises:
-        ValueError, TypeError, NotImplementedError: as `triangle_attention`; RuntimeError for offsets that are out of
-            order.
+        ValueError, TypeError, NotImplementedError: as `triangle_attention`. In compiled code what only the operator can
+            check, the offsets' values, is a RuntimeError with the same words.
     """
     out, lse = ops.varlen(
         q,

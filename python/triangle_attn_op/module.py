@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .functional import triangle_attention
+from .ops import autocast
 
 MaskedSoftmax = Callable[[Tensor, Tensor], Tensor]
 
@@ -103,6 +105,7 @@ class TriangleAttention(nn.Module):
         """The callable path: for each block row its lower-triangle columns only, in PyTorch operations, so autograd
         follows.
         """
+        q, k, v = autocast(q, k, v)  # as the fused path does
         # Bad input gets the fused path's messages: shapes are checked on meta tensors, where nothing is computed.
         meta_mask = None if attention_mask is None else attention_mask.to("meta")
         triangle_attention(*(t.detach().to("meta") for t in (q, k, v)), attn_mask=meta_mask)
@@ -124,7 +127,8 @@ class TriangleAttention(nn.Module):
         if cols == 0 or q.numel() == 0:
             return q.new_zeros((batch, heads, count, v.shape[-1]))
         grouped = q.float().reshape(batch, groups, -1, dim)  # heads of a group share K and V, which are not repeated
-        scores = (grouped @ k[:, :, :cols].float().transpose(-1, -2)).reshape(batch, heads, count, cols)
+        with _without_autocast(q.device.type):  # scores are fp32 always
+            scores = (grouped @ k[:, :, :cols].float().transpose(-1, -2)).reshape(batch, heads, count, cols)
         i = torch.arange(position, position + count, device=q.device).unsqueeze(-1)
         hidden = (torch.arange(cols, device=q.device) > i)[None, None]
         window = self._window()
@@ -145,6 +149,11 @@ class TriangleAttention(nn.Module):
             probabilities = self.dropout_func(probabilities)
         out = probabilities.reshape(batch, groups, -1, cols) @ v[:, :, :cols]
         return out.reshape(batch, heads, count, v.shape[-1])
+
+
+def _without_autocast(device: str) -> AbstractContextManager[Any]:
+    known = torch.amp.is_autocast_available(device)  # not for meta
+    return torch.autocast(device, enabled=False) if known else nullcontext()
 
 
 def _masked_softmax(scores: Tensor, hidden: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from . import _library
-from ._checks import check_dense, check_varlen
+from ._checks import check_dense, check_differentiable, check_varlen
 from .flops import attention_flops
 
 _library.load()
@@ -33,12 +33,14 @@ attn_backward = torch.ops.triangle.attn_backward.default
 
 
 def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Casts tensors to the autocast dtype of their device where autocast is on; float64 stays, as in PyTorch."""
+    """Casts tensors to the autocast dtype of their device where autocast is on; float64 stays, as in PyTorch. Integers stay
+    too, for the checks to refuse.
+    """
     device = tensors[0].device.type
     if device == "meta" or not torch.is_autocast_enabled(device):
         return tensors
     dtype = torch.get_autocast_dtype(device)
-    return tuple(t if t.dtype is torch.float64 else t.to(dtype) for t in tensors)
+    return tuple(t.to(dtype) if t.is_floating_point() and t.dtype is not torch.float64 else t for t in tensors)
 
 
 def draw_rng_state(q: Tensor, dropout_p: float) -> Tensor | None:
@@ -207,8 +209,23 @@ def _no_double_backward(ctx: Any, *gradients: Tensor | None) -> None:
     raise NotImplementedError("triangle attention: double backward is not supported yet")
 
 
-torch.library.register_autograd("triangle::attn_lse", _backward, setup_context=_setup_context)
-torch.library.register_autograd("triangle::attn_backward", _no_double_backward)
+class _GuardedLibrary(torch.library.Library):
+    """Puts `check_differentiable` before the autograd kernels: the raw operators refuse what the composites refuse."""
+
+    def impl(self, op_name: Any, fn: Any, dispatch_key: str = "", **options: Any) -> None:
+        mask_at = [a.name for a in getattr(torch.ops.triangle, op_name).default._schema.arguments].index("attn_mask")
+
+        def guarded(keyset: Any, *args: Any, **kwargs: Any) -> Any:
+            mask = args[mask_at] if len(args) > mask_at else None
+            check_differentiable(mask, *args[:mask_at])
+            return fn(keyset, *args, **kwargs)
+
+        super().impl(op_name, guarded, dispatch_key, **options)
+
+
+_autograd = _GuardedLibrary("triangle", "FRAGMENT")
+torch.library.register_autograd("triangle::attn_lse", _backward, setup_context=_setup_context, lib=_autograd)
+torch.library.register_autograd("triangle::attn_backward", _no_double_backward, lib=_autograd)
 
 
 # FLOPs

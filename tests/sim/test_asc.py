@@ -124,3 +124,12 @@ def test_settings_come_from_the_environment(sample):
     done = run(sample("vector"), ASCEND_SIM_SOC="Ascend999")
     assert done.returncode != 0
     assert "soc: unknown chip 'Ascend999'" in done.stderr
+
+
+def test_acl_error_codes(sample):
+    done = run(sample("vector"), "errors")
+    assert done.stdout == "0 wrong\n"
+    assert done.returncode == 86
+    assert "add_queue<<<1>>>: 1 findings" in done.stderr
+    assert "out-of-bounds-read (ErrorRead3)" in done.stderr
+    assert "of GM 'device memory 0', which has 32 bytes" in done.stderr

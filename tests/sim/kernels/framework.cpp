@@ -1,5 +1,7 @@
 // TPipe, TQue, TBuf, TBufPool, LocalMemAllocator, printing and the launch's variables. `good` chooses the twin: 1
-// follows the rules, 0 breaks one. `// @name` marks a line that the test expects in the finding. check_cann: 9.x
+// follows the rules, 0 breaks one. `// @name` marks a line that the test expects in the finding.
+
+// check_cann: 9.x
 #include <cassert>
 
 #include "kernel_operator.h"

@@ -272,22 +272,18 @@ def test_saved_for_backward_is_what_was_given_and_the_result(entry: Any) -> None
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
         result = entry(q, k, v, attn_mask=mask)
     out = result if isinstance(result, Tensor) else result[0]
-    places = [t.data_ptr() for t in saved]
-    assert sorted(places)[:0] == []
-    assert set(places) >= {t.data_ptr() for t in (*inputs, out)}
-    assert [tuple(t.shape) for t in saved if t.data_ptr() not in {x.data_ptr() for x in (*inputs, out)}] == [(2, 4, 40)]
+    given = {t.data_ptr() for t in (*inputs, out)}
+    assert {t.data_ptr() for t in saved} > given
+    assert [tuple(t.shape) for t in saved if t.data_ptr() not in given] == [(2, 4, 40)]  # lse
     out.sum().backward()
     assert all(torch.equal(a, b) for a, b in zip(inputs, copies))
 
 
-MERGE_CUTS = [0, 7, 20, 40]
-
-
-@pytest.mark.parametrize("cut", MERGE_CUTS)
+@pytest.mark.parametrize("cut", [0, 7, 20, 40])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_merged_parts_are_the_whole(cut: int, dtype: torch.dtype) -> None:
-    """Keys before and from `cut` on, attended apart and merged, with gradients; rows that see nothing of a part are -inf
-    there, and rows of `window` that see nothing at all are empty in the whole too."""
+    """Keys before and from `cut` on, attended apart and merged, with gradients; rows may see nothing of one part, or of
+    both."""
     leaves = tuple(t.detach().requires_grad_() for t in qkv(dtype=dtype))
     q, k, v = leaves
     mask = torch.ones(40, 40, dtype=torch.bool)

@@ -33,8 +33,8 @@ attn_backward = torch.ops.triangle.attn_backward.default
 
 
 def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Casts tensors to the autocast dtype of their device where autocast is on; float64 stays, as in PyTorch. Integers stay
-    too, for the checks to refuse.
+    """Casts tensors to the autocast dtype of their device where autocast is on; float64 stays, as in PyTorch, and
+    integers do, for the checks to refuse.
     """
     device = tensors[0].device.type
     if device == "meta" or not torch.is_autocast_enabled(device):

@@ -25,6 +25,7 @@ _context.set_forkserver_preload(
         "triangle_attn_op.distributed",
         "triangle_attn_op.integrations.transformers",
         "transformers.models.llama.modeling_llama",
+        "transformers.trainer",
         "megatron.core.models.gpt",
     ]
 )

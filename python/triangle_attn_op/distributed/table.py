@@ -22,8 +22,8 @@ from .plan import least_rows_received, rank_blocks
 from .ring import ring_attention
 from .ulysses import ulysses_attention
 
-LENGTH, HEADS_Q, HEADS_KV, DIM = 4096, 8, 4, 64
-DOCUMENTS = (0, 700, 712, 2800, 4096)
+LENGTH, HEADS_Q, HEADS_KV, DIM = 2048, 8, 4, 64
+DOCUMENTS = (0, 350, 356, 1400, 2048)
 BLOCK = 128
 
 
@@ -46,7 +46,7 @@ class Method:
 METHODS = (
     Method("ring, zigzag"),
     Method("ring, contiguous chunks", kind="contiguous"),
-    Method("ring, zigzag, window 512", window=512),
+    Method("ring, zigzag, window 256", window=256),
     Method("ring, packed, zigzag in each document", kind="zigzag_documents", packed=True),
     Method("all-to-all", all_to_all=True),
 )

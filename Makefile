@@ -10,7 +10,7 @@ NATIVE := $(shell find csrc op_host op_kernel cmake sim -type f \( -name '*.h' -
 RUN_ARGS ?=
 TEST_ARGS ?=
 
-.PHONY: help run test lint format bench clean install
+.PHONY: help run test lint format bench check-cann clean install
 
 help:
 	@echo "make run      train a small Llama on real text with triangle attention, and compare (1 to 3 minutes)"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint     ruff, mypy, clang-format"
 	@echo "make format   let ruff and clang-format rewrite the sources"
 	@echo "make bench    the benchmark's full table"
+	@echo "make check-cann ASCEND_HOME_PATH=...   compile the kernels with the headers of a real CANN"
 	@echo "make clean    remove build products"
 
 install: build/.installed
@@ -52,6 +53,10 @@ format: $(VENV)/.ready
 
 bench: build/.installed
 	$(BIN)/python -m triangle_attn_op.bench $(BENCH_ARGS)
+
+# SOURCES: kernels to check; without it, those of the simulator's tests.
+check-cann:
+	$(PYTHON) scripts/check_cann.py $(if $(ASCEND_HOME_PATH),--home $(ASCEND_HOME_PATH)) $(SOURCES)
 
 clean:
 	rm -rf build dist python/triangle_attn_op/*.so python/*.egg-info

@@ -1,0 +1,3 @@
+"""The CPU benchmark: `python -m triangle_attn_op.bench`. Every opponent in the same run, alternating, each result
+checked before it is timed; docs/performance.md says what the rows mean.
+"""

@@ -1,0 +1,100 @@
+"""A problem of the benchmark: its shape, its tensors, its FLOPs, and attention on it by this package."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .. import triangle_attention, triangle_attention_varlen
+from ..flops import visible_pairs
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DIRECTIONS = ("forward", "backward", "forward+backward")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Causal attention of q [B, Hq, Sq, D] over k [B, Hkv, Sk, D] and v [B, Hkv, Sk, Dv], bottom-right; with
+    `documents` > 1 that many packed sequences of equal length, q [Sq, Hq, D].
+    """
+
+    heads_q: int
+    heads_kv: int
+    seq_q: int
+    seq_k: int
+    dim: int
+    dim_v: int
+    dtype: str = "fp32"
+    batch: int = 1
+    keys_in_window: int | None = None
+    documents: int = 1
+
+    @staticmethod
+    def square(heads: int, seq: int, dim: int, dtype: str = "fp32") -> Problem:
+        return Problem(heads, heads, seq, seq, dim, dim, dtype)
+
+    def with_(self, **changes: int | str | None) -> Problem:
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        heads = f"{self.heads_q}/{self.heads_kv}" if self.heads_kv != self.heads_q else f"{self.heads_q}"
+        seq = f"{self.seq_q}x{self.seq_k}" if self.seq_q != self.seq_k else f"{self.seq_q}"
+        dim = f"{self.dim}/{self.dim_v}" if self.dim_v != self.dim else f"{self.dim}"
+        text = f"[{self.batch}, {heads}, {seq}, {dim}]"
+        if self.keys_in_window is not None:
+            text += f" window {self.keys_in_window}"
+        if self.documents > 1:
+            text += f" as {self.documents} documents"
+        return text
+
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """q, k, v and the gradient of out, normally distributed, the same in every run."""
+        generator = torch.Generator().manual_seed(20260)
+
+        def make(heads: int, seq: int, dim: int) -> Tensor:
+            shape = (seq, heads, dim) if self.documents > 1 else (self.batch, heads, seq, dim)
+            t = torch.empty(shape, dtype=DTYPES[self.dtype])
+            return t.normal_(generator=generator)
+
+        return (
+            make(self.heads_q, self.seq_q, self.dim),
+            make(self.heads_kv, self.seq_k, self.dim),
+            make(self.heads_kv, self.seq_k, self.dim_v),
+            make(self.heads_q, self.seq_q, self.dim_v),
+        )
+
+    def pairs(self) -> int:
+        sq, sk = self.seq_q // self.documents, self.seq_k // self.documents
+        window = None if self.keys_in_window is None else self.keys_in_window - 1
+        return self.batch * self.heads_q * self.documents * visible_pairs(sq, sk, sk - sq, window)
+
+    def flops(self, direction: str) -> float:
+        """2 (D + Dv) for every visible pair; the backward 2.5 times as much."""
+        forward = 2.0 * (self.dim + self.dim_v) * self.pairs()
+        return forward * {"forward": 1.0, "backward": 2.5, "forward+backward": 3.5}[direction]
+
+    def key_value_bytes(self) -> int:
+        size = DTYPES[self.dtype].itemsize
+        return self.batch * self.heads_kv * self.seq_k * (self.dim + self.dim_v) * size
+
+    def cu_seq(self) -> Tensor:
+        length = self.seq_q // self.documents
+        return torch.arange(0, self.seq_q + 1, length, dtype=torch.int32)
+
+    def scale(self) -> float:
+        return 1.0 / math.sqrt(self.dim)
+
+
+def ours(problem: Problem, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The package's own attention on the problem."""
+    window = None if problem.keys_in_window is None else problem.keys_in_window - 1
+    if problem.documents > 1:
+        longest = problem.seq_q // problem.documents
+        cu_seq = problem.cu_seq()
+        return triangle_attention_varlen(q, k, v, cu_seq, cu_seq, longest, longest, window_size_left=window)
+    if window is None:
+        return triangle_attention(q, k, v)
+    return triangle_attention(q, k, v, window_size_left=window)

@@ -16,6 +16,9 @@ struct Tiles {
 #else
   static constexpr int kMr = 4;  // 16 registers, and a multiply-add needs one for its product
 #endif
+  // Measured on Zen 4, D = 64 and 128, S = 1024 and 2048: 48, 96 and 192 rows and 64, 128 and 256 keys are within 4% of
+  // each other, the noise of the measurement. 96 by 128 keeps the backward's working set at D = 128 (0.6 MiB) in a 1
+  // MiB cache.
   static constexpr int kKeyBlock = 128;
   static constexpr int kChunk = 512;
   static constexpr int kRowsForward = 96;

@@ -11,6 +11,7 @@ import ranks
 import torch
 from context_cases import CASES, Case, compare, inputs, local_inputs, whole
 from triangle_attn_op import distributed
+from triangle_attn_op.distributed import ContextLayout
 from triangle_attn_op.distributed.trade import check_heads
 
 pytestmark = pytest.mark.xdist_group("distributed")
@@ -89,16 +90,21 @@ def test_dropout_is_refused() -> None:
     assert ranks.run(dropout, 2) == [expected] * 2
 
 
-def deepspeed_layer(rank: int, n: int, seed: int) -> list[str]:
-    """DeepSpeed's DistributedAttention, from the real package, around the operator, in both of its layouts."""
+def start_deepspeed() -> None:
     import importlib
 
     import deepspeed.comm
-    from deepspeed.sequence.layer import DistributedAttention
 
     # An optional C++ shortcut between CPU ranks, which it would compile here.
     importlib.import_module("deepspeed.comm.torch").build_shm_op = lambda: None  # type: ignore[attr-defined]
     deepspeed.comm.init_distributed(dist_backend="gloo", verbose=False)
+
+
+def deepspeed_layer(rank: int, n: int, seed: int) -> list[str]:
+    """DeepSpeed's DistributedAttention, from the real package, around the operator, in both of its layouts."""
+    from deepspeed.sequence.layer import DistributedAttention
+
+    start_deepspeed()
     problems = []
     for sequence_dim in (0, 1):
         case = Case(f"deepspeed, tokens in dimension {sequence_dim}", heads=(4, 2), batch=2, kind="contiguous")
@@ -125,6 +131,30 @@ def deepspeed_layer(rank: int, n: int, seed: int) -> list[str]:
 def test_deepspeed_distributed_attention(seed: int) -> None:
     pytest.importorskip("deepspeed")
     assert ranks.run(deepspeed_layer, 2, seed) == [[], []]
+
+
+def deepspeed_model(rank: int, n: int) -> float:
+    """DeepSpeed's patch of transformers models (ALST), with triangle attention as the core: gradients of one rank."""
+    from deepspeed.runtime.sequence_parallel.ulysses_sp import UlyssesSPAttentionHF
+    from test_sharding import gradients, llama, tokens, worst
+
+    start_deepspeed()
+    alone, parallel, ids = llama(), llama(), tokens()
+    alone(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+    UlyssesSPAttentionHF.register_with_transformers(
+        parallel, core_attn_implementation="triangle", sequence_parallel_size=n, micro_batch_size=4, seq_length=20
+    )
+    batch = distributed.split_batch({"input_ids": ids, "labels": ids}, ContextLayout.contiguous(20, n), rank)
+    batch["position_ids"] = batch["position_ids"].expand(4, -1)
+    parallel(**batch, num_items_in_batch=4 * 19, use_cache=False).loss.backward()
+    for parameter in parallel.parameters():
+        torch.distributed.all_reduce(parameter.grad)
+    return worst(gradients(parallel), gradients(alone))
+
+
+def test_deepspeed_ulysses_for_transformers() -> None:
+    pytest.importorskip("deepspeed")
+    assert max(ranks.run(deepspeed_model, 2)) < 1e-12
 
 
 def test_local_attention_arguments() -> None:

@@ -163,7 +163,7 @@ def test_contenders_alternate_and_fast_ones_are_called_often() -> None:
     contenders = {"fast": clock.contender("fast", 0.25), "slow": clock.contender("slow", 4.0)}
     times = alternate(contenders, Effort(fewest=5, most=9, budget=0.0, sample=1.0), clock)
     assert times.rounds == {"fast": [0.25] * 5, "slow": [4.0] * 5}
-    # Once to warm up (fast: and once more to count); then 4 calls of fast and 1 of slow a round, in reverse every other.
+    # Once to warm up (fast: and once more to count); then 4 calls of fast and 1 of slow, in reverse every other round.
     one = ["fast"] * 4 + ["slow"]
     assert clock.order == ["fast", "fast", "slow"] + (one + one[::-1]) * 2 + one
 

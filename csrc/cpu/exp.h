@@ -1,5 +1,5 @@
 // exp, lane by lane: x = n ln 2 + r, |r| <= ln 2 / 2, a minimax polynomial in r, n added to the exponent field.
-// Error at most 2 ulp (measured over every float: see tests/cpp); exp(0) == 1; below the smallest normal number the
+// Error at most 2 ulp (sampled: see tests/cpp); exp(0) == 1; below the smallest normal number the
 // result is 0, so exp(-inf) == 0; above the largest it stays finite; NaN gives NaN.
 #pragma once
 #include "csrc/cpu/simd.h"

@@ -42,7 +42,7 @@ cpu::DType dtype_of(const Tensor& t, const char* name) {
     case ScalarType::Bool:
       return cpu::DType::kBool;
     default:
-      check(false, name, ": expected float32, bfloat16, float16 or float64");
+      check(false, name, ": expected float32, bfloat16, float16 or float64, got ", dtype_text(t.scalar_type()));
       return cpu::DType::kFloat32;
   }
 }
@@ -94,7 +94,7 @@ cpu::Problem make_problem(const Sizes& s, const Tensor& q, const OptTensor& attn
   p.dim = s.dim;
   p.dim_v = s.dim_v;
   p.dtype = dtype_of(q, "q");
-  check(p.dtype != cpu::DType::kBool, "q: expected float32, bfloat16, float16 or float64");
+  check(p.dtype != cpu::DType::kBool, "q: expected float32, bfloat16, float16 or float64, got torch.bool");
   p.scale = options.scale.value_or(s.dim > 0 ? 1.0 / std::sqrt(static_cast<double>(s.dim)) : 1.0);
   p.bottom_right = !options.diagonal.has_value() && options.alignment == "bottom_right";
   // Not clamped: the window hangs from the diagonal, and make_band() takes any of them.
@@ -183,7 +183,8 @@ std::tuple<Tensor, Tensor, Tensor> attn_backward(Tensor dout, OptTensor dlse, Te
   const auto check_saved = [&](const char* name, const Tensor& t, const std::vector<int64_t>& sizes, ScalarType dtype) {
     check(t.dim() == static_cast<int64_t>(sizes.size()) && std::equal(sizes.begin(), sizes.end(), t.sizes().begin()) &&
               t.scalar_type() == dtype && t.device() == q.device(),
-          name, ": expected the forward's shape, dtype and device, got shape ", shape_text(t));
+          name, ": expected ", dtype_text(dtype), " on the forward's device in the forward's shape, got ",
+          dtype_text(t.scalar_type()), " ", shape_text(t));
   };
   check_saved("dout", dout, out_sizes, q.scalar_type());
   check_saved("out", out, out_sizes, q.scalar_type());

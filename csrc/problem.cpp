@@ -15,6 +15,8 @@ void check_options(const Options& options, const OptTensor& alibi_slopes, const 
   check(!sinks.has_value(), "sinks: not supported yet, expected None");
   check(options.alignment == "bottom_right" || options.alignment == "top_left",
         "alignment: expected \"bottom_right\" or \"top_left\", got \"", options.alignment, "\"");
+  check(!options.diagonal.has_value() || options.alignment == "bottom_right",
+        "diagonal: expected None with alignment \"top_left\", which it replaces, got ", options.diagonal.value_or(0));
   check(options.window_size_left.value_or(0) >= 0, "window_size_left: expected None or >= 0, got ",
         options.window_size_left.value_or(0));
   check(options.dropout_p >= 0.0 && options.dropout_p < 1.0, "dropout_p: expected 0 <= p < 1, got ", options.dropout_p);
@@ -25,15 +27,15 @@ void check_options(const Options& options, const OptTensor& alibi_slopes, const 
 void check_cu_seq(const char* name, const OptTensor& cu_seq, const Tensor& q) {
   const Tensor& t = *cu_seq;
   check(t.dim() == 1 && t.size(0) >= 1 && t.scalar_type() == ScalarType::Int, name,
-        ": expected int32 [documents + 1], got shape ", shape_text(t));
-  check(t.is_contiguous(), name, ": expected a contiguous tensor");
+        ": expected int32 [documents + 1], got ", dtype_text(t.scalar_type()), " ", shape_text(t));
+  check(t.is_contiguous(), name, ": expected a contiguous tensor, got stride ", t.stride(0));
   check(t.device() == q.device(), name, ": expected q's device");
 }
 
 void check_mask(const Tensor& mask, const Tensor& q, const Sizes& s) {
   const ScalarType dtype = mask.scalar_type();
   check(dtype == ScalarType::Bool || dtype == ScalarType::Float || dtype == q.scalar_type(),
-        "attn_mask: expected bool, float32 or q's dtype");
+        "attn_mask: expected bool, float32 or q's dtype ", dtype_text(q.scalar_type()), ", got ", dtype_text(dtype));
   check(mask.device() == q.device(), "attn_mask: expected q's device");
   check(mask.dim() <= 4, "attn_mask: expected at most 4 dimensions, got shape ", shape_text(mask));
   const int64_t full[4] = {s.batch, s.heads_q, s.seq_q, s.seq_k};
@@ -45,6 +47,27 @@ void check_mask(const Tensor& mask, const Tensor& q, const Sizes& s) {
 }
 
 }  // namespace
+
+std::string dtype_text(ScalarType dtype) {
+  switch (dtype) {
+    case ScalarType::Float:
+      return "torch.float32";
+    case ScalarType::Double:
+      return "torch.float64";
+    case ScalarType::BFloat16:
+      return "torch.bfloat16";
+    case ScalarType::Half:
+      return "torch.float16";
+    case ScalarType::Bool:
+      return "torch.bool";
+    case ScalarType::Int:
+      return "torch.int32";
+    case ScalarType::Long:
+      return "torch.int64";
+    default:
+      return torch::headeronly::toString(dtype);
+  }
+}
 
 std::string shape_text(const Tensor& t) {
   std::ostringstream text;
@@ -64,7 +87,8 @@ Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptT
   const char* layout = packed ? "[T, H, D]" : "[B, H, S, D]";
   for (const auto& [name, t] : {std::pair<const char*, const Tensor&>{"q", q}, {"k", k}, {"v", v}}) {
     check(t.dim() == rank, name, ": expected ", layout, ", got shape ", shape_text(t));
-    check(t.scalar_type() == q.scalar_type(), name, ": expected q's dtype");
+    check(t.scalar_type() == q.scalar_type(), name, ": expected q's dtype ", dtype_text(q.scalar_type()), ", got ",
+          dtype_text(t.scalar_type()));
     check(t.device() == q.device(), name, ": expected q's device");
   }
   const int64_t row = packed ? 0 : 2, head = 1;
@@ -92,7 +116,8 @@ Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptT
   if (rng_state.has_value()) {
     check(rng_state->dim() == 1 && rng_state->size(0) == 2 && rng_state->scalar_type() == ScalarType::Long &&
               rng_state->is_contiguous() && rng_state->device() == q.device(),
-          "rng_state: expected an int64 [2] tensor on q's device, got shape ", shape_text(*rng_state));
+          "rng_state: expected a contiguous int64 [2] tensor on q's device, got ", dtype_text(rng_state->scalar_type()),
+          " ", shape_text(*rng_state));
   }
   return s;
 }

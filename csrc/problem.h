@@ -28,7 +28,8 @@ void check(bool ok, const Args&... args) {
   throw std::runtime_error(message.str());
 }
 
-std::string shape_text(const Tensor& t);
+std::string shape_text(const Tensor& t);   // "[2, 4, 40, 16]"
+std::string dtype_text(ScalarType dtype);  // "torch.bfloat16" for those the operators take
 
 // Every option of the raw operators, in their schema's order.
 struct Options {

@@ -217,10 +217,59 @@ def test_raw_operators_refuse_what_would_read_out_of_bounds() -> None:
     with pytest.raises(RuntimeError, match=r"softcap: not supported yet"):
         forward(Q, K, K, softcap=1.0)
     out, lse = forward(Q, K, K)
-    with pytest.raises(RuntimeError, match=r"dout: expected the forward's shape"):
+    with pytest.raises(
+        RuntimeError, match=r"dout: expected torch.float32 .*the forward's shape, got .* \[2, 12, 4, 128\]"
+    ):
         backward(out[:, :, :4], None, Q, K, K, out, lse)
-    with pytest.raises(RuntimeError, match=r"lse: expected the forward's shape"):
+    with pytest.raises(RuntimeError, match=r"lse: expected torch.float32 .*, got torch.float64 \[2, 12, 8\]"):
         backward(out, None, Q, K, K, out, lse.double())
+
+
+RAW: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
+    ("dtype of q", (Q.int(), K.int(), K.int()), {}, r"q: expected float32, .* or float64, got torch.int32"),
+    ("bool q", (Q.bool(), K.bool(), K.bool()), {}, r"q: expected float32, .* or float64, got torch.bool"),
+    ("dtype of k", (Q, K.half(), K), {}, r"k: expected q's dtype torch.float32, got torch.float16"),
+    ("rank of v", (Q, K, K[0]), {}, r"v: expected \[B, H, S, D\], got shape \[4, 8, 128\]"),
+    ("D of k", (Q, K[..., :64], K), {}, r"k: expected a last dimension of 128, got shape \[2, 4, 8, 64\]"),
+    ("length of v", (Q, K, K[:, :, :7]), {}, r"v: expected k's sizes but the last, got shape \[2, 4, 7, 128\]"),
+    ("batch", (Q, K[:1], K[:1]), {}, r"k, v: expected q's batch 2, got shapes \[1, 4, 8, 128\]"),
+    ("mask dtype", (Q, K, K, t(8, 8, dtype=torch.int64)), {}, r"attn_mask: .*torch.float32, got torch.int64"),
+    ("mask rank", (Q, K, K, t(1, 1, 1, 8, 8)), {}, r"attn_mask: expected at most 4 dimensions"),
+    ("window", (Q, K, K), {"window_size_left": -1}, r"window_size_left: expected None or >= 0, got -1"),
+    ("alignment", (Q, K, K), {"alignment": "x"}, r'alignment: expected "bottom_right" or "top_left", got "x"'),
+    ("diagonal", (Q, K, K), {"alignment": "top_left", "diagonal": 3}, r"diagonal: expected None with .*, got 3"),
+    ("dropout", (Q, K, K), {"dropout_p": 1.0}, r"dropout_p: expected 0 <= p < 1, got 1"),
+    ("scale", (Q, K, K), {"scale": float("inf")}, r"scale: expected a finite number, got inf"),
+    ("sinks", (Q, K, K, None, None, None, None, None, t(12)), {}, r"sinks: not supported yet"),
+    ("alibi_slopes", (Q, K, K, None, None, None, None, t(12)), {}, r"alibi_slopes: not supported yet"),
+    (
+        "rng_state",
+        (Q, K, K, None, None, None, t(2)),
+        {"dropout_p": 0.5},
+        r"rng_state: expected a contiguous int64 \[2\] tensor .*, got torch.float32 \[2\]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "options", "message"), RAW, ids=[case[0] for case in RAW])
+def test_raw_forward(name: str, arguments: tuple[Any, ...], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        torch.ops.triangle.attn_lse(*arguments, **options)
+
+
+def test_raw_packed() -> None:
+    forward = torch.ops.triangle.attn_lse
+    cases: list[tuple[tuple[Any, ...], str]] = [
+        ((PACKED, PACKED, PACKED, None, CU), "cu_seq_q, cu_seq_k: expected both or neither"),
+        ((PACKED, PACKED, PACKED, None, CU.long(), CU), r"cu_seq_q: expected int32 .*, got torch.int64 \[3\]"),
+        ((PACKED, PACKED, PACKED, None, CU, torch.zeros(6).int()[::2]), "cu_seq_k: .*contiguous.*, got stride 2"),
+        ((PACKED, PACKED, PACKED, None, CU, cu(0, 10)), "cu_seq_k: expected as many .*, got 2 and 3 entries"),
+        ((PACKED, PACKED, PACKED, t(10, 10), CU, CU), "attn_mask: not supported for packed sequences"),
+        ((PACKED, PACKED, PACKED, None, cu(0, 4, 99), CU), "cu_seq_q: expected to end at the total of 10 rows, got 99"),
+    ]
+    for arguments, message in cases:
+        with pytest.raises(RuntimeError, match=message):
+            forward(*arguments)
 
 
 def test_autocast_does_not_make_numbers_of_integers() -> None:

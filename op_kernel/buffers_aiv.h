@@ -13,32 +13,40 @@ struct AivBuffers {
 
   static constexpr uint32_t kScores = 0;  // 2 x 32 KiB fp32
   static constexpr uint32_t kScoresBytes = kSlotFloats * 4;
-  static constexpr uint32_t kMaskBytes = kScoresBytes / 2;                // of a slot, with a bool mask: [rows, 512]
-  static constexpr uint32_t kMaskHalves = kMaskBytes + kSlotFloats / 2;   // the same as fp16
+  static constexpr uint32_t kMaskBytes = kScoresBytes / 2;               // of a slot, with a bool mask: [rows, 512]
+  static constexpr uint32_t kMaskHalves = kMaskBytes + kSlotFloats / 2;  // the same as fp16
   static_assert(kMaskHalves + kSlotFloats <= kScoresBytes, "half a slot of scores and its mask fit the slot");
   static constexpr uint32_t kProbs = kScores + 2 * kScoresBytes;  // 2 x 16 KiB, 16-bit
   static constexpr uint32_t kProbsBytes = kSlotFloats * 2;
   static constexpr uint32_t kAcc = kProbs + 2 * kProbsBytes;  // 64 KiB: [128, 128] or [64, 256]
   static constexpr uint32_t kAccBytes = 16384 * 4;
-  // Scratch of one phase, separated from the next by barriers: partial maxima and sums [32, 64], or the factors of
-  // the accumulator and of P V, each [128, 8].
-  static constexpr uint32_t kScratch = kAcc + kAccBytes;  // 8 KiB
-  static constexpr uint32_t kScratchBytes = kChunkRows * kLanes * 4;
-  static constexpr uint32_t kRowMax = kScratch + kScratchBytes;  // [32, 8]
+  // Scratch: partial maxima of a tile [rows, width / 8]; partial sums [32, 64], which outlive their tile by two
+  // barriers. In a merge instead the factors of the accumulator and of P V, each [128, 8].
+  static constexpr uint32_t kScratch = kAcc + kAccBytes;
+  static constexpr uint32_t kMaxPartsBytes = kSlotFloats / 8 * 4;   // 4 KiB
+  static constexpr uint32_t kSumParts = kScratch + kMaxPartsBytes;  // 8 KiB
+  static constexpr uint32_t kSumPartsBytes = kChunkRows * kLanes * 4;
+  static constexpr uint32_t kSumTail = kSumParts + kSumPartsBytes;  // [32, 8]: the sums' next level
+  static constexpr uint32_t kSumTailBytes = kChunkRows * 32;
+  static constexpr uint32_t kRowMax = kSumTail + kSumTailBytes;  // [32, 8]: what a row's scores are reduced by
   static constexpr uint32_t kRowMaxBytes = kChunkRows * 32;
-  static constexpr uint32_t kColumns = kRowMax + kRowMaxBytes;  // 0 .. 511 as floats
+  static constexpr uint32_t kNegated = kRowMax + kRowMaxBytes;  // [32]: the same, a value a row
+  static constexpr uint32_t kNegatedBytes = kChunkRows * 4;
+  static constexpr uint32_t kScale = kNegated + kNegatedBytes;  // 8 times the scale
+  static constexpr uint32_t kScaleBytes = 32;
+  static constexpr uint32_t kColumns = kScale + kScaleBytes;  // 0 .. 511 as floats
   static constexpr uint32_t kColumnsBytes = kChunkKeys * 4;
-  static constexpr uint32_t kBits = kColumns + kColumnsBytes;  // [32, 512] bits
+  // [32, 512] bits of a mask; then, of a full tile, the maxima's next level [16, 8].
+  static constexpr uint32_t kBits = kColumns + kColumnsBytes;
   static constexpr uint32_t kBitsBytes = kChunkRows * 64;
-  // Per row: max and sum of the chunks in flight, then the running ones and the merge's factors.
+  // Per row: max and sum of the chunks in flight, then the running ones, two of the merge, and lse.
   static constexpr uint32_t kStats = kBits + kBitsBytes;
   static constexpr uint32_t kStatBytes = kRows * 4;
-  static constexpr uint32_t kStatsBytes = (2 * kRingSlots + 6) * kStatBytes;
-  static constexpr uint32_t kLseRows = kStats + kStatsBytes;  // [128, 8]: lse on its way to strided rows
-  static constexpr uint32_t kLseRowsBytes = kRows * 32;
-  static constexpr uint32_t kEnd = kLseRows + kLseRowsBytes;
+  static constexpr uint32_t kStatsBytes = (2 * kRingSlots + 5) * kStatBytes;
+  static constexpr uint32_t kEnd = kStats + kStatsBytes;
   static_assert(kEnd <= 188160, "UB is 192 KiB, of which 183.75 KiB are a kernel's own");
-  static_assert(2 * kRows * 32 <= kScratchBytes, "the factors of a merge fit the scratch");
+  static_assert(2 * kRows * 32 <= kMaxPartsBytes + kSumPartsBytes, "the factors of a merge fit the scratch");
+  static_assert(kProbsBytes >= kRows * 32, "a slot of P holds lse as [128, 8]");
   static_assert(kProbs % 32 == 0 && kAcc % 32 == 0 && kStats % 32 == 0, "UB tensors are 32 B aligned");
 };
 

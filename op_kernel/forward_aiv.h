@@ -22,7 +22,7 @@ class ForwardAiv {
         merge_(tiling, sequences, begin, end),
         half_(half),
         dv16_(round_up(tiling->dv, 16)) {
-    chip_.Init();
+    chip_.Init(tiling->scale >= kLeastScale ? tiling->scale : 1.0f);
   }
 
   __aicore__ inline void run() {
@@ -76,6 +76,7 @@ class ForwardAiv {
         softmax_rows(stage, columns, first, row, smaller(at_once, rows - row), width);
       }
     }
+    pending_.finish(chip_);
     // A core without rows takes part too: the flag counts when both have set it.
     AscendC::CrossCoreSetFlag<2, PIPE_MTE3>(kProbsReady);
   }
@@ -118,13 +119,14 @@ class ForwardAiv {
     SetFlag<HardEvent::MTE2_V>(kEventScores + slot);
     WaitFlag<HardEvent::MTE2_V>(kEventScores + slot);
     barrier();
-    softmax_exp(chip_, t);
+    softmax_exp(chip_, t, pending_);
 
     const int32_t p = probs_used_++ & 1;
     const AscendC::LocalTensor<T> probs = chip_.template probs<T>(p);
     WaitFlag<HardEvent::MTE3_V>(kEventProbs + p);
     AscendC::Cast(probs, t.tile, AscendC::RoundMode::CAST_RINT, static_cast<uint32_t>(rows * width));
-    begin_sum(chip_, t.tile, rows, width, t.chunk_column);
+    begin_sum(chip_, t);
+    pending_.begin(t);
     SetFlag<HardEvent::V_MTE2>(kEventScores + slot);
     SetFlag<HardEvent::V_MTE3>(kEventProbs + p);
     WaitFlag<HardEvent::V_MTE3>(kEventProbs + p);
@@ -134,8 +136,6 @@ class ForwardAiv {
         AscendC::DataCopyParams(to16(rows), to16(cols16 / 16), to16((width - cols16) / 16),
                                 to16((Workspace::kProbsPitch - cols16) / 16)));
     SetFlag<HardEvent::MTE3_V>(kEventProbs + p);
-    barrier();
-    end_sum(chip_, t.sum, rows, width, t.chunk_column);
   }
 
   // The mask's bytes for rows of the task and columns of the stage.
@@ -193,7 +193,7 @@ class ForwardAiv {
       return;
     }
     merge_stats(chip_, max, sum, rows);
-    mul_rows(accumulator, own_factor(chip_), rows, dv16_);
+    mul_rows(accumulator, chip_.own_factor(), rows, dv16_);
     barrier();
     const int32_t at_once = smaller(AivBuffers::kRows, AivBuffers::kSlotFloats / dv16_);
     for (int32_t row = 0; row < rows; row += at_once) {
@@ -204,7 +204,7 @@ class ForwardAiv {
       AscendC::DataCopy(tile, chunk[static_cast<uint64_t>(row) * dv16_], static_cast<uint32_t>(count * dv16_));
       SetFlag<HardEvent::MTE2_V>(kEventScores + slot);
       WaitFlag<HardEvent::MTE2_V>(kEventScores + slot);
-      mul_add_rows(accumulator[row * dv16_], tile, chunk_factor(chip_)[row * 8], count, dv16_);
+      mul_add_rows(accumulator[row * dv16_], tile, chip_.chunk_factor()[row * 8], count, dv16_);
       SetFlag<HardEvent::V_MTE2>(kEventScores + slot);
     }
   }
@@ -242,10 +242,14 @@ class ForwardAiv {
       WaitFlag<HardEvent::V_MTE3>(kEventLse);
       AscendC::DataCopyPad(dst, chip_.lse(), AscendC::DataCopyExtParams(1, static_cast<uint32_t>(rows * 4), 0, 0, 0));
     } else {  // each row's value at the head of a block of 32 B, from where a copy of 4 B takes it
-      spread_rows(chip_.lse_rows(), chip_.lse(), rows);
-      SetFlag<HardEvent::V_MTE3>(kEventLse);
-      WaitFlag<HardEvent::V_MTE3>(kEventLse);
-      store_rows(dst, chip_.lse_rows(), rows, 1, 8, pitch);
+      const int32_t p = probs_used_++ & 1;
+      const Floats values = chip_.template probs<T>(p).template ReinterpretCast<float>();
+      WaitFlag<HardEvent::MTE3_V>(kEventProbs + p);
+      spread_rows(values, chip_.lse(), rows);
+      SetFlag<HardEvent::V_MTE3>(kEventProbs + p);
+      WaitFlag<HardEvent::V_MTE3>(kEventProbs + p);
+      store_rows(dst, values, rows, 1, 8, pitch);
+      SetFlag<HardEvent::MTE3_V>(kEventProbs + p);
     }
     SetFlag<HardEvent::MTE3_V>(kEventLse);
   }
@@ -370,6 +374,7 @@ class ForwardAiv {
   int32_t half_, dv16_;
   AivChip chip_;
   RowState state_;
+  PendingSum pending_;
   int32_t slots_used_ = 0, probs_used_ = 0;
 };
 

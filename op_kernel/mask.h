@@ -6,10 +6,12 @@
 
 namespace triangle {
 
-// What a hidden score becomes, and the least maximum a row can have. Both finite: (-inf) - (-inf) is NaN. A row that
-// sees nothing has maximum kLeastMax, and exp(kHidden - kLeastMax) is 0, as is exp(kLeastMax - any real maximum).
-constexpr float kHidden = -3.0e38f;
-constexpr float kLeastMax = -1.0e37f;
+// What a hidden score becomes, and the least maximum a row's scores can have, both before scaling. Both finite:
+// (-inf) - (-inf) is NaN. Scaled by anything in [kLeastScale, 1e8], exp(kHidden - kLeastMax) is 0, so a row that sees
+// nothing gets P = 0, and so is exp(kLeastMax - any real maximum), so it loses against every chunk that it sees.
+constexpr float kHidden = -1.0e36f;
+constexpr float kLeastMax = -1.0e30f;
+constexpr float kLeastScale = 1.0e-20f;  // smaller and negative scales multiply the scores first
 
 // Rows row .. row + rows of the task against columns col0 .. col0 + cols of the stage.
 struct TileEdges {

@@ -9,10 +9,6 @@ struct RowState {
   bool fresh = true;  // nothing merged yet: the state is undefined
 };
 
-// run_max, run_sum and the factors [rows, 8] of the accumulator (scratch) and of the chunk (scratch + 128 rows).
-__aicore__ inline Floats own_factor(AivChip& chip) { return chip.scratch(); }
-__aicore__ inline Floats chunk_factor(AivChip& chip) { return chip.scratch()[AivBuffers::kRows * 8]; }
-
 __aicore__ inline void first_stats(AivChip& chip, const Floats& max, const Floats& sum, int32_t rows) {
   barrier();
   AscendC::Muls(chip.run_max(), max, 1.0f, rows);
@@ -20,23 +16,24 @@ __aicore__ inline void first_stats(AivChip& chip, const Floats& max, const Float
   barrier();
 }
 
+// run_max, run_sum and both factors. `max` is used up.
 __aicore__ inline void merge_stats(AivChip& chip, const Floats& max, const Floats& sum, int32_t rows) {
-  const Floats merged = chip.temporary(0), own = chip.temporary(1), other = chip.temporary(2);
+  const Floats merged = chip.temporary(0), own = chip.temporary(1);
   barrier();
   AscendC::Max(merged, chip.run_max(), max, rows);
   barrier();
   AscendC::Sub(own, chip.run_max(), merged, rows);
-  AscendC::Sub(other, max, merged, rows);
+  AscendC::Sub(max, max, merged, rows);
   barrier();
   AscendC::Exp(own, own, rows);
-  AscendC::Exp(other, other, rows);
+  AscendC::Exp(max, max, rows);
   AscendC::Muls(chip.run_max(), merged, 1.0f, rows);
   barrier();
-  spread_rows(own_factor(chip), own, rows);
-  spread_rows(chunk_factor(chip), other, rows);
+  spread_rows(chip.own_factor(), own, rows);
+  spread_rows(chip.chunk_factor(), max, rows);
   AscendC::Mul(chip.run_sum(), chip.run_sum(), own, rows);
   barrier();
-  AscendC::MulAddDst(chip.run_sum(), sum, other, rows);
+  AscendC::MulAddDst(chip.run_sum(), sum, max, rows);
 }
 
 // A row whose sum is 0 saw nothing: 0 / kTiny is 0, and its lse is ln 0 = -inf.
@@ -49,10 +46,10 @@ __aicore__ inline void normalise(AivChip& chip, int32_t rows, int32_t dv16) {
   AscendC::Maxs(divisor, chip.run_sum(), kTiny, rows);
   AscendC::Ln(chip.lse(), chip.run_sum(), rows);
   barrier();
-  spread_rows(own_factor(chip), divisor, rows);
+  spread_rows(chip.own_factor(), divisor, rows);
   AscendC::Add(chip.lse(), chip.lse(), chip.run_max(), rows);
   barrier();
-  div_rows(chip.accumulator(), own_factor(chip), rows, dv16);
+  div_rows(chip.accumulator(), chip.own_factor(), rows, dv16);
   barrier();
 }
 

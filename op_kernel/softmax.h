@@ -5,20 +5,6 @@
 
 namespace triangle {
 
-// The first level of the sum: 64 partial sums a row at [rows, 64], each of the 8 keys that have its place in the chunk.
-// Anchoring them there makes the tree of a row's sum independent of which columns its tile has.
-__aicore__ inline void begin_sum(AivChip& chip, const Floats& tile, int32_t rows, int32_t width, int32_t chunk_column) {
-  const Floats parts = chip.scratch()[chunk_column / 8];
-  for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
-    AscendC::BlockReduceSum(parts[column / 8], tile[column], rows, AivBuffers::kLanes, 8, 1, width / 8);
-  }
-}
-__aicore__ inline void end_sum(AivChip& chip, const Floats& sum, int32_t rows, int32_t width, int32_t chunk_column) {
-  const int32_t lanes = width / 8;
-  uint64_t mask[2] = {(lanes == 64 ? ~uint64_t{0} : (uint64_t{1} << lanes) - 1) << (chunk_column / 8), 0};
-  AscendC::WholeReduceSum(sum, chip.scratch(), mask, rows, 1, 1, 8);
-}
-
 // One tile [rows, width] of scores in a UB slot and what belongs to it; width a multiple of 64 up to 512.
 struct SoftmaxTile {
   Floats tile;
@@ -30,40 +16,91 @@ struct SoftmaxTile {
   TileMask mask;
 };
 
-// Replaces scores by exp(scale * score - max) and writes max.
-__aicore__ inline void softmax_exp(AivChip& chip, const SoftmaxTile& t) {
+// The last two of the three levels of a tile's sums, left to the next tile's first barriers: alone they would cost two
+// of their own. Every level adds 8 neighbours, so a row's sum is one fixed tree over its chunk's 512 places.
+class PendingSum {
+ public:
+  __aicore__ inline void begin(const SoftmaxTile& t) {
+    sum_ = t.sum;
+    rows_ = t.rows;
+  }
+  // [rows, 64] -> [rows, 8]
+  __aicore__ inline void second_level(AivChip& chip) const {
+    if (rows_ > 0) AscendC::BlockReduceSum(chip.sum_tail(), chip.sum_parts(), rows_, AivBuffers::kLanes, 1, 1, 8);
+  }
+  // [rows, 8] -> [rows]
+  __aicore__ inline void third_level(AivChip& chip) {
+    const int32_t whole = rows_ / 8, rest = rows_ % 8;
+    if (whole > 0) AscendC::BlockReduceSum(sum_, chip.sum_tail(), whole, AivBuffers::kLanes, 1, 1, 8);
+    if (rest > 0) AscendC::BlockReduceSum(sum_[whole * 8], chip.sum_tail()[whole * 64], 1, rest * 8, 1, 1, 8);
+    rows_ = 0;
+  }
+  __aicore__ inline void finish(AivChip& chip) {
+    if (rows_ == 0) return;
+    barrier();
+    second_level(chip);
+    barrier();
+    third_level(chip);
+  }
+
+ private:
+  Floats sum_;
+  int32_t rows_ = 0;  // 0: nothing pending
+};
+
+// The first level: 64 partial sums a row at [rows, 64], each of the 8 keys that have its place in the chunk. The places
+// that the tile does not have were zeroed before.
+__aicore__ inline void begin_sum(AivChip& chip, const SoftmaxTile& t) {
+  const Floats parts = chip.sum_parts()[t.chunk_column / 8];
+  for (int32_t column = 0; column < t.width; column += AivBuffers::kLanes) {
+    AscendC::BlockReduceSum(parts[column / 8], t.tile[column], t.rows, AivBuffers::kLanes, 8, 1, t.width / 8);
+  }
+}
+
+// Replaces scores by exp(scale * score - max) and writes max; completes the sums of the tile before. max(scale * s) is
+// scale * max(s) bit for bit where scale > 0, so scaling waits until it can be one instruction with the subtraction.
+__aicore__ inline void softmax_exp(AivChip& chip, const SoftmaxTile& t, PendingSum& pending) {
   const int32_t count = t.rows * t.width;
   const bool edge = t.edges.hides(t.rows), hides = edge || t.mask.given;
-  // max(scale * s) = scale * max(s) bit for bit when scale > 0; then scaling overlaps with the reduction.
-  const bool scale_first = hides || !(t.scale > 0.0f);
+  const bool scale_first = !(t.scale >= kLeastScale);
+  const float scale = scale_first ? 1.0f : t.scale;
   if (scale_first) {
     AscendC::Muls(t.tile, t.tile, t.scale, count);
     barrier();
-    if (edge) {
-      hide_edges(chip, t.tile, t.edges, t.rows);
-      barrier();
-    }
-    if (t.mask.given) {
-      hide_masked(chip, t.tile, t.mask, t.rows, t.width);
-      barrier();
-    }
   }
-  const Floats parts = chip.scratch();
-  AscendC::BlockReduceMax(parts, t.tile, count / AivBuffers::kLanes, AivBuffers::kLanes, 1, 1, 8);
+  if (edge) {
+    hide_edges(chip, t.tile, t.edges, t.rows);
+    barrier();
+  }
+  if (t.mask.given) {
+    hide_masked(chip, t.tile, t.mask, t.rows, t.width);
+    barrier();
+  }
+
+  AscendC::BlockReduceMax(chip.max_parts(), t.tile, count / AivBuffers::kLanes, AivBuffers::kLanes, 1, 1, 8);
+  pending.second_level(chip);
   barrier();
-  AscendC::WholeReduceMax(t.max, parts, t.width / 8, t.rows, 1, 1, t.width / 64,
-                          AscendC::ReduceOrder::ORDER_ONLY_VALUE);
-  if (!scale_first) AscendC::Muls(t.tile, t.tile, t.scale, count);
-  barrier();
-  if (scale_first) {
-    AscendC::Maxs(t.max, t.max, kLeastMax, t.rows);
+  pending.third_level(chip);
+  if (t.width == kChunkKeys && t.rows % 8 == 0) {
+    AscendC::BlockReduceMax(chip.max_tail(), chip.max_parts(), t.rows, AivBuffers::kLanes, 1, 1, 8);
+    barrier();
+    AscendC::BlockReduceMax(t.max, chip.max_tail(), t.rows / 8, AivBuffers::kLanes, 1, 1, 8);
   } else {
-    AscendC::Muls(t.max, t.max, t.scale, t.rows);
+    AscendC::WholeReduceMax(t.max, chip.max_parts(), t.width / 8, t.rows, 1, 1, t.width / 64,
+                            AscendC::ReduceOrder::ORDER_ONLY_VALUE);
+    AscendC::Duplicate(chip.sum_parts(), 0.0f, t.rows * AivBuffers::kLanes);
   }
   barrier();
-  spread_rows(chip.row_max(), t.max, t.rows);
+  if (hides) {
+    AscendC::Maxs(t.max, t.max, kLeastMax, t.rows);
+    barrier();
+  }
+  AscendC::Muls(chip.negated(), t.max, -scale, t.rows);
   barrier();
-  sub_rows(t.tile, chip.row_max(), t.rows, t.width);
+  spread_rows(chip.row_max(), chip.negated(), t.rows);
+  AscendC::Muls(t.max, t.max, scale, t.rows);
+  barrier();
+  scale_add_rows(t.tile, chip.scale(), chip.row_max(), t.rows, t.width);
   barrier();
   AscendC::Exp(t.tile, t.tile, count);
   barrier();

@@ -25,12 +25,6 @@ __aicore__ inline void spread_rows(const Floats& dst, const Floats& src, int32_t
   AscendC::Brcb(dst, src, static_cast<uint8_t>((rows + 7) / 8), AscendC::BrcbRepeatParams(1, 8));
 }
 
-__aicore__ inline void sub_rows(const Floats& tile, const Floats& by, int32_t rows, int32_t width) {
-  for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
-    AscendC::Sub(tile[column], tile[column], by, static_cast<uint64_t>(smaller(AivBuffers::kLanes, width - column)),
-                 static_cast<uint8_t>(rows), by_row(width));
-  }
-}
 __aicore__ inline void mul_rows(const Floats& tile, const Floats& by, int32_t rows, int32_t width) {
   for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
     AscendC::Mul(tile[column], tile[column], by, static_cast<uint64_t>(smaller(AivBuffers::kLanes, width - column)),
@@ -41,6 +35,15 @@ __aicore__ inline void div_rows(const Floats& tile, const Floats& by, int32_t ro
   for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
     AscendC::Div(tile[column], tile[column], by, static_cast<uint64_t>(smaller(AivBuffers::kLanes, width - column)),
                  static_cast<uint8_t>(rows), by_row(width));
+  }
+}
+// tile = tile * factor + by, `factor` one block of 8 equal values
+__aicore__ inline void scale_add_rows(const Floats& tile, const Floats& factor, const Floats& by, int32_t rows,
+                                      int32_t width) {
+  const uint8_t pitch = static_cast<uint8_t>(width / 8);
+  for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
+    AscendC::FusedMulAdd(tile[column], factor, by, static_cast<uint64_t>(AivBuffers::kLanes),
+                         static_cast<uint8_t>(rows), AscendC::BinaryRepeatParams(1, 0, 0, pitch, 0, 1));
   }
 }
 // sum += tile * by
@@ -56,12 +59,14 @@ __aicore__ inline void mul_add_rows(const Floats& sum, const Floats& tile, const
 // UB of the vector cores, by name.
 class AivChip {
  public:
-  __aicore__ inline void Init() {
+  __aicore__ inline void Init(float scale) {
     chip_.Init(0, AivBuffers::kEnd);
+    AscendC::Duplicate(this->scale(), scale, static_cast<int32_t>(AivBuffers::kScaleBytes / 4));
     AscendC::CreateVecIndex(columns(), 0.0f, static_cast<uint32_t>(kChunkKeys));
     // Brcb reads statistics in groups of 8 rows, past the last row that exists.
     AscendC::Duplicate(chip_.UB<float>(AivBuffers::kStats, AivBuffers::kStatsBytes / 4), 0.0f,
                        static_cast<int32_t>(AivBuffers::kStatsBytes / 4));
+    AscendC::Duplicate(negated(), 0.0f, AivBuffers::kChunkRows);
     barrier();
   }
   __aicore__ inline Floats scores(int32_t slot) {
@@ -82,8 +87,20 @@ class AivChip {
     return chip_.UB<T>(AivBuffers::kProbs + slot * AivBuffers::kProbsBytes, AivBuffers::kSlotFloats);
   }
   __aicore__ inline Floats accumulator() { return chip_.UB<float>(AivBuffers::kAcc, AivBuffers::kAccBytes / 4); }
-  __aicore__ inline Floats scratch() { return chip_.UB<float>(AivBuffers::kScratch, AivBuffers::kScratchBytes / 4); }
+  __aicore__ inline Floats max_parts() { return chip_.UB<float>(AivBuffers::kScratch, AivBuffers::kMaxPartsBytes / 4); }
+  __aicore__ inline Floats sum_parts() {
+    return chip_.UB<float>(AivBuffers::kSumParts, AivBuffers::kSumPartsBytes / 4);
+  }
+  __aicore__ inline Floats max_tail() { return chip_.UB<float>(AivBuffers::kBits, AivBuffers::kBitsBytes / 4); }
+  __aicore__ inline Floats sum_tail() { return chip_.UB<float>(AivBuffers::kSumTail, AivBuffers::kSumTailBytes / 4); }
+  // The factors [rows, 8] of a merge.
+  __aicore__ inline Floats own_factor() { return chip_.UB<float>(AivBuffers::kScratch, AivBuffers::kRows * 8); }
+  __aicore__ inline Floats chunk_factor() {
+    return chip_.UB<float>(AivBuffers::kScratch + AivBuffers::kRows * 32, AivBuffers::kRows * 8);
+  }
   __aicore__ inline Floats row_max() { return chip_.UB<float>(AivBuffers::kRowMax, AivBuffers::kRowMaxBytes / 4); }
+  __aicore__ inline Floats negated() { return chip_.UB<float>(AivBuffers::kNegated, AivBuffers::kNegatedBytes / 4); }
+  __aicore__ inline Floats scale() { return chip_.UB<float>(AivBuffers::kScale, AivBuffers::kScaleBytes / 4); }
   __aicore__ inline Floats columns() { return chip_.UB<float>(AivBuffers::kColumns, kChunkKeys); }
   __aicore__ inline AscendC::LocalTensor<uint8_t> bits() {
     return chip_.UB<uint8_t>(AivBuffers::kBits, AivBuffers::kBitsBytes);
@@ -94,9 +111,8 @@ class AivChip {
   // Of the task so far.
   __aicore__ inline Floats run_max() { return stat(2 * kRingSlots); }
   __aicore__ inline Floats run_sum() { return stat(2 * kRingSlots + 1); }
-  __aicore__ inline Floats temporary(int32_t i) { return stat(2 * kRingSlots + 2 + i); }  // i < 3
-  __aicore__ inline Floats lse() { return stat(2 * kRingSlots + 5); }
-  __aicore__ inline Floats lse_rows() { return chip_.UB<float>(AivBuffers::kLseRows, AivBuffers::kLseRowsBytes / 4); }
+  __aicore__ inline Floats temporary(int32_t i) { return stat(2 * kRingSlots + 2 + i); }  // i < 2
+  __aicore__ inline Floats lse() { return stat(2 * kRingSlots + 4); }
 
  private:
   __aicore__ inline Floats stat(int32_t i) {

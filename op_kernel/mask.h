@@ -44,29 +44,32 @@ __aicore__ inline void hide_edges(AivChip& chip, const Floats& tile, const TileE
   const AscendC::LocalTensor<uint8_t> bits = chip.bits();
   const Floats columns = chip.columns();
   constexpr int32_t kBitsPitch = kChunkKeys / 8;
-  for (int32_t row = 0; row < rows; ++row) {
-    if (edges.end(row) >= width - 1) break;  // ends only grow
-    AscendC::CompareScalar(bits[row * kBitsPitch], columns, static_cast<float>(edges.end(row)), AscendC::CMPMODE::LE,
-                           static_cast<uint32_t>(width));
+  // Only columns that some row does not see: from the first row's end on. Ends only grow.
+  const int32_t left =
+      static_cast<int32_t>(clamp64(edges.end(0) + 1, 0, width - 1)) / AivBuffers::kLanes * AivBuffers::kLanes;
+  for (int32_t row = 0; row < rows && edges.end(row) < width - 1; ++row) {
+    AscendC::CompareScalar(bits[row * kBitsPitch], columns[left], static_cast<float>(edges.end(row)),
+                           AscendC::CMPMODE::LE, static_cast<uint32_t>(width - left));
   }
   barrier();
-  for (int32_t row = 0; row < rows; ++row) {
-    if (edges.end(row) >= width - 1) break;
-    AscendC::Select(tile[row * width], bits[row * kBitsPitch], tile[row * width], kHidden,
-                    AscendC::SELMODE::VSEL_TENSOR_SCALAR_MODE, static_cast<uint32_t>(width));
+  for (int32_t row = 0; row < rows && edges.end(row) < width - 1; ++row) {
+    AscendC::Select(tile[row * width + left], bits[row * kBitsPitch], tile[row * width + left], kHidden,
+                    AscendC::SELMODE::VSEL_TENSOR_SCALAR_MODE, static_cast<uint32_t>(width - left));
   }
   if (edges.begin(rows - 1) <= 0) return;
   barrier();
+  // Likewise up to the last row's beginning.
+  const int32_t right = round_up(static_cast<int32_t>(clamp64(edges.begin(rows - 1), 1, width)), AivBuffers::kLanes);
   for (int32_t row = 0; row < rows; ++row) {
     if (edges.begin(row) <= 0) continue;
     AscendC::CompareScalar(bits[row * kBitsPitch], columns, static_cast<float>(edges.begin(row)), AscendC::CMPMODE::GE,
-                           static_cast<uint32_t>(width));
+                           static_cast<uint32_t>(right));
   }
   barrier();
   for (int32_t row = 0; row < rows; ++row) {
     if (edges.begin(row) <= 0) continue;
     AscendC::Select(tile[row * width], bits[row * kBitsPitch], tile[row * width], kHidden,
-                    AscendC::SELMODE::VSEL_TENSOR_SCALAR_MODE, static_cast<uint32_t>(width));
+                    AscendC::SELMODE::VSEL_TENSOR_SCALAR_MODE, static_cast<uint32_t>(right));
   }
 }
 

@@ -39,17 +39,21 @@ __aicore__ inline void merge_stats(AivChip& chip, const Floats& max, const Float
 // A row whose sum is 0 saw nothing: 0 / kTiny is 0, and its lse is ln 0 = -inf.
 constexpr float kTiny = 1.0e-30f;
 
-// Divides the accumulator by the sums and leaves lse in chip.lse().
+// Divides the accumulator by the sums (by way of their reciprocals: a division costs as much as two products) and
+// leaves lse in chip.lse().
 __aicore__ inline void normalise(AivChip& chip, int32_t rows, int32_t dv16) {
-  const Floats divisor = chip.temporary(0);
+  const Floats divisor = chip.temporary(0), reciprocal = chip.temporary(1);
   barrier();
   AscendC::Maxs(divisor, chip.run_sum(), kTiny, rows);
+  AscendC::Duplicate(reciprocal, 1.0f, rows);
   AscendC::Ln(chip.lse(), chip.run_sum(), rows);
   barrier();
-  spread_rows(chip.own_factor(), divisor, rows);
+  AscendC::Div(reciprocal, reciprocal, divisor, rows);
   AscendC::Add(chip.lse(), chip.lse(), chip.run_max(), rows);
   barrier();
-  div_rows(chip.accumulator(), chip.own_factor(), rows, dv16);
+  spread_rows(chip.own_factor(), reciprocal, rows);
+  barrier();
+  mul_rows(chip.accumulator(), chip.own_factor(), rows, dv16);
   barrier();
 }
 

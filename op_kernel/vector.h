@@ -31,12 +31,6 @@ __aicore__ inline void mul_rows(const Floats& tile, const Floats& by, int32_t ro
                  static_cast<uint8_t>(rows), by_row(width));
   }
 }
-__aicore__ inline void div_rows(const Floats& tile, const Floats& by, int32_t rows, int32_t width) {
-  for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
-    AscendC::Div(tile[column], tile[column], by, static_cast<uint64_t>(smaller(AivBuffers::kLanes, width - column)),
-                 static_cast<uint8_t>(rows), by_row(width));
-  }
-}
 // tile = tile * factor + by, `factor` one block of 8 equal values
 __aicore__ inline void scale_add_rows(const Floats& tile, const Floats& factor, const Floats& by, int32_t rows,
                                       int32_t width) {

@@ -10,13 +10,14 @@ NATIVE := $(shell find csrc op_host op_kernel cmake sim -type f \( -name '*.h' -
 RUN_ARGS ?=
 TEST_ARGS ?=
 
-.PHONY: help run test lint format bench check-cann clean install
+.PHONY: help run test lint format bench sim-report check-cann clean install
 
 help:
 	@echo "make run      train a small Llama on real text with triangle attention, and compare (1 to 3 minutes)"
 	@echo "make test     all tests"
 	@echo "make lint     ruff, mypy, clang-format"
 	@echo "make format   let ruff and clang-format rewrite the sources"
+	@echo "make sim-report   what the NPU kernels reach in the timing model, against their goals"
 	@echo "make bench    the benchmark's full table"
 	@echo "make check-cann ASCEND_HOME_PATH=...   compile the kernels with the headers of a real CANN"
 	@echo "make clean    remove build products"
@@ -50,6 +51,10 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	git ls-files '*.h' '*.cpp' '*.hpp' '*.cc' | xargs $(BIN)/clang-format -i
+
+# The modelled goals of the NPU kernels; exits with 1 where one is not met.
+sim-report: build/.installed
+	$(BIN)/python -m triangle_attn_op.sim --goals
 
 bench: build/.installed
 	$(BIN)/python -m triangle_attn_op.bench $(BENCH_ARGS)

@@ -1,4 +1,4 @@
-"""python -m triangle_attn_op.sim --shape B,Hq,Hkv,Sq,Sk,D[,Dv] --dtype bf16 --soc Ascend910B2 --pass fwd [--timing-only]
+"""python -m triangle_attn_op.sim --shape B,Hq,Hkv,Sq,Sk,D[,Dv] --dtype bf16 --soc Ascend910B2 [--timing-only]
 
 Runs the kernel on random inputs with every check (and compares with fp64 where the score matrix is small), or only
 times it, and prints what it did. `--goals` prints the table of goals instead.
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a chip parameter")
     parser.add_argument("--trace", type=Path, help="write a Chrome/Perfetto trace")
-    parser.add_argument("--png", type=Path, help="draw the first microseconds of the timeline")
+    parser.add_argument("--png", type=Path, help="draw one core's timeline (needs matplotlib)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--goals", action="store_true", help="the table of modelled goals")
     options = parser.parse_args(arguments)
@@ -167,7 +167,8 @@ def _text(f: dict[str, Any]) -> str:
         f"  rate         {f['tflops']:.1f} TFLOP/s on visible pairs, {f['cube_share']:.1%} of the cube's peak",
         "  busy         " + ", ".join(f"{name} {f['busy'][pipe]:.1%}" for pipe, name in _PIPES.items()),
         "  bytes        " + ", ".join(f"{path} {count / 1e6:,.1f} MB" for path, count in f["bytes"].items()),
-        f"  workspace    ring {f['ring_bytes_per_core'] / 2**20:.2f} MiB a core, {f['workspace_bytes'] / 2**20:.1f} MiB in all",
+        f"  workspace    ring {f['ring_bytes_per_core'] / 2**20:.2f} MiB a core, "
+        f"{f['workspace_bytes'] / 2**20:.1f} MiB in all",
     ]
     if "largest_error" in f:
         lines.append(f"  error        {f['largest_error']:.3g} at most, against fp64")

@@ -71,8 +71,7 @@ def attn_forward(
     q, k, v = (t if t.stride(-1) == 1 or t.shape[-1] == 1 else t.contiguous() for t in (q, k, v))
     mask = None if attn_mask is None else _mask_rows(attn_mask, q.shape[0], q.shape[1], q.shape[2], k.shape[2])
     out = _like(q, v.shape[-1])
-    rows = (q.shape[0],) if packed else (q.shape[0], q.shape[2])
-    lse = torch.empty((*rows, q.shape[1]) if packed else (rows[0], q.shape[1], rows[1]), dtype=torch.float32)
+    lse = torch.empty(q.shape[:-1], dtype=torch.float32)
     strides = {name: _strides(t, packed) for name, t in (("q", q), ("k", k), ("v", v), ("out", out))}
     strides["lse"] = (0, lse.stride(1), lse.stride(0)) if packed else (lse.stride(0), lse.stride(1), lse.stride(2))
     if mask is not None:
@@ -178,7 +177,8 @@ def _mask_rows(mask: Tensor, batch: int, heads: int, sq: int, sk: int) -> Tensor
 
 def _like(q: Tensor, columns: int) -> Tensor:
     """An empty tensor with q's sizes but the last, in q's memory order."""
-    order = sorted(range(q.dim() - 1), key=lambda i: (-q.stride(i), i))
+    stride = q.stride()
+    order = sorted(range(q.dim() - 1), key=lambda i: (-stride[i], i))
     flat = torch.empty([*(q.shape[i] for i in order), columns], dtype=q.dtype)
     return flat.permute([*(order.index(i) for i in range(q.dim() - 1)), q.dim() - 1])
 

@@ -81,9 +81,9 @@ def forward_tiling(problem: Problem) -> Tiling:
     lib.triangle_forward_tiling_bytes.restype = ctypes.c_int64
     lib.triangle_tiling_error.restype = ctypes.c_char_p
     c = _Problem()
-    for name, _ in _Problem._fields_:
-        if name != "strides":
-            setattr(c, name, getattr(problem, name))
+    for field in _Problem._fields_:
+        if field[0] != "strides":
+            setattr(c, field[0], getattr(problem, field[0]))
     for i, name in enumerate(("q", "k", "v", "out", "lse", "mask")):
         for j, stride in enumerate(problem.strides.get(name, (0, 0, 0))):
             c.strides[i][j] = stride

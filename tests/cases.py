@@ -93,6 +93,8 @@ CASES = [
     Case("[s, b, n, d]", B=3, Hq=4, Hkv=4, Sq=70, Sk=70, layout="sbhd"),
     Case("packed qkv projection", B=2, Hq=4, Hkv=4, Sq=60, Sk=60, layout="fused"),
     Case("last dimension strided", B=2, Sq=50, Sk=50, D=32, layout="strided"),
+    Case("NaN behind the tails", B=2, Hq=4, Hkv=2, Sq=70, Sk=133, D=33, Dv=17, layout="gaps"),
+    Case("NaN behind the tails, decode", B=2, Hq=8, Hkv=2, Sq=1, Sk=333, D=40, layout="gaps"),
     Case("packed", Hq=4, Hkv=2, lens_q=(100, 1, 37, 200), lens_k=(100, 1, 37, 200)),
     Case("packed, empty documents", lens_q=(0, 40, 0, 25, 0), lens_k=(0, 40, 0, 25, 0)),
     Case("packed, Sq != Sk", Hq=4, Hkv=1, lens_q=(1, 30, 50, 0), lens_k=(90, 64, 20, 10)),
@@ -163,6 +165,10 @@ def _layout(random: Any, layout: str, b: int, h: int, s: int, d: int, std: float
         return random(b, s, 3, h, d, std=std)[:, :, 1].transpose(1, 2)
     if layout == "strided":
         return random(b, h, d, s, std=std).transpose(2, 3)
+    if layout == "gaps":  # rows, columns and whole tails that nobody may read
+        memory = torch.full_like(random(b, h, s + 40, d + 71), torch.nan)
+        memory[:, :, :s, :d] = random(b, h, s, d, std=std)
+        return memory[:, :, :s, :d]
     assert layout == "bhsd"
     return random(b, h, s, d, std=std)
 

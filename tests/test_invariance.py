@@ -162,6 +162,19 @@ def test_masks_that_hide_nothing(dtype: torch.dtype, seed: int) -> None:
     assert_same(plain, gradients(q, k, v, dout, attn_mask=causal, diagonal=200), "the causal rule as a mask")
 
 
+def test_masks_are_read_inside_computed_blocks_only(seed: int) -> None:
+    """NaN in a float mask where every block is skipped, above the diagonal and left of the window, changes no bit."""
+    n, far = 1300, 520
+    q, k, v = qkv(seed, 1, 2, 1, n, n, 32, 32, torch.float32)
+    dout = draw(seed + 3, *q.shape)
+    mask = draw(seed + 4, n, n)
+    distance = torch.arange(n)[:, None] - torch.arange(n)[None]
+    for options, skipped in (({}, distance < -far), ({"window_size_left": 20}, (distance < -far) | (distance > far))):
+        plain = gradients(q, k, v, dout, attn_mask=mask, **options)
+        holes = mask.masked_fill(skipped, torch.nan)
+        assert_same(plain, gradients(q, k, v, dout, attn_mask=holes, **options), "NaN in skipped blocks")
+
+
 def test_minus_inf_is_false(seed: int) -> None:
     q, k, v = qkv(seed, 2, 2, 2, 150, 150, 32, 32, torch.float32)
     dout = draw(seed + 3, *q.shape)

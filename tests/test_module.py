@@ -122,6 +122,24 @@ def test_megatron_softmax_is_fused(cls: Any, scale: float | None) -> None:
     torch.testing.assert_close(TriangleAttention(16, cls(scale))(q, k, v), expected(q, k, v, scale=scale))
 
 
+def test_megatron_softmax_beside_another_dropout() -> None:
+    """Not fused then: its scale is applied all the same, and so is its window."""
+    q, k, v = qkv()
+    softmax = FusedScaleMaskSoftmax(0.07)
+    out = TriangleAttention(16, softmax, lambda p: p * 2)(q, k, v)
+    torch.testing.assert_close(out, 2 * expected(q, k, v, scale=0.07))
+    softmax.window_size = (9, 0)
+    far = torch.arange(50)[:, None] - torch.arange(50)[None] > 9
+    torch.testing.assert_close(TriangleAttention(16, softmax)(q, k, v), expected(q, k, v, far, scale=0.07))
+    out = TriangleAttention(16, softmax, lambda p: p * 2)(q, k, v)
+    torch.testing.assert_close(out, 2 * expected(q, k, v, far, scale=0.07))
+    softmax.window_size = (-1, 0)  # no window
+    torch.testing.assert_close(TriangleAttention(16, softmax)(q, k, v), expected(q, k, v, scale=0.07))
+    softmax.window_size = (9, 2)
+    with pytest.raises(ValueError, match=r"masked_softmax_func: expected a causal window \(left, 0\), got .* \(9, 2\)"):
+        TriangleAttention(16, softmax)
+
+
 @pytest.mark.parametrize("scale", [1.0, 3, -0.5, 0])
 def test_layer_scaling_is_refused(scale: float) -> None:
     with pytest.raises(ValueError, match="masked_softmax_func: expected scale None or 1/norm_factor below 1, got"):

@@ -405,6 +405,17 @@ def test_result_follows_the_layout_of_q(order: tuple[int, ...]) -> None:
         assert out.transpose(1, 2).flatten(2).data_ptr() == out.data_ptr()
 
 
+def test_layout_of_ties() -> None:
+    """Strides that say nothing about an order give B, S, H; the fake kernel says the same."""
+    q, k, v = (torch.randn(1, 1, 1, 8).expand(2, 3, 5, 8) for _ in range(3))
+    out = attn(q, k, v)
+    assert out.transpose(1, 2).is_contiguous()
+    assert attn(*(t.to("meta").expand(2, 3, 5, 8) for t in (torch.empty(1, 1, 1, 8),) * 3)).stride() == out.stride()
+    rows = torch.randn(1, 1, 8).expand(6, 3, 8)
+    cu = torch.tensor([0, 6], dtype=torch.int32)
+    assert triangle_attention_varlen(rows, rows, rows, cu, cu, 6, 6).is_contiguous()
+
+
 def test_results_are_fresh_and_strided_inputs_are_not_copied() -> None:
     q, k, v = (t.transpose(1, 2).contiguous().transpose(1, 2) for t in qkv())
     out = attn(q, k, v)

@@ -76,6 +76,8 @@ CASES = [
     Case("window, negative diagonal", Sq=200, Sk=80, options={"window_size_left": 50, "diagonal": -20}),
     Case("window past the keys", Sq=200, Sk=60, options={"window_size_left": 20, "alignment": "top_left"}),
     Case("several chunks, window", Hq=1, Hkv=1, Sq=1500, Sk=1500, D=16, options={"window_size_left": 1100}),
+    Case("diagonal beyond the keys, window", Sq=30, Sk=9, options={"diagonal": 100, "window_size_left": 100}),
+    Case("diagonal and window beyond the keys", Sq=30, Sk=9, options={"diagonal": 100, "window_size_left": 20}),
     Case("scale", Sq=80, Sk=80, options={"scale": 0.3}),
     Case("scale 0", Sq=40, Sk=40, options={"scale": 0.0}),
     Case("scale negative", Sq=60, Sk=60, options={"scale": -0.2}),

@@ -34,25 +34,26 @@ def allowed(problem: Problem, threads: int) -> int:
 
 
 def measure(problem: Problem) -> int:
-    """Growth of the peak resident size over one forward and backward, less their results."""
+    """Growth of the peak resident size: over the forward less out and lse, or over forward and backward less those and
+    the gradients, whichever is more.
+    """
     warm = problem.with_(seq_q=min(problem.seq_q, 192), seq_k=min(problem.seq_k, 192))
-    _forward_backward(warm, warm.tensors())
-    tensors = problem.tensors()
-    # The resident size now, not its peak so far: a peak above it could hide growth.
-    before = _resident("VmRSS")
-    made = _forward_backward(problem, tensors)
-    peak = _resident("VmHWM")
-    lse = problem.batch * problem.heads_q * problem.seq_q * 4
-    results = lse + sum(t.numel() * t.element_size() for t in made)
-    return max(peak - before - results, 0)
+    _extra(warm, warm.tensors())  # loads what PyTorch loads at the first such call
+    return _extra(problem, problem.tensors())
 
 
-def _forward_backward(problem: Problem, tensors: tuple[Tensor, Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
-    """out, dq, dk, dv."""
+def _extra(problem: Problem, tensors: tuple[Tensor, Tensor, Tensor, Tensor]) -> int:
     q, k, v, dout = tensors
     leaves = [t.requires_grad_() for t in (q, k, v)]
+    # The resident size now, not its peak so far: a peak above it could hide growth.
+    before = _resident("VmRSS")
     out = ours(problem, leaves[0], leaves[1], leaves[2])
-    return (out, *torch.autograd.grad(out, leaves, dout))
+    lse = problem.batch * problem.heads_q * problem.seq_q * 4
+    results = lse + out.numel() * out.element_size()
+    forward = _resident("VmHWM") - before - results
+    gradients = torch.autograd.grad(out, leaves, dout)
+    results += sum(t.numel() * t.element_size() for t in gradients)
+    return max(forward, _resident("VmHWM") - before - results, 0)
 
 
 def _resident(field: str) -> int:

@@ -1,7 +1,7 @@
 // Where everything is in UB: bytes, of one vector core.
 #pragma once
 #include "flags.h"
-#include "op_host/tiling.h"
+#include "../op_host/tiling.h"
 
 namespace triangle {
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +17,18 @@ from triangle_attn_op.bench import __main__ as command
 from triangle_attn_op.bench import check, measures, memory, opponents, report
 from triangle_attn_op.bench.cases import FAMILIES, FULL, QUICK, TINY, Case, backward_goal, cases, forward_goal
 from triangle_attn_op.bench.check import WrongResult
-from triangle_attn_op.bench.goals import MET, NO_GOAL, NOT_MEASURED, NOT_MET, WRONG, Criterion, Goal, Result, summarise
+from triangle_attn_op.bench.goals import (
+    FAILED,
+    MET,
+    NO_GOAL,
+    NOT_MEASURED,
+    NOT_MET,
+    WRONG,
+    Criterion,
+    Goal,
+    Result,
+    summarise,
+)
 from triangle_attn_op.bench.opponents import OpponentMissing
 from triangle_attn_op.bench.problem import Problem, ours
 from triangle_attn_op.bench.timing import Contender, Effort, Times, alternate
@@ -118,6 +130,8 @@ def result(row: str, status: str, **figures: float) -> Result:
         ([MET, MET], MET, 2),
         ([MET, NOT_MET], NOT_MET, 1),
         ([NOT_MET, WRONG], WRONG, 0),
+        ([NOT_MET, FAILED], FAILED, 0),
+        ([FAILED, WRONG], WRONG, 0),
         ([MET, NOT_MEASURED], NOT_MEASURED, 1),
         ([NO_GOAL], NO_GOAL, 0),
         ([NO_GOAL, MET], MET, 1),
@@ -385,6 +399,29 @@ def test_a_missing_opponent_is_said_and_not_met(monkeypatch: pytest.MonkeyPatch)
     assert missing.status == NOT_MEASURED
     assert missing.note == "FlexAttention did not compile here: RuntimeError: no compiler"
     assert summarise([missing])[0].status == NOT_MEASURED
+
+
+def test_a_case_that_raises_fails_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(problem: Problem, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if problem.dtype == "fp16":
+            raise RuntimeError("not implemented for 'Half'\nand a stack")
+        return ours(problem, q, k, v)
+
+    monkeypatch.setattr(opponents, "sdpa", broken)
+    assert command.main(["--tiny", "--rows", "small"]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("small")]
+    assert len(lines) == 6
+    for line in lines:
+        assert line.endswith("FAILED (RuntimeError: not implemented for 'Half')") == ("fp16" in line), line
+
+
+def test_an_unknown_instruction_set_is_said_at_once() -> None:
+    environment = {**os.environ, "TRIANGLE_ATTN_CPU_ISA": "sse9"}
+    line = [sys.executable, "-m", "triangle_attn_op.bench", "--tiny"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert "TRIANGLE_ATTN_CPU_ISA" in done.stderr
+    assert "sse9" in done.stderr
 
 
 def test_scaling_needs_two_threads() -> None:

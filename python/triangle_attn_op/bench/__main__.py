@@ -15,14 +15,14 @@ from .. import env
 from . import report
 from .cases import FAMILIES, FULL, QUICK, TINY, Case, Sizes, cases
 from .check import WrongResult
-from .goals import NOT_MEASURED, WRONG, Result, summarise
+from .goals import FAILED, NOT_MEASURED, WRONG, Result, summarise
 from .opponents import OpponentMissing
 
 INSTALL = "pip install triangle-attn-op[bench]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns 0, or 1 where a result was wrong; unmet goals are no error."""
+    """Returns 0, or 1 where a result was wrong or a case failed; unmet goals are no error."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
     begin = time.monotonic()
     environment = env.collect()
+    if environment["CPU kernels"].startswith("error"):
+        parser.exit(2, f"{parser.prog}: {environment['CPU kernels']}\n")
     print(f"{environment['CPU']}, {torch.get_num_threads()} threads, cpu/{environment['CPU kernels']}, "
           f"torch {environment['torch']}, triangle_attn_op {environment['triangle_attn_op']}", flush=True)  # fmt: skip
     sizes = TINY if options.tiny else QUICK if options.quick else FULL
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif options.png:
         print(f"{parser.prog}: error: --png: nothing was measured that could be drawn", file=sys.stderr)
         return 1
-    return 1 if any(result.status == WRONG for result in results) else 0
+    return 1 if any(result.status in (WRONG, FAILED) for result in results) else 0
 
 
 def run(chosen: Sequence[Case], sizes: Sizes) -> list[Result]:
@@ -86,6 +88,9 @@ def measure(case: Case, sizes: Sizes) -> Result:
         result.status, result.note = WRONG, str(error)
     except OpponentMissing as error:
         result.note = str(error)
+    except Exception as error:  # of one case: the others are still worth their time
+        first_line = (str(error).strip() or "no message").splitlines()[0]
+        result.status, result.note = FAILED, f"{type(error).__name__}: {first_line}"
     else:
         result.status = case.goal.judge(measured.figures)
         result.figures, result.measured = measured.figures, measured.measured

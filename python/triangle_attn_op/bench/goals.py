@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MET, NOT_MET, NO_GOAL = "met", "NOT MET", "no goal"
-WRONG, NOT_MEASURED = "WRONG RESULT", "not measured"
+WRONG, FAILED, NOT_MEASURED = "WRONG RESULT", "FAILED", "not measured"
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def summarise(results: Sequence[Result]) -> list[RowSummary]:
     for row, cases in rows.items():
         statuses = [case.status for case in cases]
         judged = [case for case in cases if case.status != NO_GOAL]
-        # The worst first: a wrong result outweighs an unmet goal, which outweighs one that could not be measured.
-        status = next((s for s in (WRONG, NOT_MET, NOT_MEASURED) if s in statuses), MET if judged else NO_GOAL)
+        # The worst first: a wrong result or an error outweighs an unmet goal, which outweighs what was not measured.
+        status = next((s for s in (WRONG, FAILED, NOT_MET, NOT_MEASURED) if s in statuses), MET if judged else NO_GOAL)
         goals = list(dict.fromkeys(case.goal.text for case in judged)) or [cases[0].goal.text]
         met = sum(case.status == MET for case in judged)
         summaries.append(RowSummary(row, "; ".join(goals), len(judged), met, _ranges(judged or cases), status))

@@ -110,7 +110,8 @@ def _draw_panel(axes: Axes, family: str, results: Sequence[Result], limits: dict
         for offset, name in ((-0.2, "ours"), (0.2, opponent)):
             rate = result.rates[name]
             axes.bar(x + offset, rate, 0.38, color=COLORS.get(name, COLORS["other"]))
-            axes.text(x + offset, rate, f"{rate:.0f}", ha="center", va="bottom", fontsize=6.5)
+            label = axes.text(x + offset, rate, f"{rate:.0f}", ha="center", va="bottom", fontsize=6.5, zorder=4)
+            label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.85})  # over the lines
     for name, style in (("SGEMM", "-"), ("micro", ":")):
         if name in limits:
             text = {"SGEMM": "torch.mm 2048\u00b3, fp32", "micro": "micro-kernel in cache"}[name]

@@ -1,7 +1,7 @@
 // Where everything is in UB: bytes, of one vector core.
 #pragma once
-#include "flags.h"
 #include "../op_host/tiling.h"
+#include "flags.h"
 
 namespace triangle {
 
@@ -30,11 +30,7 @@ struct AivBuffers {
   static constexpr uint32_t kSumTailBytes = kChunkRows * 32;
   static constexpr uint32_t kRowMax = kSumTail + kSumTailBytes;  // [32, 8]: what a row's scores are reduced by
   static constexpr uint32_t kRowMaxBytes = kChunkRows * 32;
-  static constexpr uint32_t kNegated = kRowMax + kRowMaxBytes;  // [32]: the same, a value a row
-  static constexpr uint32_t kNegatedBytes = kChunkRows * 4;
-  static constexpr uint32_t kScale = kNegated + kNegatedBytes;  // 8 times the scale
-  static constexpr uint32_t kScaleBytes = 32;
-  static constexpr uint32_t kColumns = kScale + kScaleBytes;  // 0 .. 511 as floats
+  static constexpr uint32_t kColumns = kRowMax + kRowMaxBytes;  // 0 .. 511 as floats
   static constexpr uint32_t kColumnsBytes = kChunkKeys * 4;
   // [32, 512] bits of a mask; then, of a full tile, the maxima's next level [16, 8].
   static constexpr uint32_t kBits = kColumns + kColumnsBytes;

@@ -22,7 +22,7 @@ class ForwardAiv {
         merge_(tiling, sequences, begin, end),
         half_(half),
         dv16_(round_up(tiling->dv, 16)) {
-    chip_.Init(tiling->scale >= kLeastScale ? tiling->scale : 1.0f);
+    chip_.Init();
   }
 
   __aicore__ inline void run() {
@@ -52,10 +52,14 @@ class ForwardAiv {
  private:
   // ---- softmax ----
 
-  __aicore__ inline int32_t own_row(const Stage& stage) const { return half_ == 0 ? 0 : first_half_rows(stage.rows); }
+  // The upper half of a task sees fewer keys at the diagonal: the two vector cores take turns at it.
+  __aicore__ inline bool upper(const Stage& stage) const {
+    return (half_ + stage.row0 / tiling_->line.block.q) % 2 == 0;
+  }
+  __aicore__ inline int32_t own_row(const Stage& stage) const { return upper(stage) ? 0 : first_half_rows(stage.rows); }
   __aicore__ inline int32_t own_rows(const Stage& stage) const {
     const int32_t first = first_half_rows(stage.rows);
-    return half_ == 0 ? first : stage.rows - first;
+    return upper(stage) ? first : stage.rows - first;
   }
   // The columns the cube computed for these rows: those of their row tile.
   __aicore__ inline Columns own_columns(const Stage& stage) const {

@@ -25,19 +25,16 @@ __aicore__ inline void spread_rows(const Floats& dst, const Floats& src, int32_t
   AscendC::Brcb(dst, src, static_cast<uint8_t>((rows + 7) / 8), AscendC::BrcbRepeatParams(1, 8));
 }
 
+__aicore__ inline void sub_rows(const Floats& tile, const Floats& by, int32_t rows, int32_t width) {
+  for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
+    AscendC::Sub(tile[column], tile[column], by, static_cast<uint64_t>(smaller(AivBuffers::kLanes, width - column)),
+                 static_cast<uint8_t>(rows), by_row(width));
+  }
+}
 __aicore__ inline void mul_rows(const Floats& tile, const Floats& by, int32_t rows, int32_t width) {
   for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
     AscendC::Mul(tile[column], tile[column], by, static_cast<uint64_t>(smaller(AivBuffers::kLanes, width - column)),
                  static_cast<uint8_t>(rows), by_row(width));
-  }
-}
-// tile = tile * factor + by, `factor` one block of 8 equal values
-__aicore__ inline void scale_add_rows(const Floats& tile, const Floats& factor, const Floats& by, int32_t rows,
-                                      int32_t width) {
-  const uint8_t pitch = static_cast<uint8_t>(width / 8);
-  for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
-    AscendC::FusedMulAdd(tile[column], factor, by, static_cast<uint64_t>(AivBuffers::kLanes),
-                         static_cast<uint8_t>(rows), AscendC::BinaryRepeatParams(1, 0, 0, pitch, 0, 1));
   }
 }
 // sum += tile * by
@@ -53,14 +50,12 @@ __aicore__ inline void mul_add_rows(const Floats& sum, const Floats& tile, const
 // UB of the vector cores, by name.
 class AivChip {
  public:
-  __aicore__ inline void Init(float scale) {
+  __aicore__ inline void Init() {
     chip_.Init(0, AivBuffers::kEnd);
-    AscendC::Duplicate(this->scale(), scale, static_cast<int32_t>(AivBuffers::kScaleBytes / 4));
     AscendC::CreateVecIndex(columns(), 0.0f, static_cast<uint32_t>(kChunkKeys));
     // Brcb reads statistics in groups of 8 rows, past the last row that exists.
     AscendC::Duplicate(chip_.UB<float>(AivBuffers::kStats, AivBuffers::kStatsBytes / 4), 0.0f,
                        static_cast<int32_t>(AivBuffers::kStatsBytes / 4));
-    AscendC::Duplicate(negated(), 0.0f, AivBuffers::kChunkRows);
     barrier();
   }
   __aicore__ inline Floats scores(int32_t slot) {
@@ -93,8 +88,6 @@ class AivChip {
     return chip_.UB<float>(AivBuffers::kScratch + AivBuffers::kRows * 32, AivBuffers::kRows * 8);
   }
   __aicore__ inline Floats row_max() { return chip_.UB<float>(AivBuffers::kRowMax, AivBuffers::kRowMaxBytes / 4); }
-  __aicore__ inline Floats negated() { return chip_.UB<float>(AivBuffers::kNegated, AivBuffers::kNegatedBytes / 4); }
-  __aicore__ inline Floats scale() { return chip_.UB<float>(AivBuffers::kScale, AivBuffers::kScaleBytes / 4); }
   __aicore__ inline Floats columns() { return chip_.UB<float>(AivBuffers::kColumns, kChunkKeys); }
   __aicore__ inline AscendC::LocalTensor<uint8_t> bits() {
     return chip_.UB<uint8_t>(AivBuffers::kBits, AivBuffers::kBitsBytes);

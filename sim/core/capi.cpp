@@ -113,9 +113,11 @@ bool ApplyOptions(const ascend_sim_launch_options& from, ascend_sim_report* repo
     const size_t end = std::min(text.find(';', at), text.size());
     const std::string item = text.substr(at, end - at);
     const size_t equals = item.find('=');
-    if (equals == std::string::npos ||
-        !soc.Set(item.substr(0, equals), std::strtod(item.c_str() + equals + 1, nullptr))) {
-      Fail(report, "parameters: unknown SoC parameter in '" + item + "'");
+    const std::string wrong = equals == std::string::npos
+                                  ? "expected name=value, got"
+                                  : soc.Set(item.substr(0, equals), std::strtod(item.c_str() + equals + 1, nullptr));
+    if (!wrong.empty()) {
+      Fail(report, "parameters: " + wrong + " '" + item + "'");
       return false;
     }
     at = end + 1;
@@ -249,6 +251,11 @@ int ascend_sim_report_completed(const ascend_sim_report* report) { return report
 char* ascend_sim_report_text(const ascend_sim_report* report) { return Copy(FindingsText(report->machine)); }
 int ascend_sim_report_trace(const ascend_sim_report* report, const char* file) {
   return WriteTrace(report->machine, file) ? 0 : 1;
+}
+const ascend_sim_trace_event* ascend_sim_report_events(const ascend_sim_report* report, uint64_t* count) {
+  static_assert(sizeof(ascend_sim_trace_event) == sizeof(TraceEvent), "capi.h repeats the engine's struct");
+  *count = report->machine.timeline.events.size();
+  return reinterpret_cast<const ascend_sim_trace_event*>(report->machine.timeline.events.data());
 }
 void ascend_sim_report_free(ascend_sim_report* report) { delete report; }
 

@@ -45,6 +45,14 @@ int ascend_sim_report_completed(const ascend_sim_report* report);
 char* ascend_sim_report_text(const ascend_sim_report* report);
 // Writes the Chrome/Perfetto trace of a launch made with trace = 1. 0 on success.
 int ascend_sim_report_trace(const ascend_sim_report* report, const char* file);
+// The bars of the same trace, in the order of issue: cycles, index of the core, pipe (S, V, M, MTE1, MTE2, MTE3, FIX).
+typedef struct ascend_sim_trace_event {
+  double start, end, done;
+  uint32_t site;
+  uint16_t core;
+  uint8_t pipe, reserved;
+} ascend_sim_trace_event;
+const ascend_sim_trace_event* ascend_sim_report_events(const ascend_sim_report* report, uint64_t* count);
 void ascend_sim_report_free(ascend_sim_report* report);
 
 // GM memory: 512 B aligned, zeroed, between guard pages.

@@ -11,6 +11,7 @@
 #include "core/instruction.h"
 #include "core/order.h"
 #include "core/shadow.h"
+#include "core/timeline.h"
 #include "core/types.h"
 
 namespace ascend_sim {
@@ -22,7 +23,7 @@ constexpr int kCrossFlagIds = 16;  // cross-core flag ids
 struct Signal {
   std::vector<uint32_t> clock;
   std::vector<Work> work;
-  double time = 0;
+  Moment time;
   Site site;
 };
 
@@ -34,8 +35,8 @@ struct Registers {
   bool counter_mode = false;
   AtomicOp atomic = AtomicOp::kNone;
   DType atomic_type = DType::kF32;
-  bool saturate = false;                  // control bit: inf -> +-max, NaN -> 0 in conversions
-  uint64_t pad_value = 0;                 // SetPadValue, or the last DataCopyPad that gave a value
+  bool saturate = false;   // control bit: inf -> +-max, NaN -> 0 in conversions
+  uint64_t pad_value = 0;  // SetPadValue, or the last DataCopyPad that gave a value
   bool pad_value_set = false;
   uint64_t compare_mask[4] = {};          // SetCmpMask / GetCmpMask
   uint64_t fixpipe_nz2nd[3] = {1, 0, 0};  // SetFixpipeNz2ndFlag: ndNum, srcNdStride, dstNdStride
@@ -43,11 +44,11 @@ struct Registers {
   uint64_t quant_address = 0;             // SetFixPipeConfig: byte offset of the column scales in the fixpipe buffer
   uint64_t load3d[8] = {};                // see isa/load_3d.h
   uint32_t mmad_blocks = ~0u;             // (m / 16) * (n / 16) of the last Mmad
-  int64_t accumulator = 0;  // GetAccVal
-  uint64_t max_min = 0;     // GetReduceMaxMinCount: value bits, index << 32
-  uint64_t remaining = 0;   // GetGatherMaskRemainCount
-  uint64_t deq_scale = 0;   // SetDeqScale
-  uint64_t sys_workspace = 0;  // SetSysWorkspace: a GM address
+  int64_t accumulator = 0;                // GetAccVal
+  uint64_t max_min = 0;                   // GetReduceMaxMinCount: value bits, index << 32
+  uint64_t remaining = 0;                 // GetGatherMaskRemainCount
+  uint64_t deq_scale = 0;                 // SetDeqScale
+  uint64_t sys_workspace = 0;             // SetSysWorkspace: a GM address
 };
 
 // Allocations a framework makes in on-chip buffers (TPipe, TQue): a Local carries the handle, and using one that was
@@ -112,6 +113,7 @@ class Core {
 
   struct UnitBit {
     bool full = false;
+    uint32_t serial = 0;  // of the instruction that set it last
     Signal signal;
   };
   std::vector<UnitBit> unit_bits;  // one per 512 B of L0C

@@ -47,10 +47,14 @@ struct Cost {
   CostKind kind = CostKind::kScalar;
   // kMove
   Path path = Path::kNone;
-  uint64_t bytes = 0;   // moved, counted on the side of the larger unit
-  uint32_t bursts = 1;  // separate contiguous pieces
+  uint64_t bytes = 0;     // moved, counted on the side of the larger unit
+  uint32_t bursts = 1;    // separate contiguous pieces
+  uint64_t gm = 0;        // the first piece's address in GM; 0: no GM side, or one the L2 model does not follow
+  int64_t gm_stride = 0;  // bytes from piece to piece
+  bool nd2nz = false;     // rows of GM into NZ fractals on the way
   // kCube
   uint64_t steps = 0;  // 16 x 16 x 32 B multiply steps
+  uint64_t flops = 0;  // of the padded product
   bool fp32 = false;
   // kVector
   VectorClass vector = VectorClass::kNone;
@@ -67,11 +71,19 @@ struct Cost {
     cost.bursts = bursts;
     return cost;
   }
-  static Cost Cube(uint64_t steps, bool fp32 = false) {
+  // The pieces of a move in GM: bytes / bursts each, `stride` bytes from start to start.
+  Cost& At(uint64_t address, int64_t stride) {
+    gm = address;
+    gm_stride = stride;
+    return *this;
+  }
+  // k_per_step: 16 for 16-bit operands, 8 for fp32, 32 for 8-bit ones.
+  static Cost Cube(uint64_t steps, uint32_t k_per_step) {
     Cost cost;
     cost.kind = CostKind::kCube;
     cost.steps = steps;
-    cost.fp32 = fp32;
+    cost.flops = steps * 2 * 16 * 16 * k_per_step;
+    cost.fp32 = k_per_step == 8;
     return cost;
   }
   static Cost Vector(VectorClass vector, uint32_t repeats, bool counter, uint8_t sources = 1) {

@@ -66,7 +66,7 @@ void Machine::GatherAndDeliver(uint32_t key, size_t member, size_t members, cons
     const Signal& one = gather.from[m].front();
     for (size_t i = 0; i < all.clock.size(); ++i) all.clock[i] = std::max(all.clock[i], one.clock[i]);
     all.work.insert(all.work.end(), one.work.begin(), one.work.end());
-    all.time = std::max(all.time, one.time);
+    all.time.Later(one.time);
     gather.from[m].pop_front();
   }
   for (Core* target : targets) Arrive(*target, id, all, *g_core, signal.site);
@@ -120,7 +120,7 @@ void Machine::CrossWait(int id, Site site) {
     for (int p = 0; p < kPipeCount; ++p) core.clock(static_cast<Pipe>(p))[core.waits_clock()] = core.passed_waits;
     order.PushWait(core, Pipe::kS, signal.work);
   }
-  timeline.NotBefore(core.index, Pipe::kS, signal.time);
+  timeline.Arrived(core.index, signal.time);
 }
 
 }  // namespace ascend_sim

@@ -8,8 +8,8 @@ namespace ascend_sim {
 // Everything pipe knows and has issued.
 void Machine::Fill(Core& core, Pipe pipe, Site site, Signal* signal) {
   signal->site = site;
-  signal->time = pipe == Pipe::kS ? timeline.Now(core.index)
-                                  : std::max(timeline.Now(core.index), timeline.DoneAt(core.index, pipe));
+  signal->time = timeline.NowMoment(core.index);
+  if (pipe != Pipe::kS) signal->time.Later(timeline.DoneAt(core.index, pipe));
   if (options.timing_only) return;
   const uint32_t* clock = core.clock(pipe);
   signal->clock.assign(clock, clock + core.clock_size);
@@ -95,6 +95,7 @@ void Machine::Barrier(Pipe pipe, Site site) {
 }
 
 namespace {
+uint32_t UnitBits(const Footprint& f) { return f.unit_columns.count * ((f.unit_bytes + 511) / 512); }
 // Calls body(bit number) for every 512 B of L0C the footprint's unit flags cover.
 template <class Body>
 void ForEachUnitBit(const Footprint& f, size_t bits, Body body) {
@@ -105,15 +106,20 @@ void ForEachUnitBit(const Footprint& f, size_t bits, Body body) {
 }
 }  // namespace
 
-void Machine::UnitBefore(Core& core, Pipe pipe, const char* name, Site site) {
+// In time, an instruction of `cycles` takes up its unit flags one after the other at a steady pace, so it may start
+// before the last of them is given.
+void Machine::UnitBefore(Core& core, Pipe pipe, const char* name, Site site, double cycles) {
   const bool consume = footprint_.unit == Footprint::Unit::kConsume;
   const Core::UnitBit* joined = nullptr;
+  const double pace = cycles / std::max(1u, UnitBits(footprint_));
+  uint32_t taken = 0;
+  const int other = static_cast<int>(pipe == Pipe::kM ? Pipe::kFix : Pipe::kM);  // whose work the overlap hides
   ForEachUnitBit(footprint_, core.unit_bits.size(), [&](uint32_t b) {
     const Core::UnitBit& bit = core.unit_bits[b];
-    if (options.timing_only) {
-      timeline.NotBefore(core.index, pipe, bit.signal.time);
-      return;
-    }
+    Moment needed = bit.signal.time;
+    needed.Add(other, -pace * taken++);
+    timeline.NotBefore(core.index, pipe, needed);
+    if (options.timing_only) return;
     if (bit.full != consume) {
       Report(Rule::kUnitFlag, site, name, pipe,
              consume
@@ -122,27 +128,32 @@ void Machine::UnitBefore(Core& core, Pipe pipe, const char* name, Site site) {
                           b * 512));
     }
     if (bit.signal.clock.empty()) return;
-    if (joined != nullptr && bit.signal.site.line == joined->signal.site.line &&
-        bit.signal.time == joined->signal.time) {
-      return;  // the same producer as the block before
-    }
+    if (joined != nullptr && bit.serial == joined->serial) return;  // the same producer as the block before
     joined = &bit;
     Join(core, pipe, bit.signal);
     order.PushWait(core, pipe, bit.signal.work);
-    timeline.NotBefore(core.index, pipe, bit.signal.time);
   });
 }
 
-void Machine::UnitAfter(Core& core, Pipe pipe, Site site) {
+void Machine::UnitAfter(Core& core, Pipe pipe, Site site, const TraceEvent& span) {
   if (!footprint_.unit_flip) return;
   const bool produce = footprint_.unit == Footprint::Unit::kProduce;
   Fill(core, pipe, site, &scratch_);
+  ++unit_serial_;
+  // The flags are given at a steady pace too, the last with the instruction's result.
+  Moment& given = scratch_.time;
+  const double pace = (span.end - span.start) / std::max(1u, UnitBits(footprint_));
+  const int part = static_cast<int>(pipe);
+  given.Add(part, span.done - pace * UnitBits(footprint_) - given.at);
   ForEachUnitBit(footprint_, core.unit_bits.size(), [&](uint32_t b) {
-    core.unit_bits[b].full = produce;
+    Core::UnitBit& bit = core.unit_bits[b];
+    bit.full = produce;
+    bit.serial = unit_serial_;
+    given.Add(part, pace);
     if (options.timing_only) {
-      core.unit_bits[b].signal.time = scratch_.time;
+      bit.signal.time = given;
     } else {
-      core.unit_bits[b].signal = scratch_;
+      bit.signal = scratch_;
     }
   });
 }

@@ -24,8 +24,9 @@ void Machine::CountStep(Core& core, Site site, const char* name) {
            Format("the launch's budget of %llu instructions is used up: an endless loop?",
                   static_cast<unsigned long long>(options.instruction_budget)));
   }
-  if (options.order == OrderMode::kRandom && !options.timing_only ? order.random()() % 16 == 0
-                                                                  : ++since_yield_ >= kYieldEvery) {
+  if (options.order == OrderMode::kRandom && !options.timing_only
+          ? order.random()() % 16 == 0
+          : (++since_yield_ >= kYieldEvery || timeline.Frontier(core.index) > horizon_)) {
     since_yield_ = 0;
     in_engine = false;
     core.fiber.Yield();
@@ -39,6 +40,7 @@ void Machine::Issue(const void* instruction, const InstructionOps& ops, Site sit
   const char* name = ops.name(instruction);
   const Pipe pipe = ops.pipe(instruction);
   CountStep(core, site, name);
+  const Cost cost = ops.cost(instruction);
   if (!options.timing_only) {
     Check check(core, pipe, name, site);
     ops.validate(instruction, check);
@@ -49,22 +51,27 @@ void Machine::Issue(const void* instruction, const InstructionOps& ops, Site sit
     ++core.seq[static_cast<int>(pipe)];
     core.sites[static_cast<int>(pipe)].push_back(SiteId(site, name));
     if (options.auto_sync && core.type == CoreType::kAiv) AutoSync(core, pipe);
-    if (footprint_.unit != Footprint::Unit::kNone) UnitBefore(core, pipe, name, site);
+    if (footprint_.unit != Footprint::Unit::kNone) UnitBefore(core, pipe, name, site, timeline.Nominal(cost));
     TouchRegions(core, pipe, name, site);
     if (ops.carry != nullptr) ops.carry(instruction, core.shadow);
     order.Push(core, pipe, instruction, ops);
   } else if (pipe == Pipe::kM || pipe == Pipe::kFix) {  // unit flags are synchronisation, so they carry time
     footprint_.Clear();
     ops.touch(instruction, footprint_);
-    if (footprint_.unit != Footprint::Unit::kNone) UnitBefore(core, pipe, name, site);
+    if (footprint_.unit != Footprint::Unit::kNone) UnitBefore(core, pipe, name, site, timeline.Nominal(cost));
   } else {
     footprint_.unit = Footprint::Unit::kNone;
   }
-  const Span span = timeline.Add(core.index, pipe, ops.cost(instruction));
-  if (timeline.trace && timeline.events.size() < timeline.trace_limit) {
-    timeline.events.push_back(TraceEvent{core.index, pipe, SiteId(site, name), span.start, span.end});
+  const TraceEvent& span = timeline.Add(core.index, pipe, cost);
+  if (timeline.trace) {
+    if (timeline.events.size() < timeline.trace_limit) {
+      timeline.events.push_back(span);
+      timeline.events.back().site = SiteId(site, name);
+    } else {
+      ++timeline.trace_dropped;
+    }
   }
-  if (footprint_.unit != Footprint::Unit::kNone) UnitAfter(core, pipe, site);
+  if (footprint_.unit != Footprint::Unit::kNone) UnitAfter(core, pipe, site, span);
 }
 
 namespace {

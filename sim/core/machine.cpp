@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <limits>
 
 #include "core/engine.h"
 #include "core/watchdog.h"
@@ -13,6 +14,7 @@ Core* g_core = nullptr;
 
 namespace {
 Machine* g_machine = nullptr;
+constexpr double kSkewCycles = 2000;  // how far one core's time may run ahead of another's that could run
 }  // namespace
 
 std::string Format(const char* format, ...) {
@@ -142,7 +144,9 @@ void Machine::BuildCores() {
     }
   }
   order.Reset(options.timing_only ? OrderMode::kEager : options.order, options.seed, options.auto_sync, pointers);
-  timeline.Reset(soc, static_cast<int>(cores.size()), aic_per_group_ * groups, aiv_per_group_ * groups);
+  std::vector<bool> aic;
+  for (const Core* core : pointers) aic.push_back(core->type == CoreType::kAic);
+  timeline.Reset(soc, aic);
   timeline.trace = options.trace;
   if (!options.timing_only) {
     for (GmRegion& region : gm.regions()) region.shadow.Reset(region.bytes);
@@ -226,11 +230,11 @@ void Machine::FinishCore(Core& core) {
 // When all cores of the group are done the next block starts there.
 void Machine::FinishBlock(Core& core) {
   const int per_group = aic_per_group_ + aiv_per_group_;
-  double end = 0;
+  Moment end;
   for (int k = 0; k < per_group; ++k) {
     Core& member = *cores[static_cast<size_t>(core.group) * per_group + k];
     if (member.state != Core::State::kDone) return;
-    end = std::max(end, timeline.EndOf(member.index));
+    end.Later(timeline.EndOf(member.index));
   }
   if (next_block_ >= options.block_dim) return;
   Signal all;
@@ -264,16 +268,21 @@ Core* Machine::PickNext() {
   Core* best = nullptr;
   bool blocked = false;
   size_t ready = 0;
+  double second = std::numeric_limits<double>::infinity();
   for (auto& core : cores) {
     if (core->state == Core::State::kBlocked) blocked = true;
     if (core->state != Core::State::kReady) continue;
     ++ready;
     if (options.order == OrderMode::kRandom && !options.timing_only) {
       if (order.random()() % ready == 0) best = core.get();
-    } else if (best == nullptr || timeline.Now(core->index) < timeline.Now(best->index)) {
+    } else if (best == nullptr || timeline.Frontier(core->index) < timeline.Frontier(best->index)) {
+      if (best != nullptr) second = timeline.Frontier(best->index);
       best = core.get();
+    } else {
+      second = std::min(second, timeline.Frontier(core->index));
     }
   }
+  horizon_ = second + kSkewCycles;
   if (best == nullptr && blocked) ReportDeadlock();
   return best;
 }

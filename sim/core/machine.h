@@ -105,8 +105,8 @@ class Machine {
   void TouchScalarCache(Core& core, Pipe pipe, const char* name, Site site, const Region& region,
                         const GmRegion& gm_region, uint64_t address);
   void AutoSync(Core& core, Pipe pipe);
-  void UnitBefore(Core& core, Pipe pipe, const char* name, Site site);
-  void UnitAfter(Core& core, Pipe pipe, Site site);
+  void UnitBefore(Core& core, Pipe pipe, const char* name, Site site, double cycles);
+  void UnitAfter(Core& core, Pipe pipe, Site site, const TraceEvent& span);
   void Join(Core& core, Pipe pipe, const Signal& signal);
   void Fill(Core& core, Pipe pipe, Site site, Signal* signal);
   void CountStep(Core& core, Site site, const char* name);
@@ -119,6 +119,8 @@ class Machine {
   int aic_per_group_ = 0, aiv_per_group_ = 0;
   bool stopped_ = false;
   uint32_t since_yield_ = 0;
+  uint32_t unit_serial_ = 0;
+  double horizon_ = 0;  // the running core yields when its time passes it, so that cores meet at shared memory
   int restart_group_ = -1, restart_block_ = 0;  // a block to start once its group's last fiber has left its stack
   Signal scratch_;
 

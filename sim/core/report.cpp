@@ -57,11 +57,28 @@ std::string ReportJson(const Machine& machine, bool completed) {
     first = false;
     json += FindingJson(machine, f);
   }
-  double cycles = 0;
-  for (const auto& core : machine.cores) cycles = std::max(cycles, machine.timeline.EndOf(core->index));
+  Moment end;
+  for (const auto& core : machine.cores) end.Later(machine.timeline.EndOf(core->index));
+  const MemoryTotals& memory = machine.timeline.memory().totals();
   json += "],\"soc\":" + JsonQuote(machine.soc.name) + ",\"ghz\":" + Number(machine.soc.ghz) +
-          ",\"cycles\":" + Number(cycles) + ",\"instructions\":" + std::to_string(machine.instructions()) +
-          ",\"cube_steps\":" + std::to_string(machine.timeline.cube_steps()) + ",\"path_bytes\":{";
+          ",\"cycles\":" + Number(end.at) + ",\"instructions\":" + std::to_string(machine.instructions()) +
+          ",\"cube_steps\":" + std::to_string(machine.timeline.cube_steps()) +
+          ",\"cube_flops\":" + std::to_string(machine.timeline.cube_flops()) + ",\"cube_peak_flops_per_second\":" +
+          Number(machine.soc.cube_cycles > 0
+                     ? machine.soc.aic_cores * machine.soc.ghz * 1e9 * 2 * 16 * 16 * 16 / machine.soc.cube_cycles
+                     : 0) +
+          ",\"trace_dropped\":" + std::to_string(machine.timeline.trace_dropped) +
+          ",\"memory\":{\"read\":" + std::to_string(memory.read) + ",\"written\":" + std::to_string(memory.written) +
+          ",\"hbm_read\":" + std::to_string(memory.hbm_read) +
+          ",\"hbm_written\":" + std::to_string(memory.hbm_written) + "},\"critical_path\":{";
+  first = true;
+  for (int part = 0; part < kMomentParts; ++part) {
+    if (end.parts[part] <= 0) continue;
+    json += std::string(first ? "\"" : ",\"") + (part < kPipeCount ? "aic." : "aiv.") +
+            PipeName(static_cast<Pipe>(part % kPipeCount)) + "\":" + Number(end.parts[part]);
+    first = false;
+  }
+  json += "},\"path_bytes\":{";
   first = true;
   for (int p = 1; p < kPathCount; ++p) {
     const uint64_t bytes = machine.timeline.path_bytes()[p];
@@ -76,7 +93,7 @@ std::string ReportJson(const Machine& machine, bool completed) {
     if (!first) json += ",";
     first = false;
     json += "{\"name\":" + JsonQuote(machine.CoreName(core->index)) +
-            ",\"cycles\":" + Number(machine.timeline.EndOf(core->index)) + ",\"pipes\":{";
+            ",\"cycles\":" + Number(machine.timeline.EndOf(core->index).at) + ",\"pipes\":{";
     bool first_pipe = true;
     for (int p = 0; p < kPipeCount; ++p) {
       const PipeTotals& totals = machine.timeline.totals(core->index, static_cast<Pipe>(p));
@@ -84,7 +101,7 @@ std::string ReportJson(const Machine& machine, bool completed) {
       if (!first_pipe) json += ",";
       first_pipe = false;
       json += std::string("\"") + PipeName(static_cast<Pipe>(p)) + "\":{\"busy\":" + Number(totals.busy) +
-              ",\"instructions\":" + std::to_string(totals.instructions) + "}";
+              ",\"active\":" + Number(totals.active) + ",\"instructions\":" + std::to_string(totals.instructions) + "}";
     }
     json += "}}";
   }
@@ -121,10 +138,12 @@ bool WriteTrace(const Machine& machine, const char* path) {
   bool first = true;
   for (const TraceEvent& e : machine.timeline.events) {
     const Machine::SiteInfo& site = machine.SiteOf(e.site);
-    std::fprintf(
-        file, "%s{\"ph\":\"X\",\"pid\":%d,\"tid\":%d,\"ts\":%.6f,\"dur\":%.6f,\"name\":\"%s\",\"args\":{\"site\":%s}}",
-        first ? "" : ",\n", e.core, static_cast<int>(e.pipe), e.start * us, (e.end - e.start) * us, site.name,
-        JsonQuote(std::string(site.file) + ":" + std::to_string(site.line)).c_str());
+    std::fprintf(file,
+                 "%s{\"ph\":\"X\",\"pid\":%d,\"tid\":%d,\"ts\":%.6f,\"dur\":%.6f,\"name\":%s,\"args\":{\"done\":%.6f,"
+                 "\"site\":%s}}",
+                 first ? "" : ",\n", e.core, static_cast<int>(e.pipe), e.start * us, (e.end - e.start) * us,
+                 JsonQuote(site.name).c_str(), e.done * us,
+                 JsonQuote(std::string(site.file) + ":" + std::to_string(site.line)).c_str());
     first = false;
   }
   std::fputs("\n]}\n", file);
@@ -141,7 +160,7 @@ std::string SocsJson() {
     first = false;
     bool first_parameter = true;
     for (const SocParameter& row : SocParameters()) {
-      json += std::string(first_parameter ? "" : ",") + JsonQuote(row.name) + ":" + Number(soc.*row.member);
+      json += std::string(first_parameter ? "" : ",") + JsonQuote(row.name) + ":" + Number(*row.member(soc));
       first_parameter = false;
     }
     json += "}";
@@ -150,7 +169,8 @@ std::string SocsJson() {
   first = true;
   for (const SocParameter& row : SocParameters()) {
     json += std::string(first ? "" : ",") + "{\"name\":" + JsonQuote(row.name) + ",\"unit\":" + JsonQuote(row.unit) +
-            ",\"source\":" + JsonQuote(row.source) + ",\"fitted\":" + (row.fitted ? "true" : "false") + "}";
+            ",\"source\":" + JsonQuote(row.source) + ",\"known\":\"" + KnownName(row.known) +
+            "\",\"fitted\":" + (row.known == Known::kFitted ? "true" : "false") + "}";
     first = false;
   }
   return json + "]}";

@@ -39,7 +39,7 @@ void Machine::ExchangeSlot(const char* name, uint64_t address, bool put, Site si
     Join(core, Pipe::kS, slot.last);
     order.PushWait(core, Pipe::kS, slot.last.work);
   }
-  timeline.NotBefore(core.index, Pipe::kS, slot.last.time);
+  timeline.Arrived(core.index, slot.last.time);
   slot.full = put;
   if (!options.timing_only) *word = put ? 1 : 0;
   Fill(core, Pipe::kS, site, &slot.last);

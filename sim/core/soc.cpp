@@ -1,18 +1,16 @@
 #include "core/soc.h"
 
+#include <cmath>
+
 namespace ascend_sim {
 
 namespace {
 
-constexpr double kKiB = 1024.0;
+constexpr double kKiB = 1024.0, kMiB = 1024.0 * 1024.0;
 
-// What every dav-2201 chip shares.
-Soc Dav2201(const char* name, double aic, double ghz) {
+// What every dav-2201 chip shares. Where each value comes from: SocParameters() below.
+Soc Dav2201() {
   Soc s{};
-  s.name = name;
-  s.aic_cores = aic;
-  s.aiv_cores = 2 * aic;
-  s.ghz = ghz;
   s.l1_bytes = 512 * kKiB;
   s.l0a_bytes = 64 * kKiB;
   s.l0b_bytes = 64 * kKiB;
@@ -23,97 +21,165 @@ Soc Dav2201(const char* name, double aic, double ghz) {
   s.fb_bytes = 2 * kKiB;
   s.l2_read = 110;
   s.l2_write = 86;
-  s.ddr = 32;
+  s.ddr_read = 32;
+  s.nd2nz = 83;
   s.ub_write = 64;
+  s.ub_write_atomic = 64;
   s.l1_to_l0a = 256;
   s.l1_to_l0b = 128;
+  s.l1_to_table = 32;
   s.fixpipe = 53;
   s.fixpipe_atomic = 53;
+  s.fixpipe_l1 = 53;
   s.ub_copy = 256;
+  s.fill = 128;
   s.hbm_bandwidth = 1.6e12;
   s.l2_read_bandwidth = 5e12;
   s.l2_mixed_bandwidth = 7e12;
+  s.cube_cycles = 1;
+  s.cube_fp32_cycles = 2;
+  const double vector[kVectorClassCount] = {1, 2.1, 2.3, 2, 4, 1, 7, 8};
+  for (int i = 0; i < kVectorClassCount; ++i) s.vector_cycles[i] = vector[i];
+  s.cube_head = 8;
+  s.mte1_head = 4;
+  s.mte_head = 16;
+  s.fix_head = 16;
+  s.gm_burst = 1;
+  s.scalar_issue = 4;
+  s.vector_counter_extra = 16;
   s.vector_head = 15;
   s.vector_tail = 14;
-  s.vector_counter_extra = 16;
+  s.cube_latency = 60;
+  s.mte1_latency = 110;
   s.mte_latency = 300;
-  s.mte1_latency = 30;
-  s.fix_latency = 60;
-  s.cube_head = 15;
-  s.scalar_issue = 4;
+  s.hbm_latency = 300;
+  s.store_latency = 150;
+  s.fix_latency = 30;
+  s.cross_flag_latency = 100;
+  s.l2_warm = 0;
   return s;
 }
+
+struct Row {
+  const char* name;
+  double aic, ghz, l2_mib;
+};
+const Row kRows[] = {
+    {"Ascend910B1", 24, 1.85, 192},    {"Ascend910B2", 24, 1.80, 192},    {"Ascend910B2C", 24, 1.80, 192},
+    {"Ascend910B3", 20, 1.80, 192},    {"Ascend910B4", 20, 1.50, 96},     {"Ascend910B4-1", 20, 1.50, 168},
+    {"Ascend910_9391", 24, 1.85, 192}, {"Ascend910_9392", 24, 1.85, 192}, {"Ascend910_9381", 24, 1.80, 192},
+    {"Ascend910_9382", 24, 1.80, 192}, {"Ascend910_9372", 20, 1.80, 192}, {"Ascend910_9362", 20, 1.50, 168},
+};
 
 }  // namespace
 
 bool Soc::Lookup(const std::string& name, Soc* soc) {
-  struct Row {
-    const char* name;
-    double aic, ghz;
-  };
-  static const Row rows[] = {
-      {"Ascend910B1", 24, 1.85},    {"Ascend910B2", 24, 1.80},    {"Ascend910B2C", 24, 1.80},
-      {"Ascend910B3", 20, 1.80},    {"Ascend910B4", 20, 1.50},    {"Ascend910B4-1", 20, 1.50},
-      {"Ascend910_9391", 24, 1.85}, {"Ascend910_9392", 24, 1.85}, {"Ascend910_9381", 24, 1.80},
-      {"Ascend910_9382", 24, 1.80}, {"Ascend910_9372", 20, 1.80}, {"Ascend910_9362", 20, 1.50},
-  };
-  for (const Row& row : rows) {
-    if (name == row.name) {
-      *soc = Dav2201(row.name, row.aic, row.ghz);
-      return true;
-    }
+  for (const Row& row : kRows) {
+    if (name != row.name) continue;
+    *soc = Dav2201();
+    soc->name = row.name;
+    soc->aic_cores = row.aic;
+    soc->aiv_cores = 2 * row.aic;
+    soc->ghz = row.ghz;
+    soc->l2_bytes = row.l2_mib * kMiB;
+    return true;
   }
   return false;
 }
 
 std::vector<std::string> Soc::Names() {
-  return {"Ascend910B1",    "Ascend910B2",    "Ascend910B2C",   "Ascend910B3",    "Ascend910B4",    "Ascend910B4-1",
-          "Ascend910_9391", "Ascend910_9392", "Ascend910_9381", "Ascend910_9382", "Ascend910_9372", "Ascend910_9362"};
+  std::vector<std::string> names;
+  for (const Row& row : kRows) names.push_back(row.name);
+  return names;
+}
+
+const char* KnownName(Known known) {
+  static const char* names[] = {"published", "derived", "fitted", "assumed"};
+  return names[static_cast<int>(known)];
 }
 
 const std::vector<SocParameter>& SocParameters() {
+  constexpr Known kP = Known::kPublished, kD = Known::kDerived, kF = Known::kFitted, kA = Known::kAssumed;
+  constexpr const char *kRate = "B/cycle/core", *kChip = "B/s", *kCycles = "cycles";
+  constexpr const char* kPlatform = "CANN platform files";
+  constexpr const char* kNone = "not published";
+  constexpr const char* kVector = "vector unit: measured by others, per 64 fp32";
+#define MEMBER(m) [](Soc& s) -> double* { return &s.m; }
+#define VECTOR(c) [](Soc& s) -> double* { return &s.vector_cycles[static_cast<int>(VectorClass::c)]; }
   static const std::vector<SocParameter> rows = {
-      {"aic_cores", &Soc::aic_cores, "cores", "platform files", false},
-      {"aiv_cores", &Soc::aiv_cores, "cores", "platform files", false},
-      {"ghz", &Soc::ghz, "GHz", "platform files", false},
-      {"l1_bytes", &Soc::l1_bytes, "B", "platform files", false},
-      {"l0a_bytes", &Soc::l0a_bytes, "B", "platform files", false},
-      {"l0b_bytes", &Soc::l0b_bytes, "B", "platform files", false},
-      {"l0c_bytes", &Soc::l0c_bytes, "B", "platform files", false},
-      {"ub_bytes", &Soc::ub_bytes, "B", "platform files", false},
-      {"ub_reserved_bytes", &Soc::ub_reserved_bytes, "B", "API documentation", false},
-      {"l2_read", &Soc::l2_read, "B/cycle/core", "platform files", false},
-      {"l2_write", &Soc::l2_write, "B/cycle/core", "platform files", false},
-      {"ddr", &Soc::ddr, "B/cycle/core", "platform files", false},
-      {"ub_write", &Soc::ub_write, "B/cycle/core", "platform files", false},
-      {"l1_to_l0a", &Soc::l1_to_l0a, "B/cycle/core", "the lower of two published figures", false},
-      {"l1_to_l0b", &Soc::l1_to_l0b, "B/cycle/core", "the lower of two published figures", false},
-      {"fixpipe", &Soc::fixpipe, "B/cycle/core", "41 to 66 published", false},
-      {"fixpipe_atomic", &Soc::fixpipe_atomic, "B/cycle/core", "not published", true},
-      {"ub_copy", &Soc::ub_copy, "B/cycle/core", "not published", true},
-      {"hbm_bandwidth", &Soc::hbm_bandwidth, "B/s", "1.6e12 to 1.8e12 published", false},
-      {"l2_read_bandwidth", &Soc::l2_read_bandwidth, "B/s", "published", false},
-      {"l2_mixed_bandwidth", &Soc::l2_mixed_bandwidth, "B/s", "published", false},
-      {"vector_head", &Soc::vector_head, "cycles", "head and tail together 25 to 33 published", false},
-      {"vector_tail", &Soc::vector_tail, "cycles", "head and tail together 25 to 33 published", false},
-      {"vector_counter_extra", &Soc::vector_counter_extra, "cycles", "published", false},
-      {"mte_latency", &Soc::mte_latency, "cycles", "not published", true},
-      {"mte1_latency", &Soc::mte1_latency, "cycles", "not published", true},
-      {"fix_latency", &Soc::fix_latency, "cycles", "not published", true},
-      {"cube_head", &Soc::cube_head, "cycles", "not published", true},
-      {"scalar_issue", &Soc::scalar_issue, "cycles", "not published", true},
+      {"aic_cores", MEMBER(aic_cores), "cores", kP, kPlatform, false},
+      {"aiv_cores", MEMBER(aiv_cores), "cores", kP, kPlatform, false},
+      {"ghz", MEMBER(ghz), "GHz", kP, kPlatform, false},
+      {"l1_bytes", MEMBER(l1_bytes), "B", kP, kPlatform, false},
+      {"l0a_bytes", MEMBER(l0a_bytes), "B", kP, kPlatform, false},
+      {"l0b_bytes", MEMBER(l0b_bytes), "B", kP, kPlatform, false},
+      {"l0c_bytes", MEMBER(l0c_bytes), "B", kP, kPlatform, false},
+      {"ub_bytes", MEMBER(ub_bytes), "B", kP, kPlatform, false},
+      {"ub_reserved_bytes", MEMBER(ub_reserved_bytes), "B", kP, "Ascend C API documentation", true},
+      {"l2_bytes", MEMBER(l2_bytes), "B", kP, "platform files; 910_93xx other than 9362 as 910B2", false},
+      {"l2_read_bytes_per_cycle", MEMBER(l2_read), kRate, kP, kPlatform, false},
+      {"l2_write_bytes_per_cycle", MEMBER(l2_write), kRate, kP, kPlatform, false},
+      {"ddr_read_bytes_per_cycle", MEMBER(ddr_read), kRate, kP, kPlatform, false},
+      {"nd2nz_bytes_per_cycle", MEMBER(nd2nz), kRate, kF, "MTE2 time of the public 8192^3 matmul sample", false},
+      {"ub_write_bytes_per_cycle", MEMBER(ub_write), kRate, kP, kPlatform, false},
+      {"ub_write_atomic_bytes_per_cycle", MEMBER(ub_write_atomic), kRate, kA, "not published: as ub_write", false},
+      {"l1_to_l0a_bytes_per_cycle", MEMBER(l1_to_l0a), kRate, kP, "the lower of two figures (512, 256)", false},
+      {"l1_to_l0b_bytes_per_cycle", MEMBER(l1_to_l0b), kRate, kP, "the lower of two figures (256, 128)", false},
+      {"l1_to_table_bytes_per_cycle", MEMBER(l1_to_table), kRate, kA, kNone, false},
+      {"fixpipe_bytes_per_cycle", MEMBER(fixpipe), kRate, kF,
+       "41, 53 and 66 are in use: a cost model's constant, a whole-stage span, a run without unitFlag", false},
+      {"fixpipe_atomic_bytes_per_cycle", MEMBER(fixpipe_atomic), kRate, kA, "not published: as fixpipe", false},
+      {"fixpipe_l1_bytes_per_cycle", MEMBER(fixpipe_l1), kRate, kA, "not published: as fixpipe", false},
+      {"ub_copy_bytes_per_cycle", MEMBER(ub_copy), kRate, kA, kNone, false},
+      {"fill_bytes_per_cycle", MEMBER(fill), kRate, kA, kNone, false},
+      {"hbm_bandwidth", MEMBER(hbm_bandwidth), kChip, kP, "1.6e12 to 1.8e12", false},
+      {"l2_read_bandwidth", MEMBER(l2_read_bandwidth), kChip, kP, "about 5e12", false},
+      {"l2_mixed_bandwidth", MEMBER(l2_mixed_bandwidth), kChip, kP, "about 7e12 reading and writing", false},
+      {"cube_cycles", MEMBER(cube_cycles), "cycles/step", kP, "16x16x16 fp16, 16x16x32 int8 a cycle", false},
+      {"cube_fp32_cycles", MEMBER(cube_fp32_cycles), "cycles/step", kD, "fp32 at a quarter of fp16's FLOP/s", false},
+      {"vector_add_cycles", VECTOR(kAdd), "cycles/repeat", kP, kVector, false},
+      {"vector_mul_cycles", VECTOR(kMul), "cycles/repeat", kP, kVector, false},
+      {"vector_heavy_cycles", VECTOR(kHeavy), "cycles/repeat", kP, "max, exp, cast, select; others likewise", false},
+      {"vector_div_cycles", VECTOR(kDiv), "cycles/repeat", kP, kVector, false},
+      {"vector_scalar_cycles", VECTOR(kScalar), "cycles/repeat", kP, "muls, adds, block reductions", false},
+      {"vector_reduce_cycles", VECTOR(kReduce), "cycles/repeat", kP, "WholeReduceSum", false},
+      {"vector_gather_cycles", VECTOR(kGather), "cycles/repeat", kA, kNone, false},
+      {"vector_counter_cycles", MEMBER(vector_counter_extra), kCycles, kP, "binary operations in counter mode", true},
+      {"vector_head_cycles", MEMBER(vector_head), kCycles, kP, "head and tail together 25 to 33", true},
+      {"vector_tail_cycles", MEMBER(vector_tail), kCycles, kP, "head and tail together 25 to 33", true},
+      {"cube_head_cycles", MEMBER(cube_head), kCycles, kF, "Mmad 128x128x512 in 8 steps: 2172 cycles", true},
+      {"cube_latency_cycles", MEMBER(cube_latency), kCycles, kP, "the vendor's theory of the same table", true},
+      {"mte1_head_cycles", MEMBER(mte1_head), kCycles, kA, kNone, true},
+      {"mte1_latency_cycles", MEMBER(mte1_latency), kCycles, kF, "MTE1 time of the 8192^3 matmul sample", true},
+      {"mte_head_cycles", MEMBER(mte_head), kCycles, kA, "one DMA instruction of MTE2 or MTE3", true},
+      {"mte_latency_cycles", MEMBER(mte_latency), kCycles, kA, "GM to L1 or UB, in L2", true},
+      {"hbm_latency_cycles", MEMBER(hbm_latency), kCycles, kA, "more where L2 misses", true},
+      {"store_latency_cycles", MEMBER(store_latency), kCycles, kA, "UB or L1 to GM", true},
+      {"fix_head_cycles", MEMBER(fix_head), kCycles, kA, kNone, true},
+      {"fix_latency_cycles", MEMBER(fix_latency), kCycles, kA,
+       "small: published rates include the PipeBarrier in each of CANN's Fixpipe calls", true},
+      {"gm_burst_cycles", MEMBER(gm_burst), kCycles, kA, "least for each contiguous piece of a DMA", true},
+      {"scalar_issue_cycles", MEMBER(scalar_issue), kCycles, kA, "one API call", true},
+      {"cross_flag_latency_cycles", MEMBER(cross_flag_latency), kCycles, kA, kNone, true},
+      {"l2_warm", MEMBER(l2_warm), "0 or 1", kA, "whether L2 holds what fits when the launch begins", true},
   };
+#undef MEMBER
+#undef VECTOR
   return rows;
 }
 
-bool Soc::Set(const std::string& parameter, double value) {
+std::string Soc::Set(const std::string& parameter, double value) {
+  std::string name = parameter;
+  if (name == "fixpipe" || name == "fixpipe_atomic") name += "_bytes_per_cycle";
   for (const SocParameter& row : SocParameters()) {
-    if (parameter == row.name) {
-      this->*row.member = value;
-      return true;
+    if (name != row.name) continue;
+    if (!std::isfinite(value) || value < 0 || (value == 0 && !row.may_be_zero)) {
+      return "expected a finite value " + std::string(row.may_be_zero ? "of 0 or more" : "above 0") + " for";
     }
+    *row.member(*this) = value;
+    return "";
   }
-  return false;
+  return "unknown SoC parameter in";
 }
 
 uint64_t Soc::Capacity(Buffer buffer) const {

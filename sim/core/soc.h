@@ -13,31 +13,43 @@ namespace ascend_sim {
 struct Soc {
   std::string name;
   double aic_cores, aiv_cores, ghz;
-  double l1_bytes, l0a_bytes, l0b_bytes, l0c_bytes, ub_bytes, ub_reserved_bytes, bt_bytes, fb_bytes;
+  double l1_bytes, l0a_bytes, l0b_bytes, l0c_bytes, ub_bytes, ub_reserved_bytes, bt_bytes, fb_bytes, l2_bytes;
   // Bytes per cycle and core.
-  double l2_read, l2_write, ddr, ub_write, l1_to_l0a, l1_to_l0b, fixpipe, fixpipe_atomic, ub_copy;
+  double l2_read, l2_write, ddr_read, nd2nz, ub_write, ub_write_atomic, l1_to_l0a, l1_to_l0b, l1_to_table, fixpipe,
+      fixpipe_atomic, fixpipe_l1, ub_copy, fill;
   // Bytes per second for the chip.
   double hbm_bandwidth, l2_read_bandwidth, l2_mixed_bandwidth;
-  // Cycles.
-  double vector_head, vector_tail, vector_counter_extra, mte_latency, mte1_latency, fix_latency, cube_head,
-      scalar_issue;
+  // Cycles per step of 16 x 16 x 32 B, and per 256 B repeat of each vector class.
+  double cube_cycles, cube_fp32_cycles;
+  double vector_cycles[kVectorClassCount];
+  // Cycles an instruction holds its pipe besides its work.
+  double cube_head, mte1_head, mte_head, fix_head, gm_burst, scalar_issue, vector_counter_extra;
+  // Cycles until its result is there, after it has left the pipe.
+  double vector_head, vector_tail, cube_latency, mte1_latency, mte_latency, hbm_latency, store_latency, fix_latency,
+      cross_flag_latency;
+  double l2_warm;  // 1: what fits L2 is there when the launch begins
 
   // Looks a chip up by its name ("Ascend910B2"); false when unknown.
   static bool Lookup(const std::string& name, Soc* soc);
   static std::vector<std::string> Names();
-  // Overrides one parameter by name; false when there is none of that name.
-  bool Set(const std::string& parameter, double value);
+  // Overrides one parameter by name. Empty, or what is wrong with name or value.
+  std::string Set(const std::string& parameter, double value);
 
   uint64_t Capacity(Buffer buffer) const;
 };
 
-// One row per parameter: what it is, its unit, where it comes from, and whether it was fitted rather than published.
+// How a value is known. Published: in a vendor's file or document. Derived: computed from published figures. Fitted: to
+// a measurement, which is then no validation. Assumed: none of these.
+enum class Known : uint8_t { kPublished, kDerived, kFitted, kAssumed };
+const char* KnownName(Known known);
+
 struct SocParameter {
   const char* name;
-  double Soc::* member;
+  double* (*member)(Soc&);
   const char* unit;
+  Known known;
   const char* source;
-  bool fitted;
+  bool may_be_zero;
 };
 const std::vector<SocParameter>& SocParameters();
 

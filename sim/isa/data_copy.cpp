@@ -37,7 +37,8 @@ void CopyIn::Execute(const Exec& exec) const {
   ForEachBurst(shape, [&](int64_t d, int64_t s) { std::memcpy(exec.At(dst, d), exec.At(src, s), Bytes(shape)); });
 }
 Cost CopyIn::GetCost() const {
-  return Cost::Move(dst.buffer == Buffer::kUb ? Path::kGmToUb : Path::kGmToL1, Total(shape), shape.count);
+  return Cost::Move(dst.buffer == Buffer::kUb ? Path::kGmToUb : Path::kGmToL1, Total(shape), shape.count)
+      .At(src.address, Bytes(shape) + static_cast<int64_t>(shape.src_gap) * kBlockBytes);
 }
 ASCEND_SIM_INSTRUCTION(CopyIn)
 
@@ -56,7 +57,8 @@ void CopyOut::Execute(const Exec& exec) const {
 }
 Cost CopyOut::GetCost() const {
   const Path path = src.buffer != Buffer::kUb ? Path::kL1ToGm : atomic != 0 ? Path::kUbToGmAtomic : Path::kUbToGm;
-  return Cost::Move(path, Total(shape), shape.count);
+  return Cost::Move(path, Total(shape), shape.count)
+      .At(dst.address, Bytes(shape) + static_cast<int64_t>(shape.dst_gap) * kBlockBytes);
 }
 ASCEND_SIM_INSTRUCTION(CopyOut)
 

@@ -70,7 +70,8 @@ void CopyPadIn::Carry(Shadow* shadows) const {
 }
 
 Cost CopyPadIn::GetCost() const {
-  return Cost::Move(Path::kGmToUb, static_cast<uint64_t>(shape.count) * shape.len, shape.count);
+  return Cost::Move(Path::kGmToUb, static_cast<uint64_t>(shape.count) * shape.len, shape.count)
+      .At(src.address, static_cast<int64_t>(shape.len) + shape.src_gap);
 }
 ASCEND_SIM_INSTRUCTION(CopyPadIn)
 
@@ -94,7 +95,8 @@ void CopyPadOut::Execute(const Exec& exec) const {
 
 Cost CopyPadOut::GetCost() const {
   return Cost::Move(atomic != 0 ? Path::kUbToGmAtomic : Path::kUbToGm, static_cast<uint64_t>(shape.count) * shape.len,
-                    shape.count);
+                    shape.count)
+      .At(dst.address, DstStep());
 }
 ASCEND_SIM_INSTRUCTION(CopyPadOut)
 

@@ -248,7 +248,14 @@ void Fixpipe::Execute(const Exec& exec) const {
 Cost Fixpipe::GetCost() const {
   const Path path = !to_gm ? Path::kL0cToL1 : atomic != 0 ? Path::kL0cToGmAtomic : Path::kL0cToGm;
   const uint64_t elements = Nothing() ? 0 : static_cast<uint64_t>(Matrices()) * m * n;
-  return Cost::Move(path, elements * BytesOf(dst_type), Nothing() ? 0 : Matrices() * m);
+  // Row-major rows go out as pieces; NZ output as columns of fractals.
+  const uint32_t pieces = row_major ? Matrices() * m : (n + 15u) / 16;
+  Cost cost = Cost::Move(path, elements * BytesOf(dst_type), Nothing() ? 0 : pieces);
+  if (to_gm && Matrices() == 1) {
+    cost.At(gm.address, row_major ? static_cast<int64_t>(dst_stride) * BytesOf(dst_type)
+                                  : static_cast<int64_t>(dst_stride) * kBlockBytes);
+  }
+  return cost;
 }
 ASCEND_SIM_INSTRUCTION(Fixpipe)
 

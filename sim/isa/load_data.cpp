@@ -95,7 +95,11 @@ void LoadFractals::Carry(Shadow* shadows) const {
 }
 
 Cost LoadFractals::GetCost() const {
-  return Cost::Move(PathInto(dst.buffer, from_gm), static_cast<uint64_t>(repeat) * kFractalBytes, repeat);
+  Cost cost = Cost::Move(PathInto(dst.buffer, from_gm), static_cast<uint64_t>(repeat) * kFractalBytes, repeat);
+  if (from_gm) {
+    cost.At(gm.address + static_cast<uint64_t>(start) * kFractalBytes, static_cast<int64_t>(stride) * kFractalBytes);
+  }
+  return cost;
 }
 ASCEND_SIM_INSTRUCTION(LoadFractals)
 

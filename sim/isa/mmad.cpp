@@ -170,7 +170,7 @@ void Mmad::Execute(const Exec& exec) const {
 
 Cost Mmad::GetCost() const {
   const uint64_t rows = m == 1 ? 1 : (m + 15u) / 16;
-  return Cost::Cube(rows * ((n + 15u) / 16) * ((k + C0() - 1) / C0()), type == DType::kF32);
+  return Cost::Cube(rows * ((n + 15u) / 16) * ((k + C0() - 1) / C0()), C0());
 }
 ASCEND_SIM_INSTRUCTION(Mmad)
 

@@ -58,7 +58,10 @@ void CopyNd2Nz::Execute(const Exec& exec) const {
 
 Cost CopyNd2Nz::GetCost() const {
   const uint64_t rows = static_cast<uint64_t>(nd_num) * n;
-  return Cost::Move(Path::kGmToL1, rows * d * bytes, static_cast<uint32_t>(rows));
+  Cost cost = Cost::Move(Path::kGmToL1, rows * d * bytes, static_cast<uint32_t>(rows));
+  if (nd_num == 1) cost.At(src.address, static_cast<int64_t>(src_d) * bytes);
+  cost.nd2nz = true;
+  return cost;
 }
 ASCEND_SIM_INSTRUCTION(CopyNd2Nz)
 

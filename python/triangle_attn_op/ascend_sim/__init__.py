@@ -6,6 +6,6 @@
 """
 
 from .launch import Kernel, KernelLibrary, Struct, load, socs
-from .report import Finding, KernelError, Place, Report
+from .report import PIPES, Finding, KernelError, Place, Report
 
-__all__ = ["Finding", "Kernel", "KernelError", "KernelLibrary", "Place", "Report", "Struct", "load", "socs"]
+__all__ = ["PIPES", "Finding", "Kernel", "KernelError", "KernelLibrary", "Place", "Report", "Struct", "load", "socs"]

@@ -34,6 +34,18 @@ class OptionsC(ctypes.Structure):
     ]
 
 
+class TraceEventC(ctypes.Structure):
+    _fields_ = [
+        ("start", ctypes.c_double),
+        ("end", ctypes.c_double),
+        ("done", ctypes.c_double),
+        ("site", ctypes.c_uint32),
+        ("core", ctypes.c_uint16),
+        ("pipe", ctypes.c_uint8),
+        ("reserved", ctypes.c_uint8),
+    ]
+
+
 class Engine:
     """The simulator's C functions, found through a kernel library that links to it (or libascend_sim.so itself)."""
 
@@ -61,6 +73,8 @@ class Engine:
         h.ascend_sim_report_json.argtypes = [ctypes.c_void_p]
         h.ascend_sim_report_trace.restype = ctypes.c_int
         h.ascend_sim_report_trace.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+        h.ascend_sim_report_events.restype = ctypes.c_void_p
+        h.ascend_sim_report_events.argtypes = [ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64)]
         h.ascend_sim_report_free.restype = None
         h.ascend_sim_report_free.argtypes = [ctypes.c_void_p]
         h.ascend_sim_gm_alloc.restype = ctypes.c_void_p

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ._native import BufferC, Engine, OptionsC
+from ._native import BufferC, Engine, OptionsC, TraceEventC
 from .report import Report
 
 _engines: dict[str, Engine] = {}
@@ -225,6 +225,8 @@ class KernelLibrary:
             data = self.engine.take_json(self.engine.handle.ascend_sim_report_json(handle))
             report = Report.from_json(data, self._trace_writer(handle) if trace else None)
             if trace:
+                report.events = self._events(handle)
+            if trace:
                 weakref.finalize(report, self.engine.handle.ascend_sim_report_free, handle)
             else:
                 self.engine.handle.ascend_sim_report_free(handle)
@@ -236,6 +238,13 @@ class KernelLibrary:
         finally:
             for block in gm:
                 block.free()
+
+    def _events(self, handle: int) -> np.ndarray[Any, Any]:
+        count = ctypes.c_uint64()
+        address = self.engine.handle.ascend_sim_report_events(handle, ctypes.byref(count))
+        if not count.value:
+            return np.empty(0, np.dtype(TraceEventC))
+        return np.ctypeslib.as_array((TraceEventC * count.value).from_address(address)).copy()
 
     def _trace_writer(self, handle: int) -> Any:
         def write(path: str) -> None:

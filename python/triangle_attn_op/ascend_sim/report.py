@@ -7,6 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX")
+
 
 class KernelError(RuntimeError):
     """A launch with findings; the message lists them."""
@@ -54,7 +58,11 @@ class Report:
     """The outcome of one launch. Times are modelled, never measured.
 
     completed: the kernel ran to its end (a fatal finding stops it).
-    cycles: of the slowest core; pipes: per core and pipe the busy cycles and instruction count.
+    cycles: of the slowest core. cores: per core its name, cycles, and per pipe the cycles it was busy (an instruction
+    held it), active (an instruction was under way, its result's latency included) and its instructions.
+    path_bytes: bytes moved on each data path ("GM->L1", ...).
+    events: of a launch with trace=True, in order of issue: start, end (left the pipe) and done (result there) in
+    cycles, core (an index into cores) and pipe (an index into PIPES).
     """
 
     completed: bool
@@ -68,6 +76,7 @@ class Report:
     cores: list[dict[str, Any]]
     raw: dict[str, Any] = field(repr=False)
     _write_trace: Callable[[str], None] | None = field(default=None, repr=False)
+    events: np.ndarray[Any, Any] | None = field(default=None, repr=False)
 
     @classmethod
     def from_json(cls, data: dict[str, Any], write_trace: Callable[[str], None] | None = None) -> Report:
@@ -117,6 +126,76 @@ class Report:
         """Busy share of a pipe ("M", "V", "MTE2", ...): mean over the cores that used it."""
         shares = [core["pipes"][pipe]["busy"] / self.cycles for core in self.cores if pipe in core["pipes"]]
         return sum(shares) / len(shares) if shares else 0.0
+
+    @property
+    def pipe_shares(self) -> dict[str, float]:
+        """Busy share of every pipe of each core type ("aic.M", "aiv.V", ...): mean over the cores of that type."""
+        totals: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        for core in self.cores:
+            kind = core["name"][:3]
+            counts[kind] = counts.get(kind, 0) + 1
+            for pipe, of in core["pipes"].items():
+                totals[f"{kind}.{pipe}"] = totals.get(f"{kind}.{pipe}", 0.0) + of["busy"]
+        return {k: v / counts[k[:3]] / self.cycles if self.cycles else 0.0 for k, v in sorted(totals.items())}
+
+    def active_microseconds(self, pipe: str) -> float:
+        """Time in which the pipe had an instruction under way, what profilers call its time: mean over the cores."""
+        active = [core["pipes"][pipe]["active"] for core in self.cores if pipe in core["pipes"]]
+        return sum(active) / len(active) / (self.ghz * 1e3) if active else 0.0
+
+    @property
+    def critical_path(self) -> dict[str, float]:
+        """Shares of the chain of work that ends last, by core type and pipe: what to shorten to shorten the launch."""
+        parts: dict[str, float] = self.raw.get("critical_path", {})
+        total = sum(parts.values())
+        return {k: v / total for k, v in sorted(parts.items(), key=lambda item: -item[1])} if total else {}
+
+    @property
+    def critical_pipe(self) -> str:
+        """The largest part of the critical path, as "aic.FIX"; "" where nothing ran."""
+        return next(iter(self.critical_path), "")
+
+    @property
+    def cube_flops(self) -> int:
+        """Of all Mmads, padding to fractals included."""
+        return int(self.raw.get("cube_flops", 0))
+
+    @property
+    def cube_flops_per_second(self) -> float:
+        return self.cube_flops / (self.microseconds * 1e-6) if self.cycles else 0.0
+
+    @property
+    def cube_peak_share(self) -> float:
+        """Of what all the chip's cubes could do in 16-bit FLOPs in the launch's time."""
+        peak = float(self.raw.get("cube_peak_flops_per_second", 0.0))
+        return self.cube_flops_per_second / peak if peak else 0.0
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """Bytes between GM and cores ("read", "written") and between L2 and HBM ("hbm_read", "hbm_written")."""
+        return dict(self.raw.get("memory", {}))
+
+    def summary(self) -> str:
+        """The modelled time in a few lines of text."""
+        lines = [
+            f"{self.soc}: {self.cycles:,.0f} cycles, {self.microseconds:,.2f} us (modelled, not measured)",
+            f"  cube      {self.cube_flops_per_second / 1e12:.1f} TFLOP/s, {self.cube_peak_share:.1%} of the peak",
+            "  busy      " + ", ".join(f"{k} {v:.1%}" for k, v in self.pipe_shares.items()),
+            "  critical  " + ", ".join(f"{k} {v:.1%}" for k, v in self.critical_path.items() if v >= 0.005),
+            "  bytes     " + ", ".join(f"{k} {v:,}" for k, v in self.path_bytes.items()),
+            "  HBM       " + ", ".join(f"{k} {v:,}" for k, v in self.memory.items() if k.startswith("hbm")),
+        ]
+        return "\n".join(lines)
+
+    def write_png(self, path: str | os.PathLike[str], title: str = "") -> None:
+        """Draws how occupied each pipe of each core is: over time for a launch made with trace=True, else as means.
+
+        Needs matplotlib.
+        """
+        from .plot import write_occupancy
+
+        write_occupancy(self, path, title)
 
     def write_trace(self, path: str | os.PathLike[str]) -> None:
         """Writes the Chrome/Perfetto trace of a launch made with trace=True."""

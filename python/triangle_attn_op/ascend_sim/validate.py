@@ -1,0 +1,214 @@
+"""The timing model against published measurements.
+
+    python -m triangle_attn_op.ascend_sim.validate [--json]
+
+A figure a parameter was fitted to is called fitted: that it agrees shows nothing. "Validated" figures use no parameter
+fitted to them; "compared" ones have kernels or rates that are not known well enough to claim agreement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from .launch import KernelLibrary
+from .report import PIPES, Report
+from .timing_kernels import timing_library
+
+SOC = "Ascend910B1"  # 24 cores at 1.85 GHz: what the measured cube time of the matmul implies
+SIZE = 8192
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measured figure and the model's. kind: "validated", "fitted" or "compared"; tolerance: claimed if validated.
+
+    measured: lowest and highest published value.
+    """
+
+    what: str
+    unit: str
+    measured: tuple[float, float]
+    modelled: float
+    kind: str
+    note: str
+    tolerance: float | None = None
+
+    @property
+    def error(self) -> float:
+        """Signed, relative to the nearer end of the measured range; 0 inside it."""
+        low, high = self.measured
+        if low <= self.modelled <= high:
+            return 0.0
+        nearest = low if self.modelled < low else high
+        return self.modelled / nearest - 1.0
+
+
+def span(report: Report, pipes: tuple[str, ...], after: str = "") -> float:
+    """Cycles from the first start to the last result on `pipes`, of bars that start once those of `after` are done."""
+    events = report.events
+    if events is None:
+        raise ValueError("span: the launch was not made with trace=True")
+    chosen = events[[PIPES[p] in pipes for p in events["pipe"]]]
+    if after:
+        chosen = chosen[chosen["start"] >= events["done"][events["pipe"] == PIPES.index(after)].max()]
+    return float(chosen["done"].max() - chosen["start"].min())
+
+
+def matmul(library: KernelLibrary, size: int = SIZE, parameters: Mapping[str, float] | None = None) -> Report:
+    """C = A B^T of `size` over the chip, staged like the public sample: 4 x 6 cores, base tiles 128 x 256 x 64."""
+    single_m, single_n = size // 4, -(-size // 6 // 256) * 256
+    memory = 2 * size * size
+    return library.launch(
+        "matmul_staged",
+        *(memory, memory, memory, size, single_m, single_n),
+        block_dim=4 * -(-size // single_n),
+        soc=SOC,
+        parameters=parameters,
+        timing_only=True,
+        watchdog_seconds=60.0,
+    ).raise_on_findings()
+
+
+def fixpipe_output(library: KernelLibrary, parameters: Mapping[str, float] | None = None, **flags: int) -> Report:
+    """8192 x 8192 results of L0C to GM, 24 cores: as fp16 (134 MB), with wide=1 as fp32, with atomic=1 added."""
+    wide = flags.get("wide", 0)
+    return library.launch(
+        "fixpipe_tiles",
+        *((4 if wide else 2) * SIZE * SIZE, 2048, SIZE, wide, flags.get("atomic", 0)),
+        block_dim=24,
+        soc=SOC,
+        parameters=parameters,
+        timing_only=True,
+    ).raise_on_findings()
+
+
+def rows(library: KernelLibrary, parameters: Mapping[str, float] | None = None) -> list[Row]:
+    """The validation table; `parameters` override the chip's."""
+
+    def traced(kernel: str, *args: int) -> Report:
+        return library.launch(
+            kernel, *args, soc=SOC, parameters=parameters, timing_only=True, trace=True
+        ).raise_on_findings()
+
+    table = [
+        Row(
+            "Mmad 128x256x512, 8 steps",
+            "cycles",
+            (4209, 4225),
+            span(traced("mmad_steps", 128, 256, 64, 8), ("M",)),
+            "validated",
+            "steps of k = 64",
+            0.01,
+        ),
+        Row(
+            "Mmad 128x128x512, 8 steps",
+            "cycles",
+            (2172, 2172),
+            span(traced("mmad_steps", 128, 128, 64, 8), ("M",)),
+            "fitted",
+            "cube_head_cycles",
+        ),
+    ]
+    product = matmul(library, parameters=parameters)
+    means = sum(core["cycles"] for core in product.cores) / len(product.cores) / (product.ghz * 1e3)
+    title = "matmul 8192^3, 24 cores: "
+    table += [
+        Row(title + "cube", "us", (3081.7, 3082.2), product.active_microseconds("M"), "validated", "", 0.02),
+        Row(
+            title + "MTE1", "us", (2538.3, 2553.1), product.active_microseconds("MTE1"), "fitted", "mte1_latency_cycles"
+        ),
+        Row(
+            title + "MTE2",
+            "us",
+            (3487.1, 3552.2),
+            product.active_microseconds("MTE2"),
+            "fitted",
+            "nd2nz_bytes_per_cycle",
+        ),
+        Row(title + "a core", "us", (3636.9, 3670.7), means, "compared", "follows from MTE2's fit and the overlap"),
+        Row(
+            title + "slowest core", "us", (4081.6, 4121.2), product.microseconds, "compared", "measured with the launch"
+        ),
+    ]
+    out = "134 MB fp16 by Fixpipe, 24 cores"
+    for rate in (None, 66.0):
+        chosen = dict(parameters or {})
+        if rate is not None:
+            chosen["fixpipe_bytes_per_cycle"] = rate
+        table.append(
+            Row(
+                out + (f", at {rate:.0f} B/cycle" if rate else ""),
+                "us",
+                (45.8, 45.8),
+                fixpipe_output(library, chosen).microseconds,
+                "fitted" if rate else "compared",
+                "66 B/cycle is this measurement" if rate else "the default rate is that of QK's span",
+            )
+        )
+    stages = [
+        (
+            "QK",
+            (2487, 2487),
+            span(traced("stage_qk", 32768, 65536, 131072), ("M", "FIX")),
+            "fitted",
+            "fixpipe's 53 is it",
+        ),
+        (
+            "P",
+            (2489, 2489),
+            span(traced("stage_p", 65536, 32768), ("V",), "MTE2"),
+            "compared",
+            "another softmax kernel",
+        ),
+        (
+            "PV",
+            (1617, 1617),
+            span(traced("stage_pv", 65536, 65536, 65536), ("M", "FIX")),
+            "compared",
+            "unitFlag assumed",
+        ),
+        ("O update", (834, 834), span(traced("stage_o", 32768), ("V",), "MTE2"), "compared", "vector work only"),
+    ]
+    table += [
+        Row(f"attention stage {name}, D = 128, 128x256", "cycles", measured, modelled, kind, note)
+        for name, measured, modelled, kind, note in stages
+    ]
+    return table
+
+
+def table_text(table: list[Row]) -> str:
+    """The rows as an aligned text table."""
+    lines = [f"{'figure':47s} {'measured':>15s} {'modelled':>9s} {'unit':6s} {'error':>7s}  {'':9s} note"]
+    for row in table:
+        low, high = row.measured
+        measured = f"{low:,.6g}" if low == high else f"{low:,.6g} - {high:,.6g}"
+        claim = f"within {row.tolerance:.0%} claimed" if row.tolerance is not None else ""
+        note = ", ".join(part for part in (claim, row.note) if part)
+        lines.append(
+            f"{row.what:47s} {measured:>15s} {row.modelled:9,.1f} {row.unit:6s} "
+            f"{row.error:+7.1%}  {row.kind:9s} {note}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    options = parser.parse_args()
+    library = timing_library()
+    start = time.process_time()
+    table = rows(library)
+    if options.json:
+        print(json.dumps([{**asdict(row), "error": row.error} for row in table], indent=1))
+        return
+    print(f"Modelled times of {SOC}, none measured by this project; measured ones are public.\n")
+    print(table_text(table))
+    print(f"\nModelled in {time.process_time() - start:.1f} s of processor time.")
+
+
+if __name__ == "__main__":
+    main()

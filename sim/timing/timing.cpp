@@ -1,0 +1,377 @@
+// Kernels for the timing model: staged like those whose measured times are published (docs/simulator-timing.md), run by
+// `python -m triangle_attn_op.ascend_sim.validate`, and small ones that tests compare with hand-computed cycles.
+#include "kernel_operator.h"
+
+using namespace AscendC;
+
+namespace {
+
+// rows x columns of 16-bit GM, `pitch` elements apart, into NZ in L1.
+__aicore__ inline void LoadRows(const LocalTensor<half>& dst, const GlobalTensor<half>& src, int32_t rows,
+                                int32_t columns, int32_t pitch) {
+  DataCopy(dst, src,
+           Nd2NzParams(1, static_cast<uint16_t>(rows), static_cast<uint16_t>(columns), 0, static_cast<uint16_t>(pitch),
+                       static_cast<uint16_t>(rows), 1, 0));
+}
+
+// rows x k of an NZ tile of `rows` rows into L0A or L0B in one instruction.
+__aicore__ inline void LoadTile(const LocalTensor<half>& dst, const LocalTensor<half>& src, int32_t rows, int32_t k) {
+  LoadData3DParamsV2<half> params;
+  params.l1H = 1;
+  params.l1W = static_cast<uint16_t>(rows);
+  params.channelSize = static_cast<uint16_t>(k);
+  params.kExtension = static_cast<uint16_t>(k);
+  params.mExtension = static_cast<uint16_t>(rows);
+  LoadData(dst, src, params);
+}
+// The same for the B operand of A B^T: rows of B are columns of the product, NZ is ZN already.
+__aicore__ inline void LoadTileB(const LocalTensor<half>& dst, const LocalTensor<half>& src, int32_t rows, int32_t k) {
+  LoadData(dst, src, LoadData2DParams(0, static_cast<uint8_t>(rows / 16 * (k / 16)), 1, 0, 0, false, 0));
+}
+
+template <HardEvent kEvent>
+__aicore__ inline void Hand(int32_t id) {
+  SetFlag<kEvent>(id);
+  WaitFlag<kEvent>(id);
+}
+
+}  // namespace
+
+// C[m, n] in one accumulator by `steps` Mmads of depth k, operands filled on chip, result dropped.
+extern "C" __global__ __aicore__ void mmad_steps(int32_t m, int32_t n, int32_t k, int32_t steps) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  if ASCEND_IS_AIC {
+    LocalTensor<half> a(TPosition::A2, 0, 32768), b(TPosition::B2, 0, 32768);
+    LocalTensor<float> c(TPosition::CO1, 0, 32768);
+    InitConstValue(a, InitConstValueParams<half>(1, 128, 0, half(0.5f)));
+    InitConstValue(b, InitConstValueParams<half>(1, 128, 0, half(0.25f)));
+    Hand<HardEvent::MTE1_M>(EVENT_ID0);
+    for (int32_t i = 0; i < steps; ++i) Mmad(c, a, b, MmadParams(m, n, k, 0, false, i == 0));
+  }
+}
+
+// Fixpipe alone: tiles of 128 x 256 results as fp16 (or, `wide`, fp32; or, `atomic`, added) into a matrix of `pitch`
+// columns, the cores taking turns.
+extern "C" __global__ __aicore__ void fixpipe_tiles(GM_ADDR c, int32_t tiles, int32_t pitch, int32_t wide,
+                                                    int32_t atomic) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  if ASCEND_IS_AIC {
+    LocalTensor<half> a(TPosition::A2, 0, 32768), b(TPosition::B2, 0, 32768);
+    LocalTensor<float> l0c(TPosition::CO1, 0, 32768);
+    InitConstValue(a, InitConstValueParams<half>(1, 16, 0, half(0.5f)));
+    InitConstValue(b, InitConstValueParams<half>(1, 16, 0, half(0.25f)));
+    Hand<HardEvent::MTE1_M>(EVENT_ID0);
+    Mmad(l0c, a, b, MmadParams(128, 256, 16, 0, false, true));
+    Hand<HardEvent::M_FIX>(EVENT_ID0);
+    FixpipeParamsV220 params(256, 128, 128, static_cast<uint32_t>(pitch), false);
+    const int32_t columns = pitch / 256;
+    if (atomic != 0) SetAtomicAdd<float>();
+    for (int32_t tile = GetBlockIdx(); tile < tiles; tile += GetBlockNum()) {
+      const uint64_t at = static_cast<uint64_t>(tile / columns) * 128 * pitch + tile % columns * 256;
+      if (wide != 0) {
+        GlobalTensor<float> out;
+        out.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(c));
+        Fixpipe<float, float, CFG_ROW_MAJOR>(out[at], l0c, params);
+      } else {
+        GlobalTensor<half> out;
+        out.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(c));
+        params.quantPre = QuantMode_t::F322F16;
+        Fixpipe<half, float, CFG_ROW_MAJOR>(out[at], l0c, params);
+      }
+    }
+    if (atomic != 0) SetAtomicNone();
+  }
+}
+
+// C [size, size] = A B^T in fp16: base tiles 128 x 256 x 64, packets of 8 base tiles of A and 4 of B in L1, both
+// double-buffered, unitFlag; each core has single_m x single_n of C. sizes are multiples of the tiles.
+extern "C" __global__ __aicore__ void matmul_staged(GM_ADDR a, GM_ADDR b, GM_ADDR c, int32_t size, int32_t single_m,
+                                                    int32_t single_n) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  if ASCEND_IS_AIC {
+    constexpr int32_t kM = 128, kN = 256, kK = 64, kStepA = 8, kStepB = 4;
+    constexpr uint32_t kPacketA = kM * kK * kStepA, kPacketB = kN * kK * kStepB;  // elements
+    GlobalTensor<half> ga, gb, gc;
+    ga.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(a));
+    gb.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(b));
+    gc.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(c));
+    const int32_t across = size / single_m;
+    const int32_t m0 = GetBlockIdx() % across * single_m, n0 = GetBlockIdx() / across * single_n;
+    const int32_t m1 = m0 + single_m, n1 = n0 + single_n < size ? n0 + single_n : size;
+    LocalTensor<float> l0c(TPosition::CO1, 0, kM * kN);
+    auto l1a = [](int32_t slot) { return LocalTensor<half>(TPosition::A1, slot * kPacketA * 2, kPacketA); };
+    auto l1b = [](int32_t slot) { return LocalTensor<half>(TPosition::B1, 262144 + slot * kPacketB * 2, kPacketB); };
+    for (int32_t id = 0; id < 4; ++id) SetFlag<HardEvent::MTE1_MTE2>(id);
+    for (int32_t id = 0; id < 2; ++id) SetFlag<HardEvent::M_MTE1>(id);
+    int32_t slot0 = 0;
+    const int32_t steps = size / kK;
+    for (int32_t n = n0; n < n1; n += kN) {
+      for (int32_t m = m0; m < m1; m += kM) {
+        auto fetch_a = [&](int32_t packet) {  // flags 0, 1
+          const int32_t slot = packet & 1;
+          WaitFlag<HardEvent::MTE1_MTE2>(slot);
+          LoadRows(l1a(slot), ga[static_cast<uint64_t>(m) * size + packet * kK * kStepA], kM, kK * kStepA, size);
+          SetFlag<HardEvent::MTE2_MTE1>(slot);
+        };
+        auto fetch_b = [&](int32_t packet) {  // flags 2, 3
+          const int32_t slot = packet & 1;
+          WaitFlag<HardEvent::MTE1_MTE2>(slot + 2);
+          LoadRows(l1b(slot), gb[static_cast<uint64_t>(n) * size + packet * kK * kStepB], kN, kK * kStepB, size);
+          SetFlag<HardEvent::MTE2_MTE1>(slot + 2);
+        };
+        fetch_a(0);
+        fetch_b(0);
+        int32_t next_a = 1, next_b = 1;
+        for (int32_t k = 0; k < steps; ++k) {
+          const int32_t in_a = k % kStepA, in_b = k % kStepB, slot_a = k / kStepA & 1, slot_b = k / kStepB & 1;
+          LocalTensor<half> l0a(TPosition::A2, slot0 * 32768, kM * kK), l0b(TPosition::B2, slot0 * 32768, kN * kK);
+          WaitFlag<HardEvent::M_MTE1>(slot0);
+          if (in_a == 0) WaitFlag<HardEvent::MTE2_MTE1>(slot_a);
+          if (in_b == 0) WaitFlag<HardEvent::MTE2_MTE1>(slot_b + 2);
+          LoadTile(l0a, l1a(slot_a)[in_a * kK * kM], kM, kK);
+          LoadTileB(l0b, l1b(slot_b)[in_b * kK * kN], kN, kK);
+          if (in_a + 1 == kStepA) SetFlag<HardEvent::MTE1_MTE2>(slot_a);
+          if (in_b + 1 == kStepB) SetFlag<HardEvent::MTE1_MTE2>(slot_b + 2);
+          Hand<HardEvent::MTE1_M>(slot0);
+          Mmad(l0c, l0a, l0b, MmadParams(kM, kN, kK, k + 1 == steps ? 3 : 2, false, k == 0));
+          SetFlag<HardEvent::M_MTE1>(slot0);
+          slot0 ^= 1;
+          if ((k == 0 || in_b + 1 == kStepB) && next_b * kStepB < steps) fetch_b(next_b++);
+          if ((k == 0 || in_a + 1 == kStepA) && next_a * kStepA < steps) fetch_a(next_a++);
+        }
+        FixpipeParamsV220 params(kN, kM, kM, static_cast<uint32_t>(size), false);
+        params.quantPre = QuantMode_t::F322F16;
+        params.unitFlag = 3;
+        Fixpipe<half, float, CFG_ROW_MAJOR>(gc[static_cast<uint64_t>(m) * size + n], l0c, params);
+      }
+    }
+    for (int32_t id = 0; id < 4; ++id) WaitFlag<HardEvent::MTE1_MTE2>(id);
+    for (int32_t id = 0; id < 2; ++id) WaitFlag<HardEvent::M_MTE1>(id);
+  }
+}
+
+// The stages of attention one by one, D = 128, tile 128 x 256. S [128, 256] fp32 = Q [128, 128] K [256, 128]^T out to
+// GM, with unitFlag.
+extern "C" __global__ __aicore__ void stage_qk(GM_ADDR q, GM_ADDR k, GM_ADDR s) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  if ASCEND_IS_AIC {
+    GlobalTensor<half> gq, gk;
+    GlobalTensor<float> gs;
+    gq.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(q));
+    gk.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(k));
+    gs.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(s));
+    LocalTensor<half> l1q(TPosition::A1, 0, 16384), l1k(TPosition::B1, 32768, 32768);
+    LocalTensor<half> l0a(TPosition::A2, 0, 16384), l0b(TPosition::B2, 0, 32768);
+    LocalTensor<float> l0c(TPosition::CO1, 0, 32768);
+    LoadRows(l1q, gq, 128, 128, 128);
+    LoadRows(l1k, gk, 256, 128, 128);
+    Hand<HardEvent::MTE2_MTE1>(EVENT_ID0);
+    LoadTile(l0a, l1q, 128, 128);
+    LoadTileB(l0b, l1k, 256, 128);
+    Hand<HardEvent::MTE1_M>(EVENT_ID0);
+    Mmad(l0c, l0a, l0b, MmadParams(128, 256, 128, 3, false, true));
+    FixpipeParamsV220 params(256, 128, 128, 256, false);
+    params.unitFlag = 3;
+    Fixpipe<float, float, CFG_ROW_MAJOR>(gs, l0c, params);
+  }
+}
+
+// O' [128, 128] fp32 = P [128, 256] V^T [128, 256]^T out to GM, in two steps of 128 keys.
+extern "C" __global__ __aicore__ void stage_pv(GM_ADDR p, GM_ADDR v, GM_ADDR o) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  if ASCEND_IS_AIC {
+    GlobalTensor<half> gp, gv;
+    GlobalTensor<float> go;
+    gp.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(p));
+    gv.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(v));
+    go.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(o));
+    LocalTensor<half> l1p(TPosition::A1, 0, 32768), l1v(TPosition::B1, 65536, 32768);
+    LocalTensor<float> l0c(TPosition::CO1, 0, 16384);
+    LoadRows(l1p, gp, 128, 256, 256);
+    LoadRows(l1v, gv, 128, 256, 256);
+    Hand<HardEvent::MTE2_MTE1>(EVENT_ID0);
+    for (int32_t step = 0; step < 2; ++step) {
+      LocalTensor<half> l0a(TPosition::A2, step * 32768, 16384), l0b(TPosition::B2, step * 32768, 16384);
+      LoadTile(l0a, l1p[step * 16384], 128, 128);
+      LoadTileB(l0b, l1v[step * 16384], 128, 128);
+      Hand<HardEvent::MTE1_M>(step);
+      Mmad(l0c, l0a, l0b, MmadParams(128, 128, 128, step == 1 ? 3 : 2, false, step == 0));
+    }
+    FixpipeParamsV220 params(128, 128, 128, 128, false);
+    params.unitFlag = 3;
+    Fixpipe<float, float, CFG_ROW_MAJOR>(go, l0c, params);
+  }
+}
+
+// An AIV's half of the softmax step: P [64, 256] fp16 = exp(S * scale - max), row maxima and sums.
+extern "C" __global__ __aicore__ void stage_p(GM_ADDR s, GM_ADDR p) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  if ASCEND_IS_AIV {
+    constexpr int32_t kRows = 64, kColumns = 256, kAll = kRows * kColumns;
+    GlobalTensor<float> gs;
+    GlobalTensor<half> gp;
+    gs.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(s));
+    gp.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(p));
+    LocalTensor<float> x(TPosition::VECIN, 0, kAll), folded(TPosition::VECCALC, 65536, kRows * 64);
+    LocalTensor<half> out(TPosition::VECOUT, 81920, kAll);
+    LocalTensor<float> eights(TPosition::VECCALC, 114688, kRows * 8), row(TPosition::VECCALC, 116736, kRows);
+    LocalTensor<float> wide(TPosition::VECCALC, 116992, kRows * 8);
+    DataCopy(x, gs, kAll);
+    Hand<HardEvent::MTE2_V>(EVENT_ID0);
+    const BinaryRepeatParams fold(1, 1, 1, 8, 32, 32), again(1, 1, 1, 8, 8, 32), by_row(1, 1, 0, 32, 32, 1);
+    Muls(x, x, 0.088f, 64, 255, UnaryRepeatParams(1, 1, 8, 8));
+    Muls(x[255 * 64], x[255 * 64], 0.088f, 64, 1, UnaryRepeatParams(1, 1, 8, 8));
+    PipeBarrier<PIPE_V>();
+    Max(folded, x, x[64], 64, kRows, fold);
+    PipeBarrier<PIPE_V>();
+    Max(folded, folded, x[128], 64, kRows, again);
+    PipeBarrier<PIPE_V>();
+    Max(folded, folded, x[192], 64, kRows, again);
+    PipeBarrier<PIPE_V>();
+    BlockReduceMax(eights, folded, kRows, 64, 1, 1, 8);
+    PipeBarrier<PIPE_V>();
+    BlockReduceMax(row, eights, 8, 64, 1, 1, 8);
+    PipeBarrier<PIPE_V>();
+    Brcb(wide, row, 8, BrcbRepeatParams(1, 8));
+    PipeBarrier<PIPE_V>();
+    for (int32_t c = 0; c < kColumns; c += 64) Sub(x[c], x[c], wide, 64, kRows, by_row);
+    PipeBarrier<PIPE_V>();
+    Exp(x, x, 64, 255, UnaryRepeatParams(1, 1, 8, 8));
+    Exp(x[255 * 64], x[255 * 64], 64, 1, UnaryRepeatParams(1, 1, 8, 8));
+    PipeBarrier<PIPE_V>();
+    Cast(out, x, RoundMode::CAST_RINT, 64, 255, UnaryRepeatParams(1, 1, 4, 8));
+    Cast(out[255 * 64], x[255 * 64], RoundMode::CAST_RINT, 64, 1, UnaryRepeatParams(1, 1, 4, 8));
+    Hand<HardEvent::V_MTE3>(EVENT_ID0);
+    DataCopy(gp, out, kAll);
+    Add(folded, x, x[64], 64, kRows, fold);
+    PipeBarrier<PIPE_V>();
+    Add(folded, folded, x[128], 64, kRows, again);
+    PipeBarrier<PIPE_V>();
+    Add(folded, folded, x[192], 64, kRows, again);
+    PipeBarrier<PIPE_V>();
+    BlockReduceSum(eights, folded, kRows, 64, 1, 1, 8);
+    PipeBarrier<PIPE_V>();
+    BlockReduceSum(row, eights, 8, 64, 1, 1, 8);
+  }
+}
+
+// An AIV's half of O [64, 128] = O * alpha + O': O stays in UB, O' comes from GM.
+extern "C" __global__ __aicore__ void stage_o(GM_ADDR o) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  if ASCEND_IS_AIV {
+    constexpr int32_t kRows = 64, kColumns = 128, kAll = kRows * kColumns;
+    GlobalTensor<float> go;
+    go.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(o));
+    LocalTensor<float> sum(TPosition::VECCALC, 0, kAll), add(TPosition::VECIN, 32768, kAll);
+    LocalTensor<float> alpha(TPosition::VECCALC, 65536, kRows * 8);
+    DataCopy(add, go, kAll);
+    Duplicate(sum, 1.0f, kAll);
+    Duplicate(alpha, 0.5f, kRows * 8);
+    Hand<HardEvent::MTE2_V>(EVENT_ID0);
+    PipeBarrier<PIPE_V>();
+    for (int32_t c = 0; c < kColumns; c += 64)
+      Mul(sum[c], sum[c], alpha, 64, kRows, BinaryRepeatParams(1, 1, 0, 16, 16, 1));
+    PipeBarrier<PIPE_V>();
+    Add(sum, sum, add, 64, 128, BinaryRepeatParams(1, 1, 1, 8, 8, 8));
+  }
+}
+
+// ---- for unit tests ----
+
+// `count` loads of `bytes` from GM into UB, back to back; every core its own stretch of GM unless `shared`.
+extern "C" __global__ __aicore__ void loads(GM_ADDR x, int32_t count, int32_t bytes, int32_t shared) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  if ASCEND_IS_AIV {
+    GlobalTensor<float> gx;
+    const uint64_t elements = static_cast<uint64_t>(bytes) / 4;
+    gx.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(x) + (shared != 0 ? 0 : GetBlockIdx() * elements * count));
+    LocalTensor<float> ub(TPosition::VECIN, 0, static_cast<uint32_t>(elements));
+    for (int32_t i = 0; i < count; ++i) {
+      DataCopy(ub, gx[i * elements], static_cast<uint32_t>(elements));
+      PipeBarrier<PIPE_MTE2>();
+    }
+  }
+}
+
+// A load of bytes that L2 holds behind one that it does not.
+extern "C" __global__ __aicore__ void miss_then_hit(GM_ADDR x) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  if ASCEND_IS_AIV {
+    GlobalTensor<float> gx;
+    gx.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(x));
+    LocalTensor<float> ub(TPosition::VECIN, 0, 3072);
+    DataCopy(ub, gx, 1024);
+    PipeBarrier<PIPE_ALL>();
+    DataCopy(ub[1024], gx[1024], 1024);
+    DataCopy(ub[2048], gx, 1024);
+  }
+}
+
+// `count` Adds of `repeats` repeats, independent of each other, or (`chained`) each waiting for the one before.
+extern "C" __global__ __aicore__ void adds(int32_t count, int32_t repeats, int32_t chained) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  if ASCEND_IS_AIV {
+    LocalTensor<float> a(TPosition::VECCALC, 0, 16384), b(TPosition::VECCALC, 65536, 16384);
+    for (int32_t i = 0; i < count; ++i) {
+      Add(a, a, b, 64, static_cast<uint8_t>(repeats), BinaryRepeatParams(1, 1, 1, 8, 8, 8));
+      if (chained != 0) PipeBarrier<PIPE_V>();
+    }
+  }
+}
+
+// Load, add, store of `tiles` tiles of 4096 floats in `slots` buffers.
+extern "C" __global__ __aicore__ void pipeline(GM_ADDR x, GM_ADDR out, int32_t tiles, int32_t slots) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  if ASCEND_IS_AIV {
+    constexpr int32_t kCount = 4096;
+    GlobalTensor<float> gx, gout;
+    gx.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(x));
+    gout.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(out));
+    for (int32_t slot = 0; slot < slots; ++slot) SetFlag<HardEvent::MTE3_MTE2>(slot);
+    for (int32_t i = 0; i < tiles; ++i) {
+      const int32_t slot = i % slots;
+      LocalTensor<float> a(TPosition::VECIN, slot * kCount * 4, kCount);
+      WaitFlag<HardEvent::MTE3_MTE2>(slot);
+      DataCopy(a, gx[i * kCount], kCount);
+      Hand<HardEvent::MTE2_V>(slot);
+      Adds(a, a, 1.0f, kCount);
+      Hand<HardEvent::V_MTE3>(slot);
+      DataCopy(gout[i * kCount], a, kCount);
+      SetFlag<HardEvent::MTE3_MTE2>(slot);
+    }
+    for (int32_t slot = 0; slot < slots; ++slot) WaitFlag<HardEvent::MTE3_MTE2>(slot);
+  }
+}
+
+// An Mmad of 128 x 256 x `k` and its Fixpipe, with unitFlag or with a flag for the whole instruction.
+extern "C" __global__ __aicore__ void product_out(GM_ADDR c, int32_t k, int32_t unit) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  if ASCEND_IS_AIC {
+    GlobalTensor<float> gc;
+    gc.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(c));
+    LocalTensor<half> a(TPosition::A2, 0, 32768), b(TPosition::B2, 0, 32768);
+    LocalTensor<float> l0c(TPosition::CO1, 0, 32768);
+    InitConstValue(a, InitConstValueParams<half>(1, 128, 0, half(0.5f)));
+    InitConstValue(b, InitConstValueParams<half>(1, 128, 0, half(0.25f)));
+    Hand<HardEvent::MTE1_M>(EVENT_ID0);
+    Mmad(l0c, a, b, MmadParams(128, 256, k, unit != 0 ? 3 : 0, false, true));
+    if (unit == 0) Hand<HardEvent::M_FIX>(EVENT_ID0);
+    FixpipeParamsV220 params(256, 128, 128, 256, false);
+    params.unitFlag = unit != 0 ? 3 : 0;
+    Fixpipe<float, float, CFG_ROW_MAJOR>(gc, l0c, params);
+  }
+}
+
+// A load and a SyncAll, again and again.
+extern "C" __global__ __aicore__ void meet(GM_ADDR x, int32_t rounds) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  if ASCEND_IS_AIV {
+    GlobalTensor<float> gx;
+    gx.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(x));
+    LocalTensor<float> ub(TPosition::VECIN, 0, 1024);
+    for (int32_t i = 0; i < rounds; ++i) {
+      DataCopy(ub, gx, 1024);
+      SyncAll();
+    }
+  }
+}

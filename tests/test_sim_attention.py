@@ -17,6 +17,7 @@ from cases import CASES, Case, make_inputs
 from test_accuracy import max_abs, oracle, pytorch_error
 from torch import Tensor
 from triangle_attn_op import schedule, sim
+from triangle_attn_op.sim.tiling import Problem, Tiling, forward_tiling
 
 SIM = backends.get("sim")
 ORDERS = [("eager", 0), ("lazy", 0), ("random", 1), ("random", 2)]
@@ -211,3 +212,51 @@ def test_unsupported_dtypes_and_widths_are_named() -> None:
     wide = torch.zeros(1, 1, 8, 272, dtype=torch.float16)
     with pytest.raises(ValueError, match=r"q: expected a head dimension of 1 \.\. 256, got 272"):
         sim.attn_forward(wide, wide, wide)
+
+
+def tiling(shape: sim.Shape, cores: int = 24, **changes: Any) -> Tiling:
+    dv = shape.d if shape.dv is None else shape.dv
+    fields = {
+        "batch": shape.batch,
+        "heads_q": shape.heads_q,
+        "heads_kv": shape.heads_kv,
+        "sq": shape.sq,
+        "sk": shape.sk,
+        "d": shape.d,
+        "dv": dv,
+        "scale": 1.0,
+        "cores": cores,
+        "strides": {},
+        **changes,
+    }
+    return forward_tiling(Problem(**fields))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        sim.Shape(1, 32, 32, 8192, 8192, 128),
+        sim.Shape(1, 52, 52, 2048, 2048, 128),
+        sim.Shape(8, 32, 8, 4096, 4096, 128),
+        sim.Shape(1, 8, 1, 8192, 8192, 256),
+        sim.Shape(2, 16, 16, 5000, 7000, 192, 128),
+        sim.Shape(1, 16, 16, 32768, 32768, 64),
+    ],
+    ids=str,
+)
+def test_tiling_is_even_and_small(shape: sim.Shape) -> None:
+    """At least 8 tasks a core: the busiest has at most 3% above the mean. The ring is at most 3 MiB a core."""
+    t = tiling(shape)
+    assert shape.batch * shape.heads_q * -(-shape.sq // t.rows) >= 8 * 24
+    assert t.imbalance <= 0.03
+    assert t.ring_bytes <= 24 * 3 * 2**20
+    assert t.workspace_bytes >= t.ring_bytes
+
+
+def test_tiling_names_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match=r"D: expected 1 \.\. 256, got 257"):
+        tiling(sim.Shape(1, 1, 1, 8, 8, 257, 8))
+    with pytest.raises(ValueError, match=r"Dv: expected 1 \.\. 256, got 0"):
+        tiling(sim.Shape(1, 1, 1, 8, 8, 8, 0))
+    with pytest.raises(ValueError, match=r"cores: expected 1 \.\. 32, got 33"):
+        tiling(sim.Shape(1, 1, 1, 8, 8, 8), cores=33)

@@ -158,7 +158,7 @@ def test_any_shape(data: st.DataObject) -> None:
         layout=draw(st.sampled_from(["bhsd", "bshd", "sbhd", "fused"])),
     )
     inputs = make_inputs(case, torch.float32, draw(st.integers(0, 2**31)))
-    # In the gradients of one key or two, terms of magnitude up to 64 (|dP| |q|) cancel to nearly nothing: their rounding stays.
+    # In the gradients of few keys, terms |dP| |q| of magnitude up to 64 cancel to nearly nothing: their rounding stays.
     assert_within_bounds(case, inputs, torch.float32, CPU.run(case, inputs), least=64.0)
 
 

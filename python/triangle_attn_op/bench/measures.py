@@ -96,7 +96,7 @@ def against_python(problem: Problem, direction: str, effort: Effort, *, opponent
         candidates = {"": partial(opponents.full_matrix, problem)}
     note = ""
     if len(candidates) > 1:  # only the fastest of its block sizes competes
-        trial = alternate({name: call(f, tensors, direction) for name, f in candidates.items()}, Effort(1, 1, 0.0))
+        trial = alternate({name: call(f, tensors, "forward") for name, f in candidates.items()}, Effort(1, 1, 0.0))
         note = min(candidates, key=trial.median)
         candidates = {note: candidates[note]}
     attention = next(iter(candidates.values()))

@@ -571,10 +571,10 @@ def test_semantics_25_bfloat16(kernels):
 
 def test_semantics_25_saturation_bit(kernels):
     a = np.zeros((4, 16), np.float16)
-    a[0, 0], a[1, 0], a[2, 0] = 60000, -60000, np.inf
+    a[0, 0], a[1, 0], a[2, 0], a[3, 0] = 60000, -60000, np.inf, np.nan
     b = np.full((16, 16), 0, np.float16)
     b[0] = 2
-    for saturate, want in ((0, [np.inf, -np.inf, np.inf, 0]), (1, [65504, -65504, 65504, 0])):
+    for saturate, want in ((0, [np.inf, -np.inf, np.inf, np.nan]), (1, [65504, -65504, 65504, 0])):
         out = np.zeros((4, 16), np.float16)
         case = nd_case(4, 16, 16, quant=QUANT["F322F16"], saturate=saturate)
         run(kernels, "f16_f16", case, zz(a, 16), zn(b, 16), out)
@@ -856,12 +856,36 @@ def test_large_mmads_follow_each_other_without_one(kernels, m, n):
     mmad_chain(kernels, m, n, barrier=0).raise_on_findings()
 
 
+@pytest.mark.parametrize("pipe", ["M", "MTE1"])
+def test_semantics_28_queues_of_32_instructions(kernels, pipe):
+    """Issue stalls at the 33rd instruction that waits for its pipe: the load of MTE2 behind them starts late."""
+
+    def start(count):
+        kernel = "queue_depth_m" if pipe == "M" else "queue_depth_mte1"
+        report = kernels("cube").launch(kernel, 1 << 20, count, timing_only=True, trace=True)
+        mte2 = ascend_sim.report.PIPES.index("MTE2")
+        return report.events[report.events["pipe"] == mte2]["start"].max()
+
+    one_more = start(31) - start(30)  # no stall: the time of one issue
+    assert start(32) - start(31) == one_more
+    assert start(40) - start(32) > 8 * one_more + 512
+
+
 def test_semantics_24_unit_flag_of_part_of_a_tile(kernels):
     matmul(kernels, "f16", 96, 96, 128, unit_flag=1)[0].raise_on_findings()
     report = matmul(kernels, "f16", 96, 96, 128, unit_flag=1, fault=2)[0]
     assert report.rules() == {"unit-flag"}
     assert "no Fixpipe with unitFlag 3 took it" in report.findings[0].message
     matmul(kernels, "f16", 96, 96, 128, unit_flag=1, fault=4)[0].raise_on_findings()  # SetFixPipeConfig(..., true)
+
+
+def test_semantics_24_fixpipe_waits_for_the_mmad(kernels):
+    """Mmad with unitFlag 2 or 0 sets nothing that a Fixpipe with unitFlag 3 could wait for."""
+    a, b, _ = fixpipe_inputs()
+    out = np.zeros((40, 48), np.float32)
+    run(kernels, "f16_f32", nd_case(40, 48, 32, unit_flag=3), a, b, out).raise_on_findings()
+    report = run(kernels, "f16_f32", nd_case(40, 48, 32, unit_flag=2), a, b, out)
+    assert report.rules() == {"unit-flag"}
 
 
 def test_timing_only_keeps_unit_flags_in_time(kernels):

@@ -300,6 +300,14 @@ def test_ub_bounds(kernels, address, size, count, rule, text):
     assert finding.site.line == line_of("ub_bounds.write")
 
 
+@pytest.mark.parametrize("mode", [0, 1, 2])
+def test_select_takes_the_top_of_ub(kernels, mode):
+    """The last 8 KB of UB survive every other call here; Select modes 1 and 2 pass mask or scalar through them."""
+    x, out = tiles(1), np.zeros((1, 64), np.float32)
+    kernels("rules").launch("select_scratch", x, out, mode).raise_on_findings()
+    assert (out == x[:, :64]).all() == (mode == 0)
+
+
 def test_misaligned_read(kernels):
     x, out = tiles(1), np.zeros((1, TILE), np.float32)
     kernels("rules").launch("misaligned", x, out, 1).raise_on_findings()
@@ -400,6 +408,18 @@ def test_cross_flag_half_handshake(kernels):
     assert "cross-core flag 3 of aic0 still counts 1" in finding.message
 
 
+def test_mode_0_covers_one_core_type(kernels):
+    """All AICs or all AIVs meet; the other type receives nothing."""
+    launch = kernels("rules").launch
+    for setters in ("aic", "aiv"):
+        launch("mode_0", int(setters == "aiv"), 1, block_dim=2).raise_on_findings()
+        report = launch("mode_0", int(setters == "aiv"), 0, block_dim=2)
+        message = only(report, "deadlock").message
+        waiting = ("aic", "aiv")[setters == "aic"]
+        assert f"{waiting}0 ({SOURCE}:{line_of('mode_0.wait')}) waits for cross-core flag 7" in message
+        assert f"{setters}0 (" not in message
+
+
 def test_deadlock(kernels):
     kernels("rules").launch("deadlock", 1).raise_on_findings()
     report = kernels("rules").launch("deadlock", 0)
@@ -460,6 +480,8 @@ def test_arguments_by_value(kernels):
     report = kernels("rules").launch("by_value", out, -3, 5 << 32, 0.25, ascend_sim.Struct(numbers.tobytes()))
     report.raise_on_findings()
     np.testing.assert_array_equal(out[:6], [-3, 5, 0.25, -77, 2.5, -5])
+    kernels("rules").launch("by_value", out, -3, 5 << 32, 3, ascend_sim.Struct(numbers.tobytes())).raise_on_findings()
+    assert out[2] == 3  # an int for a float parameter is its value, not its bits
 
 
 def test_kernel_types(kernels):
@@ -479,11 +501,40 @@ def test_wrong_kind_of_argument(kernels):
         launch("store_at", x, x, x)
     with pytest.raises(TypeError, match="store_at: argument 0: expected pointer, got int"):
         launch("store_at", 5, x, 0)
+    with pytest.raises(TypeError, match=r"set_twice: argument 0: expected integer, got float 1\.0"):
+        launch("set_twice", 1.0)
+    with pytest.raises(ValueError, match="in_place: uninitialised: argument 2 is no array among the 2 given"):
+        launch("in_place", x, x.copy(), uninitialised=[2])
     with pytest.raises(OverflowError, match="set_twice: argument 0: 4294967296 does not fit 4 bytes"):
         launch("set_twice", 1 << 32)
     x.flags.writeable = False
     with pytest.raises(ValueError, match="in_place: argument 1 is read-only, but the kernel wrote it"):
         launch("in_place", tiles(1), x)
+
+
+def test_one_array_passed_twice_is_one_buffer(kernels):
+    """On a chip both arguments are one memory, so the stores to one race with the loads of the other."""
+    launch = kernels("rules").launch
+    x, both = tiles(2), np.zeros((2, TILE), np.float32)
+    launch("race_cores", x, both, np.zeros_like(both), 1, block_dim=2).raise_on_findings()
+    report = launch("race_cores", x, both, both, 1, block_dim=2)
+    assert report.rules() <= {RAW, WAR}
+    assert report.findings
+    x = tiles(1)
+    want = x + x
+    launch("in_place", x, x).raise_on_findings()
+    np.testing.assert_array_equal(x, want)
+
+
+def test_arrays_that_overlap_in_part(kernels):
+    launch = kernels("rules").launch
+    memory = np.arange(2 * TILE, dtype=np.float32)
+    with pytest.raises(ValueError, match="wrote argument 1, which overlaps argument 0 in part: pass a copy of one"):
+        launch("in_place", memory[:TILE], memory[8 : TILE + 8])
+    np.testing.assert_array_equal(memory, np.arange(2 * TILE))
+    pairs = memory.reshape(TILE, 2)  # interleaved, nothing shared
+    launch("in_place", pairs[:, 0], pairs[:, 1]).raise_on_findings()
+    np.testing.assert_array_equal(pairs[:, 1], 2 * pairs[:, 0])
 
 
 @pytest.mark.parametrize(

@@ -68,11 +68,40 @@ class _GmArray:
 
     def __init__(self, engine: Engine, index: int, source: np.ndarray[Any, Any] | None, nbytes: int) -> None:
         self.engine, self.index, self.source, self.nbytes = engine, index, source, nbytes
+        self.before: bytes | None = None  # kept where another argument lies partly in the same memory
+        self.overlaps = -1  # that argument
         self.address = engine.handle.ascend_sim_gm_alloc(max(nbytes, 1))
         if not self.address:
             raise MemoryError(f"cannot map {nbytes} bytes of simulated global memory")
         if source is not None and nbytes:
             ctypes.memmove(self.address, np.ascontiguousarray(source).ctypes.data, nbytes)
+
+    def is_same(self, array: np.ndarray[Any, Any]) -> bool:
+        """Whether `array` is this one's memory, all of it and nothing else: one buffer, passed twice."""
+        if self.source is None or not self.nbytes or self.nbytes != array.nbytes:
+            return False
+        if self.source.__array_interface__["data"][0] != array.__array_interface__["data"][0]:
+            return False
+        if self.source.flags.c_contiguous and array.flags.c_contiguous:
+            return True
+        layout = array.shape, array.strides, array.itemsize
+        return (self.source.shape, self.source.strides, self.source.itemsize) == layout
+
+    def note_overlap(self, other: _GmArray) -> None:
+        """Keeps both arrays' bytes where they share some: the copies of the two could not both be written back."""
+        if self.source is None or other.source is None or not np.may_share_memory(self.source, other.source):
+            return
+        try:
+            if not np.shares_memory(self.source, other.source, max_work=100_000):  # type: ignore[arg-type]
+                return
+        except np.exceptions.TooHardError:
+            pass  # undecided: written is refused, read is not
+        for block, index in ((self, other.index), (other, self.index)):
+            block.before, block.overlaps = ctypes.string_at(block.address, block.nbytes), index
+
+    def changed(self) -> bool:
+        """Whether the kernel wrote it; known only where `before` was kept."""
+        return self.before is not None and self.before != ctypes.string_at(self.address, self.nbytes)
 
     def write_back(self) -> bool:
         """Copies the memory back into the array; False where it changed and the array is read-only."""
@@ -143,7 +172,8 @@ class KernelLibrary:
         """Runs `kernel` on block_dim simulated cores and returns its report; arrays are updated in place.
 
         args: numpy arrays or torch CPU tensors (GM pointers), None (null pointer), int, float, Struct; an int passed
-            for a pointer with timing_only=True is a GM region of that many bytes without data behind it.
+            for a pointer with timing_only=True is a GM region of that many bytes without data behind it. An array
+            passed twice is one GM buffer; ValueError where the kernel writes one that overlaps another in part.
         parameters: overrides of SoC parameters, see socs().
         order: "eager", "lazy" or "random" (with seed): when issued instructions execute. Findings do not depend on it.
         auto_sync: the synchronisation bisheng inserts on AIV unless told not to.
@@ -153,6 +183,9 @@ class KernelLibrary:
         names: names of the array arguments in findings (default arg0, arg1, ...).
         """
         known = self.kernels.get(kernel)
+        for index in uninitialised:
+            if not 0 <= index < len(args) or (_as_array(args[index]) is None and not timing_only):
+                raise ValueError(f"{kernel}: uninitialised: argument {index} is no array among the {len(args)} given")
         gm: list[_GmArray] = []
         buffers: list[BufferC] = []
         storage: list[Any] = []
@@ -169,8 +202,18 @@ class KernelLibrary:
                     kind not in ("", "pointer") and (array is not None or value is None)
                 ):
                     raise TypeError(f"{kernel}: argument {i}: expected {kind}, got {given}")
-                if array is not None or (kind == "pointer" and isinstance(value, int) and timing_only):
+                if kind == "integer" and isinstance(value, float):
+                    raise TypeError(f"{kernel}: argument {i}: expected integer, got {given} {value}")
+                if kind == "float" and isinstance(value, (int, np.integer, np.floating)):
+                    value = float(value)
+                twin = next((block for block in gm if array is not None and block.is_same(array)), None)
+                if twin is not None:
+                    buffers[gm.index(twin)].initialised |= int(i not in uninitialised)
+                    cell = ctypes.c_uint64(twin.address)
+                elif array is not None or (kind == "pointer" and isinstance(value, int) and timing_only):
                     block = _GmArray(self.engine, i, array, array.nbytes if array is not None else int(value))
+                    for other in gm:
+                        block.note_overlap(other)
                     gm.append(block)
                     name = names[i] if names is not None and i < len(names) else f"arg{i}"
                     buffers.append(BufferC(name.encode(), block.address, block.nbytes, int(i not in uninitialised)))
@@ -231,6 +274,12 @@ class KernelLibrary:
             else:
                 self.engine.handle.ascend_sim_report_free(handle)
             if not timing_only:
+                for block in gm:
+                    if block.changed():
+                        raise ValueError(
+                            f"{kernel}: the kernel wrote argument {block.index}, which overlaps argument "
+                            f"{block.overlaps} in part: pass a copy of one"
+                        )
                 for block in gm:
                     if not block.write_back():
                         raise ValueError(f"{kernel}: argument {block.index} is read-only, but the kernel wrote it")

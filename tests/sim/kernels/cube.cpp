@@ -429,3 +429,32 @@ extern "C" __global__ __aicore__ void mmad_chain(GM_ADDR a, GM_ADDR c, int32_t l
     Fixpipe(gc, l0c, FixpipeParamsV220(n, m, m, n, false));
   }
 }
+
+// `count` instructions into one pipe, then a load that waits for none of them.
+template <bool kMmad>
+__aicore__ inline void QueueDepth(GM_ADDR x, int32_t count) {
+  GlobalTensor<half> g;
+  g.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(x));
+  LocalTensor<half> l1(TPosition::A1, 0, 16384), l0a(TPosition::A2, 0, 16384), l0b(TPosition::B2, 0, 16384);
+  LocalTensor<float> l0c(TPosition::CO1, 0, 16384);
+  for (int32_t i = 0; i < count; ++i) {
+    if constexpr (kMmad) {
+      Mmad(l0c, l0a, l0b, MmadParams(128, 128, 128, 0, false, true));
+    } else {
+      LoadData(l0b, l1, LoadData2DParams(0, 64, 1, 0, 0, false, 0));
+    }
+  }
+  DataCopy(l1, g, 16);
+}
+extern "C" __global__ __aicore__ void queue_depth_m(GM_ADDR x, int32_t count) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  if ASCEND_IS_AIC {
+    QueueDepth<true>(x, count);
+  }
+}
+extern "C" __global__ __aicore__ void queue_depth_mte1(GM_ADDR x, int32_t count) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  if ASCEND_IS_AIC {
+    QueueDepth<false>(x, count);
+  }
+}

@@ -336,6 +336,22 @@ extern "C" __global__ __aicore__ void misaligned(GM_ADDR x, GM_ADDR out, int32_t
   PipeBarrier<PIPE_ALL>();
 }
 
+// mode 0: only an Add beside the top 8 KB of UB; 1, 2: that mode of Select.
+extern "C" __global__ __aicore__ void select_scratch(GM_ADDR x, GM_ADDR out, int32_t mode) {
+  TYPE_AIV;
+  Tensor top(TPosition::VECCALC, 184 * 1024, 64);
+  LocalTensor<uint8_t> mask(TPosition::VECCALC, 3 * kTile * 4, 32);
+  DataCopy(top, Gm(x), 64);
+  Load(Ub(0), x);
+  Duplicate(mask.ReinterpretCast<uint32_t>(), 0x5555u, 8);
+  PipeBarrier<PIPE_V>();
+  if (mode == 0) Add(Ub(1), Ub(0), Ub(0), 64);
+  if (mode == 1) Select(Ub(1), mask, Ub(0), 3.0f, SELMODE::VSEL_TENSOR_SCALAR_MODE, 64);
+  if (mode == 2) Select(Ub(1), mask, Ub(0), Ub(0), SELMODE::VSEL_TENSOR_TENSOR_MODE, 64);
+  Sync<HardEvent::V_MTE3>();
+  DataCopy(Gm(out), top, 64);
+}
+
 extern "C" __global__ __aicore__ void freed(GM_ADDR x, GM_ADDR out, int32_t frees) {
   TYPE_AIV;
   const uint32_t handle = ascend_sim::device::Allocate(ascend_sim::Buffer::kUb, 0, kTile * 4, Site::Here());
@@ -400,6 +416,14 @@ extern "C" __global__ __aicore__ void cross_overflow(int32_t sets, int32_t answe
       if (answered) CrossCoreSetFlag<2, PIPE_MTE2>(1);
     }
   }
+}
+
+// All cores of one type set in mode 0; who waits is of that type (good) or of the other.
+extern "C" __global__ __aicore__ void mode_0(int32_t aivs_set, int32_t good) {
+  TYPE_MIX;
+  const bool sets = (g_coreType == AscendC::AIV) == (aivs_set != 0);
+  if (sets) CrossCoreSetFlag<0, PIPE_MTE3>(7);
+  if (good ? sets : !sets) CrossCoreWaitFlag(7);  // @mode_0.wait
 }
 
 // An AIV with nothing to do skips its half. waits: whether the AIC waits for the pair.

@@ -1,7 +1,7 @@
 // Where everything is in L1, L0A, L0B and L0C.
 #pragma once
-#include "flags.h"
 #include "../op_host/tiling.h"
+#include "flags.h"
 
 namespace triangle {
 

@@ -1,8 +1,8 @@
 // A core's share of the work as a sequence of stages, each one chunk of keys of one task; both core types walk it.
 #pragma once
-#include "compat.h"
 #include "../op_host/tiling.h"
 #include "../op_host/walker.h"
+#include "compat.h"
 
 namespace triangle {
 

@@ -50,10 +50,11 @@ def write_occupancy(report: Report, path: str | os.PathLike[str], title: str = "
         raise ValueError("write_png: the launch used no pipe")
     over_time = report.events is not None and len(report.events) > 0
     heights = [min(1.6, max(0.45, 0.09 * len(cores))) for _, _, cores in panels]
-    figure = Figure(figsize=(11.0 if over_time else 6.5, sum(heights) + 0.16 * len(panels) + 1.35), dpi=120)
+    width, height = (11.0 if over_time else 8.0), sum(heights) + 0.12 * (len(panels) - 1) + 1.2
+    figure = Figure(figsize=(width, height), dpi=120)
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(len(panels), 1, height_ratios=heights, hspace=0.28)
-    colours = {"aic": "YlOrRd", "aiv": "YlGnBu"}
+    grid = figure.add_gridspec(len(panels), 1, height_ratios=heights, hspace=0.12 * len(panels) / sum(heights))
+    colours = {"aic": "Oranges", "aiv": "Blues"}
     last = None
     for row, (kind, pipe, cores) in enumerate(panels):
         axes = figure.add_subplot(grid[row], sharex=last)
@@ -91,20 +92,21 @@ def write_occupancy(report: Report, path: str | os.PathLike[str], title: str = "
             side.set_linewidth(0.5)
     assert last is not None
     last.set_xlabel("microseconds, modelled" if over_time else "busy share of the launch, modelled", fontsize=9)
-    path_parts = [f"{name} {share:.0%}" for name, share in list(report.critical_path.items())[:4]]
-    figure.text(0.08, 0.985, title or f"{report.soc}: occupancy of pipes", fontsize=12, va="top", weight="bold")
+    path_parts = [f"{name} {share:.0%}" for name, share in list(report.critical_path.items())[:4] if share >= 0.01]
+    left = 0.62 / width
+    heading = title or ("Which pipe is busy when" if over_time else "How busy each pipe is")
+    figure.text(left, 1 - 0.1 / height, heading, fontsize=12, va="top", weight="bold")
     dropped = int(report.raw.get("trace_dropped", 0))
     figure.text(
-        0.08,
-        0.985 - 0.26 / figure.get_size_inches()[1],
-        f"{report.soc}, {report.microseconds:,.1f} us; cube at {report.cube_peak_share:.0%} of peak; "
-        f"critical path: {', '.join(path_parts)}"
+        left,
+        1 - 0.36 / height,
+        f"{report.soc}, {report.microseconds:,.1f} us modelled; "
+        + (f"cube at {report.cube_peak_share:.0%} of peak; " if report.cube_flops else "")
+        + f"critical path: {', '.join(path_parts)}"
         + (f"; the trace lacks the last {dropped:,} instructions" if dropped else ""),
         fontsize=8.5,
         va="top",
         color="#444444",
     )
-    figure.subplots_adjust(
-        left=0.08, right=0.9, top=1 - 0.62 / figure.get_size_inches()[1], bottom=0.5 / figure.get_size_inches()[1]
-    )
+    figure.subplots_adjust(left=left, right=1 - 1.0 / width, top=1 - 0.65 / height, bottom=0.5 / height)
     figure.savefig(os.fspath(path))

@@ -16,6 +16,19 @@ from triangle_attn_op.distributed import ContextLayout, split_batch
 pytestmark = pytest.mark.xdist_group("distributed")
 
 
+def mistral() -> Any:
+    """A model with a sliding window of six tokens."""
+    from transformers import MistralConfig, MistralForCausalLM
+
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {
+        name: getattr(llama().config, name)
+        for name in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    }
+    config = MistralConfig(**sizes, num_key_value_heads=2, sliding_window=6, attn_implementation="triangle")
+    return MistralForCausalLM(config).double()
+
+
 def over_context_ranks(rank: int, n: int, method: str) -> list[str]:
     """Loss and gradients of the whole sequences, for a dense batch and for packed documents, with and without
     recomputation.
@@ -25,8 +38,13 @@ def over_context_ranks(rank: int, n: int, method: str) -> list[str]:
 
     problems = []
     offsets = [0, 7, 20]
-    for name, packed, recompute in (("dense", False, False), ("packed", True, False), ("recomputed", False, True)):
-        alone = llama()
+    for name, packed, recompute in (
+        ("dense", False, False),
+        ("packed", True, False),
+        ("recomputed", False, True),
+        ("window", False, False),
+    ):
+        alone = mistral() if name == "window" else llama()
         parallel = AutoModelForCausalLM.from_config(copy.deepcopy(alone.config), attn_implementation=NAME).double()
         parallel.load_state_dict(alone.state_dict())
         if recompute:
@@ -64,13 +82,19 @@ def test_context_parallel_model(method: str) -> None:
 
 
 def refusals(rank: int, n: int) -> list[str]:
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, LlamaConfig
+    from transformers import masking_utils as masks
     from triangle_attn_op.integrations.context_parallel import NAME, attention_forward, context_parallel
 
     model = AutoModelForCausalLM.from_config(llama().config, attn_implementation=NAME)
     module = model.model.layers[0].self_attn
     layout = ContextLayout.zigzag(8, n)
     q = torch.zeros(1, 2, 4, 8)
+    windowed = torch.nn.Module()
+    windowed.config = LlamaConfig(sliding_window=3)  # which its attention does not pass
+    chunked = LlamaConfig(attention_chunk_size=2, attn_implementation=NAME)
+    asked: dict[str, Any] = {"config": chunked, "inputs_embeds": torch.zeros(1, 4, 8), "attention_mask": None}
+    asked["past_key_values"] = None
     attempts = [
         lambda: model(input_ids=tokens()[:, :4]),
         lambda: context_parallel(ContextLayout.zigzag(8, n + 1)).__enter__(),
@@ -81,6 +105,13 @@ def refusals(rank: int, n: int) -> list[str]:
         lambda: attention_forward(module, q, q, q, None, softcap=30.0),
         lambda: attention_forward(module, q, q, q, None, output_attentions=True),
         lambda: attention_forward(module, q, q, q, None, dropout=0.1),
+        lambda: attention_forward(module, q, q, q, None, cu_seq_lens_q=torch.tensor([0, 4])),
+        lambda: attention_forward(windowed, q, q, q, None),
+        # Two documents in each row, which the layout does not know of.
+        lambda: model(input_ids=tokens()[:, :4], position_ids=torch.tensor([[0, 1, 0, 1]]), use_cache=False),
+        lambda: masks.create_chunked_causal_mask(**asked),
+        lambda: masks.create_causal_mask(**asked, or_mask_function=masks.bidirectional_mask_function),
+        lambda: masks.create_bidirectional_mask(chunked, asked["inputs_embeds"], None),
     ]
     messages = []
     for number, attempt in enumerate(attempts):
@@ -107,6 +138,12 @@ def test_what_context_parallel_models_refuse() -> None:
         "softcap: not supported",
         "output_attentions: not supported",
         "dropout_p: not supported in ring attention yet",
+        "cu_seq_lens_q: not supported",
+        "sliding_window: Module has a window of 3 in its config but does not pass it",
+        "position_ids: expected this rank's tokens of one sequence in the layout 'zigzag', got [0, 1, 0, 1]",
+        "mask_function: expected the causal rule, a sliding window or packed documents",
+        "mask_function: expected the causal rule, a sliding window or packed documents",
+        "is_causal: expected True",
     ]
     for messages in ranks.run(refusals, 2):
         for got, want in zip(messages, expected, strict=True):

@@ -14,7 +14,7 @@ the group as over data-parallel ranks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,8 +22,10 @@ from typing import Any, Literal
 import torch.distributed as dist
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import causal_mask_function
 
 from ..distributed import ContextLayout, ring_attention, ulysses_attention
+from .transformers import _NOT_PASSED, _free_variables, _window_size_left
 
 NAME = "triangle_context_parallel"
 _ATTENTIONS = {"ring": ring_attention, "all_to_all": ulysses_attention}
@@ -74,7 +76,7 @@ def attention_forward(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    sliding_window: int | None = None,
+    sliding_window: int | None = _NOT_PASSED,
     is_causal: bool | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
@@ -89,7 +91,7 @@ def attention_forward(
         raise ValueError(f"attention_mask: not supported by {NAME}, expected None")
     if not (getattr(module, "is_causal", True) if is_causal is None else is_causal):
         raise ValueError(f"is_causal: expected True, {NAME} has no other attention")
-    for name in ("position_bias", "s_aux", "sinks", "softcap", "head_mask", "cache"):
+    for name in ("position_bias", "s_aux", "sinks", "softcap", "head_mask", "cache", "cu_seq_lens_q", "cu_seq_lens_k"):
         if kwargs.get(name) is not None:
             raise NotImplementedError(f"{name}: not supported by {NAME}")
     if kwargs.get("output_attentions"):
@@ -99,7 +101,7 @@ def attention_forward(
         "group": _active.group,
         "layout": _active.layout,
         "scale": scaling,
-        "window_size_left": None if sliding_window is None else sliding_window - 1,
+        "window_size_left": _window_size_left(module, sliding_window, _active.layout.length),
         "dropout_p": dropout,
     }
     if _active.layout.cu_seq is None:
@@ -109,11 +111,59 @@ def attention_forward(
     return _active.attention(*(t[0].transpose(0, 1) for t in (query, key, value)), **options).unsqueeze(0), None
 
 
-def no_mask(*args: Any, attention_mask: Tensor | None = None, past_key_values: Any = None, **kwargs: Any) -> None:
-    """transformers' mask interface: the layout says it all. ValueError for padding, which it does not know of."""
+def no_mask(
+    *args: Any,
+    mask_function: Callable[..., Any] = causal_mask_function,
+    attention_mask: Tensor | None = None,
+    **kwargs: Any,
+) -> None:
+    """transformers' mask interface: the layout says it all.
+
+    Raises:
+        ValueError: padding, or positions that restart where the layout has one sequence.
+        NotImplementedError: a rule that the layout does not know of: bidirectional, chunked, a model's own overlay.
+    """
     if attention_mask is not None and not bool(attention_mask.bool().all()):
         raise ValueError(
             f"attention_mask: padding is not supported by {NAME}; pack documents (a layout with cu_seq) instead"
+        )
+    if "allow_is_bidirectional_skip" in kwargs:  # only transformers' bidirectional masks pass it
+        raise NotImplementedError(f"is_causal: expected True, {NAME} has no other attention")
+    _check_rule(mask_function)
+
+
+def _check_rule(rule: Callable[..., Any]) -> None:
+    """Passes the causal rule, a window (the layers pass its size), and packed documents, for which transformers takes
+    the jumps of local positions.
+    """
+    if rule is causal_mask_function:
+        return
+    free = _free_variables(rule)
+    if getattr(rule, "__name__", "") == "and_mask" and "mask_functions" in free:
+        for part in free["mask_functions"]:
+            _check_rule(part)
+    elif free.keys() == {"mask_function", "position_ids"}:
+        _check_positions(free["position_ids"])
+        _check_rule(free["mask_function"])
+    elif free.keys() != {"sliding_window"} and free.keys() != {"packed_sequence_mask"}:
+        raise NotImplementedError(
+            f"mask_function: expected the causal rule, a sliding window or packed documents, {NAME} has no other "
+            f"attention, got {getattr(rule, '__qualname__', rule)}"
+        )
+
+
+def _check_positions(position_ids: Tensor) -> None:
+    """Documents that restart their positions need a layout that knows of them."""
+    if _active is None or _active.layout.cu_seq is not None:
+        return
+    expected = _active.layout.position_ids(dist.get_rank(_active.group)).to(position_ids.device)
+    if position_ids.shape[-1] != expected.numel():
+        return  # the attention will say so
+    ahead = position_ids - expected
+    if bool((ahead != ahead[..., :1]).any()):
+        raise ValueError(
+            f"position_ids: expected this rank's tokens of one sequence in the layout {_active.layout.name!r}, got "
+            f"{position_ids[0].tolist()[:8]}...; packed documents need a layout with cu_seq"
         )
 
 

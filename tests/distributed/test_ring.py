@@ -290,7 +290,9 @@ def disagree(rank: int, n: int) -> list[str]:
         q = torch.zeros(1, values["heads"], values["length"], 8, dtype=values["dtype"])
         k = torch.zeros(1, values["kv_heads"], values["length"], 8, dtype=values["dtype"])
         options = {
-            name: values[name] for name in ("scale", "window_size_left", "dropout_p", "layout") if name in values
+            name: values[name]
+            for name in ("scale", "window_size_left", "dropout_p", "layout", "return_lse")
+            if name in values
         }
         try:
             distributed.ring_attention(q, k, k, group=group, **options)
@@ -306,12 +308,22 @@ def disagree(rank: int, n: int) -> list[str]:
     attempt(kv_heads=3 if rank else 2)
     attempt(layout=ContextLayout.zigzag(16, 3))
     attempt(dropout_p=0.1)
+    attempt(dropout_p=0.0 if rank else 0.1)
+    attempt(return_lse=bool(rank))
+    attempt(layout="zigzag")
     attempt()
+    groups = [dist.new_group([0]), dist.new_group([1])]
+    try:
+        distributed.ring_attention(*(torch.zeros(1, 2, 4, 8),) * 3, group=groups[1 - rank])
+        messages.append("no error")
+    except ValueError as error:
+        messages.append(str(error))
     return messages
 
 
 def test_disagreement_is_reported_with_the_ranks_values() -> None:
-    for messages in ranks.run(disagree, 2):
+    no_dropout = "dropout_p: not supported in ring attention yet, expected 0.0, got 0.1"
+    for rank, messages in enumerate(ranks.run(disagree, 2)):
         expected = [
             "ValueError: ring attention: layout: expected the same on all ranks, got rank 0: ('zigzag', 16, 2, "
             "None), rank 1: ('zigzag', 20, 2, None)",
@@ -323,8 +335,12 @@ def test_disagreement_is_reported_with_the_ranks_values() -> None:
             "ValueError: ring attention: window_size_left: expected the same on all ranks, got rank 0: None, rank 1: 3",
             "ValueError: ring attention: rank 1: k: expected [B, Hkv, Sk, 8] with Hq % Hkv == 0, got Hq = 4, Hkv = 3",
             "ValueError: ring attention: rank 0: layout: expected one of the group's 2 ranks, got one of 3",
-            "NotImplementedError: dropout_p: not supported in ring attention yet, expected 0.0, got 0.1",
+            f"NotImplementedError: {no_dropout}",
+            f"ValueError: ring attention: rank 0: {no_dropout}" if rank else f"NotImplementedError: {no_dropout}",
+            "ValueError: ring attention: return_lse: expected the same on all ranks, got rank 0: False, rank 1: True",
+            "TypeError: layout: expected a ContextLayout or None, got str",
             "no error",
+            f"group: expected a group that this rank belongs to, got one without rank {rank}",
         ]
         for got, want in zip(messages, expected, strict=True):
             assert got.startswith(want), (got, want)

@@ -24,6 +24,8 @@ def agree(
     layout: ContextLayout | None,
     scale: float | None,
     window_size_left: int | None,
+    dropout_p: float,
+    return_lse: bool,
     check_heads: Callable[[int, int, int], None] | None = None,
 ) -> ContextLayout:
     """The checked layout. What must be equal on all ranks is compared once for a group.
@@ -33,7 +35,11 @@ def agree(
     problem: str | None = None
     error: Exception | None = None
     rank, ranks = dist.get_rank(group), dist.get_world_size(group)
+    if rank < 0:
+        raise ValueError(f"group: expected a group that this rank belongs to, got one without rank {dist.get_rank()}")
     try:
+        if dropout_p != 0.0:
+            raise NotImplementedError(f"dropout_p: not supported in {what} yet, expected 0.0, got {dropout_p}")
         layout = _checked_layout(q, k, v, layout, rank, ranks, scale, window_size_left)
         if check_heads is not None:
             check_heads(q.shape[1], k.shape[1], ranks)
@@ -47,7 +53,10 @@ def agree(
         "dtype": str(getattr(q, "dtype", None)),
         "scale": scale,
         "window_size_left": window_size_left,
-        "layout": None if layout is None else (layout.name, layout.length, layout.ranks, layout.cu_seq),
+        "return_lse": return_lse,
+        "layout": (layout.name, layout.length, layout.ranks, layout.cu_seq)
+        if isinstance(layout, ContextLayout)
+        else layout,
     }
     try:
         check_once(what, group, common, problem)
@@ -100,6 +109,8 @@ def _checked_layout(
         if packed:
             raise ValueError("layout: expected a ContextLayout with cu_seq for packed documents [T, H, D], got None")
         layout = ContextLayout.of_local(q.shape[dim], ranks)
+    if not isinstance(layout, ContextLayout):
+        raise TypeError(f"layout: expected a ContextLayout or None, got {type(layout).__name__}")
     if layout.ranks != ranks:
         raise ValueError(f"layout: expected one of the group's {ranks} ranks, got one of {layout.ranks}")
     if packed != (layout.cu_seq is not None):

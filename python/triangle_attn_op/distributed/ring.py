@@ -99,11 +99,9 @@ def ring_attention(
     group = group if group is not None else dist.group.WORLD
     if group is None:
         raise ValueError("group: expected an initialised process group (torch.distributed.init_process_group)")
-    if dropout_p != 0.0:
-        raise NotImplementedError(f"dropout_p: not supported in ring attention yet, expected 0.0, got {dropout_p}")
     if all(isinstance(t, Tensor) for t in (q, k, v)):
         q, k, v = ops.autocast(q, k, v)
-    layout = agree("ring attention", q, k, v, group, layout, scale, window_size_left)
+    layout = agree("ring attention", q, k, v, group, layout, scale, window_size_left, dropout_p, return_lse)
     plan = schedule(layout, dist.get_rank(group), window_size_left)
     out, lse = _Ring.apply(q, k, v, group, plan, scale)
     return (out, lse) if return_lse else out

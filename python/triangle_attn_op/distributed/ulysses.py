@@ -81,13 +81,11 @@ def ulysses_attention(
     group = group if group is not None else dist.group.WORLD
     if group is None:
         raise ValueError("group: expected an initialised process group (torch.distributed.init_process_group)")
-    if dropout_p != 0.0:
-        raise NotImplementedError(
-            f"dropout_p: not supported in all-to-all attention yet, expected 0.0, got {dropout_p}"
-        )
     if all(isinstance(t, Tensor) for t in (q, k, v)):
         q, k, v = ops.autocast(q, k, v)
-    layout = agree("all-to-all attention", q, k, v, group, layout, scale, window_size_left, check_heads)
+    layout = agree(
+        "all-to-all attention", q, k, v, group, layout, scale, window_size_left, dropout_p, return_lse, check_heads
+    )
     out, lse = _Ulysses.apply(q, k, v, group, layout, scale, window_size_left, return_lse)
     return (out, lse) if return_lse else out
 

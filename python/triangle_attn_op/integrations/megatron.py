@@ -27,6 +27,7 @@ from torch import Tensor
 
 from ..arguments import add_arguments
 from ..distributed import ContextLayout, ring_attention, ulysses_attention
+from ..distributed.trade import check_heads
 from ..functional import triangle_attention, triangle_attention_varlen
 
 __all__ = ["TriangleCoreAttention", "add_arguments", "with_triangle_attention"]
@@ -39,6 +40,7 @@ UNSUPPORTED = {
     "log_max_attention_logit": False,
     "fp8_dot_product_attention": False,
     "fp8_multi_head_attention": False,
+    "hybrid_context_parallel": False,
 }
 
 
@@ -116,6 +118,11 @@ class TriangleCoreAttention(MegatronModule):
             raise NotImplementedError(
                 f"attention_dropout: not supported with context parallelism, expected 0.0, got {self.dropout_p}"
             )
+        if self.cp_attention is ulysses_attention:
+            try:
+                check_heads(config.num_attention_heads // tp, config.num_query_groups // tp, ranks)
+            except ValueError as error:
+                raise ValueError(f"cp_comm_type: 'a2a' over {ranks} ranks, {tp} tensor-parallel: {error}") from None
 
     def forward(
         self,

@@ -69,10 +69,21 @@ __aicore__ inline void DataCopy(const LocalTensor<T>& dst, const GlobalTensor<T>
 
 // ---- UB -> GM, L1 -> GM -------------------------------------------------------------------------------------------
 
+// The chip combines by the type the atomic mode was set for, whatever the tensors are.
+template <typename T>
+__aicore__ inline void SimCheckAtomicType(const char* call, Site site) {
+  const ascend_sim::Registers& regs = ascend_sim::device::Regs();
+  if (regs.atomic == ascend_sim::AtomicOp::kNone || regs.atomic_type == ascend_sim::kDTypeOf<T>) return;
+  ascend_sim::device::Report(static_cast<int>(ascend_sim::Rule::kArgument), site, call,
+                             "%s: the atomic mode was set for %s, the destination is %s", call,
+                             ascend_sim::DTypeName(regs.atomic_type), ascend_sim::DTypeName(ascend_sim::kDTypeOf<T>));
+}
+
 template <typename T>
 __aicore__ inline void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T>& src,
                                 const DataCopyParams& repeatParams, Site site = Site::Here()) {
   const ascend_sim::Registers& regs = ascend_sim::device::Regs();
+  SimCheckAtomicType<T>("DataCopy", site);
   Issue(ascend_sim::CopyOut{dst.sim(), src.sim(), SimCopyShape(repeatParams), regs.atomic_type,
                             static_cast<uint8_t>(regs.atomic)},
         site);
@@ -153,6 +164,7 @@ template <typename T>
 __aicore__ inline void SimPadOut(const GlobalTensor<T>& dst, const LocalTensor<T>& src,
                                  const ascend_sim::PadShape& shape, Site site) {
   const ascend_sim::Registers& regs = ascend_sim::device::Regs();
+  SimCheckAtomicType<T>("DataCopyPad", site);
   Issue(ascend_sim::CopyPadOut{dst.sim(), src.sim(), shape, sizeof(T), regs.atomic_type,
                                static_cast<uint8_t>(regs.atomic)},
         site);

@@ -32,6 +32,9 @@ enum class TPosition : uint8_t {
 };
 using QuePosition = TPosition;
 
+// Beyond every buffer, where an offset ends that 32 bits of bytes would bring back into it.
+constexpr int32_t kSimBeyond = 1 << 30;
+
 // The memories of a core, CANN's numbering.
 enum class Hardware : uint8_t { GM, UB, L1, L0A, L0B, L0C, BIAS, FIXBUF, MAX };
 
@@ -122,7 +125,8 @@ class LocalTensor {
   // offset in elements; the result owns what is left of this tensor.
   LocalTensor operator[](uint32_t offset) const {
     LocalTensor part = *this;
-    const uint32_t bytes = static_cast<uint32_t>(offset * sizeof(T));
+    const int64_t far = static_cast<int64_t>(static_cast<int32_t>(offset)) * static_cast<int64_t>(sizeof(T));
+    const uint32_t bytes = far < kSimBeyond && -far < kSimBeyond ? static_cast<uint32_t>(far) : kSimBeyond;
     part.local_.offset += bytes;
     part.local_.bytes = local_.bytes > bytes ? local_.bytes - bytes : (local_.bytes == 0 ? 0 : 1);
     return part;

@@ -166,6 +166,16 @@ def test_atomic_add(kernels, order):
     np.testing.assert_array_equal(out[0], x.sum(0))
 
 
+def test_atomic_type(kernels):
+    x, out = tiles(1), np.zeros((1, TILE), np.float32)
+    kernels("rules").launch("atomic_type", x, out, 1).raise_on_findings()
+    np.testing.assert_array_equal(out, x)
+    for how, mark, call in ((0, "copy", "DataCopy"), (2, "pad", "DataCopyPad")):
+        finding = only(kernels("rules").launch("atomic_type", x, out, how), "argument")
+        assert finding.message.startswith(f"{call}: the atomic mode was set for half, the destination is float")
+        assert finding.site.line == line_of(f"atomic_type.{mark}")
+
+
 def test_atomic_order_is_random(kernels):
     x = np.random.default_rng(3).standard_normal((8, TILE)).astype(np.float32)
     sums = set()
@@ -306,6 +316,15 @@ def test_select_takes_the_top_of_ub(kernels, mode):
     x, out = tiles(1), np.zeros((1, 64), np.float32)
     kernels("rules").launch("select_scratch", x, out, mode).raise_on_findings()
     assert (out == x[:, :64]).all() == (mode == 0)
+
+
+@pytest.mark.parametrize("element", [512, 1 << 29, 1 << 30, (1 << 32) - 8])
+def test_offset_past_the_tensor(kernels, element):
+    """1 << 30 floats are 4 GiB: an offset in 32 bits of bytes would be back at the tensor's start."""
+    x, out = tiles(1), np.zeros((1, 8), np.float32)
+    kernels("rules").launch("far_away", x, out, 0).raise_on_findings()
+    finding = only(kernels("rules").launch("far_away", x, out, element), "out-of-bounds-write")
+    assert finding.site.line == line_of("far_away.write")
 
 
 def test_misaligned_read(kernels):

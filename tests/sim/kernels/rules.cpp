@@ -212,6 +212,21 @@ extern "C" __global__ __aicore__ void atomic_add(GM_ADDR x, GM_ADDR out, int32_t
   if (mode == 2 && plain) SyncAll();
 }
 
+// The atomic mode is set for one type, the copy is of another (good 0: DataCopy, 2: DataCopyPad) or of the same.
+extern "C" __global__ __aicore__ void atomic_type(GM_ADDR x, GM_ADDR out, int32_t good) {
+  TYPE_AIV;
+  DataCopy(Ub(0), Gm(x), kTile);
+  Sync<HardEvent::MTE2_MTE3>();
+  if (good == 1) {
+    SetAtomicAdd<float>();
+  } else {
+    SetAtomicAdd<half>();
+  }
+  if (good == 2) DataCopyPad(Gm(out), Ub(0), DataCopyExtParams(1, kTile * 4, 0, 0, 0));  // @atomic_type.pad
+  if (good != 2) DataCopy(Gm(out), Ub(0), kTile);                                        // @atomic_type.copy
+  SetAtomicNone();
+}
+
 // AIC -> both AIVs -> AIC through GM, mode 2. step counts how much of the handshake is there: 2 is all of it.
 extern "C" __global__ __aicore__ void handshake(GM_ADDR x, GM_ADDR scratch, GM_ADDR out, int32_t step) {
   TYPE_MIX;
@@ -334,6 +349,15 @@ extern "C" __global__ __aicore__ void misaligned(GM_ADDR x, GM_ADDR out, int32_t
   Load(Ub(0), x);
   Add(Ub(2), Ub(0), Ub(0)[good ? 8 : 7], 64, 1, BinaryRepeatParams());  // @misaligned.read
   PipeBarrier<PIPE_ALL>();
+}
+
+// element: where the sum goes, relative to a tensor.
+extern "C" __global__ __aicore__ void far_away(GM_ADDR x, GM_ADDR out, uint32_t element) {
+  TYPE_AIV;
+  Load(Ub(0), x);
+  Add(Ub(1)[element], Ub(0), Ub(0), 8);  // @far_away.write
+  Sync<HardEvent::V_MTE3>();
+  DataCopy(Gm(out), Ub(1), 8);
 }
 
 // mode 0: only an Add beside the top 8 KB of UB; 1, 2: that mode of Select.

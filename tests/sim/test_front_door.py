@@ -74,11 +74,13 @@ def test_timing_does_not_depend_on_the_data(kernels):
     b = rng.standard_normal((128, 3 * 128)).astype(np.float16)
     c = np.zeros((2, 128, 128), np.float32)
     launch = kernels("speed").launch
-    cycles = {
-        launch("matmul_loop", a, b, c, 3, block_dim=2, **o).raise_on_findings().cycles
-        for o in ({}, {"order": "lazy"}, {"order": "random", "seed": 3}, {"timing_only": True})
-    }
-    assert len(cycles) == 1
+
+    def cycles(**options):
+        return launch("matmul_loop", a, b, c, 3, block_dim=2, **options).raise_on_findings().cycles
+
+    assert cycles() == cycles(order="lazy") == cycles(timing_only=True)
+    # A random order of the cores also changes who finds the shared operand in L2.
+    assert cycles(order="random", seed=3) == pytest.approx(cycles(), rel=0.15)
     np.testing.assert_allclose(c, a.astype(np.float32) @ b.astype(np.float32).T, rtol=1e-3, atol=1e-2)
 
 

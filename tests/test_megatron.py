@@ -349,9 +349,10 @@ def test_losses_are_those_of_one_rank() -> None:
     assert ranks.run(example_losses, 2, f"{grouped} --context-parallel-size 2")[0] == pytest.approx(alone, abs=2e-5)
 
 
-def test_torchrun_command(tmp_path: Path) -> None:
-    """The command line of the documentation, as a user types it."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+@pytest.mark.parametrize("launcher", ["torch.distributed.run", "torch.distributed.launch"])
+def test_launch_command(launcher: str, tmp_path: Path) -> None:
+    """The command lines of the documentation, as a user types them."""
+    command = [sys.executable, "-m", launcher, "--standalone", "--nproc-per-node", "2"]
     command += [str(EXAMPLE / "pretrain_llama.py"), *TINY.split(), "--context-parallel-size", "2", "--train-iters", "1"]
     command += ["--data", str(EXAMPLE), "--losses", str(tmp_path / "losses.json")]
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}

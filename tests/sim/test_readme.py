@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,15 +19,15 @@ def block(language: str) -> str:
     return found.group(1)
 
 
-def test_example(kernels, tmp_path, monkeypatch, capsys):
+def test_example(kernels: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     pytest.importorskip("matplotlib")
     library = kernels("add").path
     code = block("python")
-    for shown, here in (("from triangle_attn_op import", "import"), ("build/libadd.so", str(library))):
-        assert shown in code
-        code = code.replace(shown, here)
+    for theirs, ours in (("from triangle_attn_op import", "import"), ("build/libadd.so", str(library))):
+        assert theirs in code
+        code = code.replace(theirs, ours)
     monkeypatch.chdir(tmp_path)
-    names: dict[str, np.ndarray] = {}
+    names: dict[str, Any] = {}
     exec(code, names)
     assert np.isnan(names["out"]).all()
     printed = re.sub(r"\S*/add\.cpp", "add.cpp", capsys.readouterr().out.splitlines()[0])

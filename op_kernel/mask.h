@@ -39,7 +39,8 @@ __aicore__ inline TileEdges tile_edges(const Stage& stage, int32_t row, int32_t 
 
 // tile [rows, width]: what the diagonal, the window or the end of the keys hides becomes kHidden. A selection, not an
 // addition: columns past the last key may hold anything.
-__aicore__ inline void hide_edges(AivChip& chip, const Floats& tile, const TileEdges& edges, int32_t rows) {
+template <class Chip>  // AivChip or BackwardUb
+__aicore__ inline void hide_edges(Chip& chip, const Floats& tile, const TileEdges& edges, int32_t rows) {
   const int32_t width = edges.width;
   const AscendC::LocalTensor<uint8_t> bits = chip.bits();
   const Floats columns = chip.columns();
@@ -82,8 +83,8 @@ struct TileMask {
 };
 
 // tile [rows, width]: kHidden where the mask's byte is 0.
-__aicore__ inline void hide_masked(AivChip& chip, const Floats& tile, const TileMask& mask, int32_t rows,
-                                   int32_t width) {
+template <class Chip>  // AivChip or BackwardUb
+__aicore__ inline void hide_masked(Chip& chip, const Floats& tile, const TileMask& mask, int32_t rows, int32_t width) {
   const AscendC::LocalTensor<uint8_t> bits = chip.bits();
   constexpr int32_t kBitsPitch = kChunkKeys / 8;
   AscendC::Cast(mask.halves, mask.bytes, AscendC::RoundMode::CAST_NONE, static_cast<uint32_t>(rows * mask.pitch));

@@ -7,6 +7,7 @@
 """
 
 from .attention import attn_forward
+from .backward import attn_backward, model_backward
 from .model import Modelled, Shape, model_forward
 
-__all__ = ["Modelled", "Shape", "attn_forward", "model_forward"]
+__all__ = ["Modelled", "Shape", "attn_backward", "attn_forward", "model_backward", "model_forward"]

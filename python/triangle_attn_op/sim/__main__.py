@@ -16,6 +16,7 @@ import torch
 
 from ..ascend_sim import Report
 from .attention import attn_forward
+from .backward import attn_backward, model_backward
 from .model import Modelled, Shape, model_forward
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -37,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dtype", choices=_DTYPES, default="bf16")
     parser.add_argument("--soc", default="Ascend910B2")
     parser.add_argument("--cores", type=int, help="AI cores to use (default: the chip's)")
-    parser.add_argument("--pass", dest="direction", choices=["fwd"], default="fwd")
+    parser.add_argument("--pass", dest="direction", choices=["fwd", "bwd"], default="fwd")
+    parser.add_argument("--deterministic", action="store_true", help="the backward's deterministic path")
     parser.add_argument("--window-size-left", type=int)
     parser.add_argument("--diagonal", type=int)
     parser.add_argument("--timing-only", action="store_true", help="no data, no checks: any size, in seconds")
@@ -61,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     figures = _figures(modelled) | extra
+    figures["pass"] = "backward" if options.direction == "bwd" else "forward"
     if options.trace is not None:
         modelled.report.write_trace(options.trace)
     if options.png is not None:
@@ -78,7 +81,11 @@ def _run(options: argparse.Namespace) -> tuple[Modelled, dict[str, Any]]:
     band = {"window_size_left": options.window_size_left, "diagonal": options.diagonal}
     common = {"soc": options.soc, "cores": options.cores, "parameters": parameters}
     trace = options.trace is not None or options.png is not None
-    modelled = model_forward(shape, dtype=dtype, trace=trace, **band, **common)
+    backward = {"deterministic": options.deterministic}
+    if options.direction == "bwd":
+        modelled = model_backward(shape, dtype=dtype, trace=trace, **backward, **band, **common)
+    else:
+        modelled = model_forward(shape, dtype=dtype, trace=trace, **band, **common)
     extra: dict[str, Any] = {"findings": []}
     if options.timing_only:
         return modelled, extra
@@ -87,7 +94,13 @@ def _run(options: argparse.Namespace) -> tuple[Modelled, dict[str, Any]]:
     q = torch.randn(shape.batch, shape.heads_q, shape.sq, shape.d, generator=g).to(dtype)
     k = torch.randn(shape.batch, shape.heads_kv, shape.sk, shape.d, generator=g).to(dtype)
     v = torch.randn(shape.batch, shape.heads_kv, shape.sk, dv, generator=g).to(dtype)
-    out, _, report = attn_forward(q, k, v, order=options.order, seed=options.seed, **band, **common)
+    schedule = {"order": options.order, "seed": options.seed}
+    out, lse, report = attn_forward(q, k, v, **schedule, **band, **common)
+    if options.direction == "bwd" and report.completed:
+        dout = torch.randn(out.shape, generator=g).to(dtype)
+        *_, second = attn_backward(dout, q, k, v, out, lse, **schedule, **backward, **band, **common)
+        extra["findings"] = [str(finding) for finding in report.findings + second.findings]
+        return modelled, extra
     extra["findings"] = [str(finding) for finding in report.findings]
     if report.completed:
         extra["largest_error"] = _error(q, k, v, out, options)
@@ -159,7 +172,7 @@ def _figures(m: Modelled) -> dict[str, Any]:
 
 def _text(f: dict[str, Any]) -> str:
     lines = [
-        f"forward {f['shape']} on {f['soc']}, {f['cores']} AI cores",
+        f"{f['pass']} {f['shape']} on {f['soc']}, {f['cores']} AI cores",
         f"  blocks       {f['blocks']:,} of {f['block'][0]} x {f['block'][1]}; {f['visible_pairs']:,} visible pairs, "
         f"{f['visible_of_computed']:.1%} of those computed",
         f"  imbalance    {f['imbalance']:.2%} (busiest core over the mean, counted blocks)",

@@ -1,0 +1,173 @@
+// From a problem to the backward kernel's tiling, and the same for Python through ctypes.
+#include "tiling_backward.h"
+
+#include <cstring>
+#include <exception>
+#include <string>
+#include <type_traits>
+
+#include "schedule.h"
+
+namespace triangle {
+namespace {
+
+int64_t align(int64_t bytes) { return ceil_div(bytes, kWorkspaceAlign) * kWorkspaceAlign; }
+
+// Blocks are dealt out by columns of the key/value heads, or by rows of the query heads.
+ScheduleProblem schedule_of(const BackwardProblem& problem, BackwardPass pass) {
+  const ForwardProblem& f = problem.forward;
+  ScheduleProblem schedule;
+  schedule.backward = pass == kByColumns;
+  schedule.batch = f.batch;
+  schedule.heads_q = f.heads_q;
+  schedule.heads_kv = f.heads_kv;
+  // One core has all of a column, its group's query heads included: so the line has one query head a group, and the
+  // kernel repeats it.
+  if (pass == kByColumns && problem.deterministic) schedule.heads_q = f.heads_kv;
+  schedule.sequences = {{f.sq, f.sk}};
+  schedule.bottom_right = f.bottom_right;
+  schedule.diagonal = f.diagonal;
+  schedule.window_left = f.window_left;
+  schedule.block = {kGradBlock, kGradBlock};
+  schedule.chunk = problem.deterministic ? 0 : kSectionBlocks;
+  schedule.cores = f.cores;
+  schedule.allow_fillers = false;
+  return schedule;
+}
+
+}  // namespace
+
+BackwardPlan make_backward_plan(const BackwardProblem& problem) {
+  const ForwardProblem& f = problem.forward;
+  BackwardPlan result;
+  TriangleBackwardTiling& t = result.tiling;
+  t.problem = make_forward_plan(f).tiling;
+  t.deterministic = problem.deterministic;
+  t.has_dlse = problem.has_dlse;
+  t.batch = f.batch;
+  t.heads_q = f.heads_q;
+  t.heads_kv = f.heads_kv;
+  t.dout = problem.dout;
+  t.dq = problem.dq;
+  t.dk = problem.dk;
+  t.dv = problem.dv;
+
+  for (const BackwardPass pass : {kByColumns, kByRows}) {
+    const ScheduleProblem schedule = schedule_of(problem, pass);
+    if (f.packed) {  // lengths are on the device: its cores find the partition
+      TaskLine& line = t.lines[pass];
+      line.batch = 1;
+      line.heads_q = schedule.heads_q;
+      line.heads_kv = schedule.heads_kv;
+      line.block = schedule.block;
+      line.chunk = schedule.chunk;
+      line.backward = schedule.backward;
+      continue;
+    }
+    const Plan plan = make_plan(schedule);
+    t.lines[pass] = plan.line;
+    for (int64_t core = 0; core <= f.cores; ++core) t.starts[pass][core] = plan.places[core].part[kMain];
+    if (pass == kByRows) continue;
+    ScheduleProblem all = schedule;
+    all.heads_q = f.heads_q;
+    const ScheduleFigures shape = figures(all);
+    result.blocks = shape.blocks;
+    result.visible_pairs = shape.visible_pairs;
+    if (plan.total > 0) result.imbalance = static_cast<double>(plan.max_load) * f.cores / plan.total - 1;
+  }
+
+  const int64_t d16 = round_up(t.problem.d, 16), dv16 = round_up(t.problem.dv, 16);
+  t.ring_bytes = int64_t{kSectionSlots} * kSectionBlocks * 2 * kGradBlock * kGradBlock * 4;
+  result.ring_bytes = f.cores * t.ring_bytes;
+  t.lse_offset = result.ring_bytes;
+  t.delta_offset = t.lse_offset + align(f.batch * f.heads_q * f.sq * 4);
+  t.dq_offset = t.delta_offset + align(f.batch * f.heads_q * f.sq * 4);
+  t.dk_offset = t.dq_offset + align(f.batch * f.heads_q * f.sq * d16 * 4);
+  t.dv_offset = t.dk_offset + align(f.batch * f.heads_kv * f.sk * d16 * 4);
+  t.end_offset = t.dv_offset + align(f.batch * f.heads_kv * f.sk * dv16 * 4);
+  result.accumulator_bytes = t.end_offset - t.dq_offset;
+  result.workspace_bytes = t.end_offset;
+  return result;
+}
+
+}  // namespace triangle
+
+namespace {
+
+// Mirrored by triangle_attn_op/sim/backward.py.
+struct BackwardProblemC {
+  int64_t batch, heads_q, heads_kv, sq, sk, d, dv;
+  double scale;
+  int64_t bottom_right, diagonal, window_left, packed, documents, has_mask, cores, deterministic, has_dlse;
+  int64_t strides[10][3];  // q, k, v, out, lse, mask, dout, dq, dk, dv: batch, head, row
+};
+struct BackwardFiguresC {
+  int64_t workspace_bytes, ring_bytes, accumulator_bytes, blocks, visible_pairs;
+  double imbalance;
+};
+
+thread_local std::string last_error;
+
+triangle::Strides strides(const int64_t* from) { return {from[0], from[1], from[2]}; }
+
+}  // namespace
+
+static_assert(std::is_trivially_copyable<TriangleBackwardTiling>::value, "the tiling is passed by value");
+
+extern "C" {
+
+__attribute__((visibility("default"))) int64_t triangle_backward_tiling_bytes() {
+  return sizeof(TriangleBackwardTiling);
+}
+
+__attribute__((visibility("default"))) const char* triangle_backward_tiling_error() { return last_error.c_str(); }
+
+// 0, or -1 with triangle_backward_tiling_error() saying why.
+__attribute__((visibility("default"))) int triangle_backward_tiling(const BackwardProblemC* p, void* tiling,
+                                                                    BackwardFiguresC* figures) {
+  try {
+    triangle::BackwardProblem problem;
+    triangle::ForwardProblem& f = problem.forward;
+    f.batch = p->batch;
+    f.heads_q = p->heads_q;
+    f.heads_kv = p->heads_kv;
+    f.sq = p->sq;
+    f.sk = p->sk;
+    f.d = p->d;
+    f.dv = p->dv;
+    f.scale = static_cast<float>(p->scale);
+    f.bottom_right = p->bottom_right != 0;
+    f.diagonal = p->diagonal;
+    f.window_left = p->window_left;
+    f.packed = p->packed != 0;
+    f.documents = p->documents;
+    f.has_mask = p->has_mask != 0;
+    f.cores = p->cores;
+    f.q = strides(p->strides[0]);
+    f.k = strides(p->strides[1]);
+    f.v = strides(p->strides[2]);
+    f.out = strides(p->strides[3]);
+    f.lse = strides(p->strides[4]);
+    f.mask = strides(p->strides[5]);
+    problem.dout = strides(p->strides[6]);
+    problem.dq = strides(p->strides[7]);
+    problem.dk = strides(p->strides[8]);
+    problem.dv = strides(p->strides[9]);
+    problem.deterministic = p->deterministic != 0;
+    problem.has_dlse = p->has_dlse != 0;
+    const triangle::BackwardPlan plan = triangle::make_backward_plan(problem);
+    std::memcpy(tiling, &plan.tiling, sizeof plan.tiling);
+    figures->workspace_bytes = plan.workspace_bytes;
+    figures->ring_bytes = plan.ring_bytes;
+    figures->accumulator_bytes = plan.accumulator_bytes;
+    figures->blocks = plan.blocks;
+    figures->visible_pairs = plan.visible_pairs;
+    figures->imbalance = plan.imbalance;
+    return 0;
+  } catch (const std::exception& error) {
+    last_error = error.what();
+    return -1;
+  }
+}
+
+}  // extern "C"

@@ -1,0 +1,62 @@
+// What the backward kernel is told. Plain C++17 that host, device and simulator share; op_host/tiling_backward.cpp
+// fills it in.
+#pragma once
+#include "tiling.h"
+
+namespace triangle {
+
+// The backward works on blocks of 128 x 128 in sections: up to kSectionBlocks blocks of one block column (dK, dV and,
+// on the fast path, dQ) or of one block row (dQ alone, on the deterministic path). A section is a ring slot: S and dP
+// of its blocks, which P and dS replace. Longer sections store the accumulators of dK and dV less often; 8 make two
+// slots 2 MiB a core.
+constexpr int32_t kGradBlock = 128;
+constexpr int32_t kSectionBlocks = 8;
+constexpr int32_t kSectionSlots = 2;
+
+// Which blocks share a section.
+enum BackwardPass : int { kByColumns = 0, kByRows = 1, kBackwardPasses = 2 };
+
+}  // namespace triangle
+
+struct TriangleBackwardTiling {
+  TriangleForwardTiling problem;  // sizes, sequences, strides of q, k, v, out, lse and mask, as the forward has them
+  triangle::TaskLine lines[triangle::kBackwardPasses];
+  triangle::Start starts[triangle::kBackwardPasses][triangle::kMaxCores + 1];  // dense
+  int32_t deterministic = 0;  // 1: every gradient tile is summed by one core in one order; costs a second pass for dQ
+  int32_t has_dlse = 0;
+  int64_t batch = 1, heads_q = 1, heads_kv = 1;
+  triangle::Strides dout, dq, dk, dv;
+  // The workspace, in bytes: rings, then per row lse and delta [B Hq][rows], then the fp32 accumulators
+  // [B H][rows][columns rounded up to 16], one after another.
+  int64_t ring_bytes = 0;  // of one core
+  int64_t lse_offset = 0, delta_offset = 0;
+  int64_t dq_offset = 0, dk_offset = 0, dv_offset = 0, end_offset = 0;
+};
+
+namespace triangle {
+
+#if !defined(__CCE_AICORE__)  // the rest is for the host
+
+struct BackwardProblem {
+  ForwardProblem forward;
+  bool deterministic = false;
+  bool has_dlse = false;
+  Strides dout, dq, dk, dv;
+};
+
+struct BackwardPlan {
+  TriangleBackwardTiling tiling;
+  int64_t workspace_bytes = 0;
+  int64_t ring_bytes = 0;         // of it, all cores
+  int64_t accumulator_bytes = 0;  // of it
+  int64_t blocks = 0;             // 128 x 128, of the column pass (dense; packed: 0)
+  int64_t visible_pairs = 0;
+  double imbalance = 0;  // of the column pass: busiest core over the mean, less 1
+};
+
+// Throws std::invalid_argument naming the argument.
+BackwardPlan make_backward_plan(const BackwardProblem& problem);
+
+#endif
+
+}  // namespace triangle

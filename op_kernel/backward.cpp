@@ -1,0 +1,49 @@
+// The backward kernels: dQ, dK, dV from dO, Q, K, V, O and lse, for the blocks that hold a visible pair only.
+//
+// Reading order: backward_sections.h (what a section is), backward_aic.h (cube core), backward_aiv.h (vector cores,
+// main pass), backward_rows.h (vector cores, before and after it).
+#include "backward_aic.h"
+#include "backward_aiv.h"
+#include "backward_rows.h"
+
+namespace triangle {
+
+template <class T>
+__aicore__ inline void backward(const BackwardArguments& arguments, const TriangleBackwardTiling& tiling) {
+  const ForwardSequences sequences(&tiling.problem, arguments.cu_seq_q, arguments.cu_seq_k);
+  if ASCEND_IS_AIC {
+    BackwardAic<T> aic(&tiling, arguments, sequences, AscendC::GetBlockIdx());
+    aic.run();
+  } else {
+    const int64_t core = AscendC::GetBlockIdx() / AscendC::GetSubBlockNum();
+    BackwardUb ub;
+    ub.Init();
+    BackwardRows<T> rows(&tiling, arguments, &ub, AscendC::GetBlockIdx());
+    rows.prepare();
+    // All accumulators are zeros before any core adds: a cube core adds after its vector cores' first flag.
+    AscendC::SyncAll<true>();
+    BackwardAiv<T> main(&tiling, arguments, sequences, &ub, core, static_cast<int32_t>(AscendC::GetSubBlockIdx()));
+    main.run();
+    AscendC::SyncAll<true>();
+    rows.finish();
+  }
+}
+
+}  // namespace triangle
+
+// `dlse`, `mask`, `cu_seq_q` and `cu_seq_k` may be null where the tiling does not use them.
+extern "C" __global__ __aicore__ void triangle_attn_bwd_fp16(GM_ADDR dout, GM_ADDR q, GM_ADDR k, GM_ADDR v, GM_ADDR out,
+                                                             GM_ADDR lse, GM_ADDR dlse, GM_ADDR mask, GM_ADDR cu_seq_q,
+                                                             GM_ADDR cu_seq_k, GM_ADDR dq, GM_ADDR dk, GM_ADDR dv,
+                                                             GM_ADDR workspace, TriangleBackwardTiling tiling) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
+  triangle::backward<half>({dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, dq, dk, dv, workspace}, tiling);
+}
+extern "C" __global__ __aicore__ void triangle_attn_bwd_bf16(GM_ADDR dout, GM_ADDR q, GM_ADDR k, GM_ADDR v, GM_ADDR out,
+                                                             GM_ADDR lse, GM_ADDR dlse, GM_ADDR mask, GM_ADDR cu_seq_q,
+                                                             GM_ADDR cu_seq_k, GM_ADDR dq, GM_ADDR dk, GM_ADDR dv,
+                                                             GM_ADDR workspace, TriangleBackwardTiling tiling) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
+  triangle::backward<bfloat16_t>({dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, dq, dk, dv, workspace},
+                                 tiling);
+}

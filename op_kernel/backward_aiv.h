@@ -1,0 +1,292 @@
+// A vector core's part of the main pass: P = exp(scale * S - lse) and dS = P * (dP - delta) of its half of each block's
+// rows.
+#pragma once
+#include "backward_aic.h"
+#include "mask.h"
+
+namespace triangle {
+
+// MTE2_V "loaded" and V_MTE2 "free again": the tile slots, and a slot about to be loaded in part, filled first.
+constexpr int32_t kEventTile = 0;  // and 1
+constexpr int32_t kEventTileFill = 2;
+// V_MTE3 "computed" and MTE3_V "free again": P and dS, or before and after the main pass the two result slots.
+constexpr int32_t kEventWeightP = 0;
+constexpr int32_t kEventWeightDs = 1;
+constexpr int32_t kEventResult = 0;  // and 1
+
+// Where everything is in UB: bytes, of one vector core.
+struct BackwardAivBuffers {
+  static constexpr int32_t kRows = 64;        // of a tile
+  static constexpr int32_t kMaskedRows = 32;  // of a tile with a bool mask, which takes half of its slot
+  static constexpr int32_t kTileFloats = kRows * kGradBlock;
+  static constexpr int32_t kLanes = 64;  // floats of a repeat
+
+  static constexpr uint32_t kS = 0;  // 2 x 32 KiB fp32
+  static constexpr uint32_t kTileBytes = kTileFloats * 4;
+  static constexpr uint32_t kMaskBytes = kTileBytes / 2;  // of a slot of S: the mask's bytes [32, 128]
+  static constexpr uint32_t kMaskHalves = kMaskBytes + kMaskedRows * kGradBlock;  // the same as fp16
+  static_assert(kMaskHalves + 2 * kMaskedRows * kGradBlock <= kTileBytes, "half a slot and its mask fit the slot");
+  static constexpr uint32_t kDp = kS + 2 * kTileBytes;        // 2 x 32 KiB fp32
+  static constexpr uint32_t kResults = kDp + 2 * kTileBytes;  // 2 x 16 KiB, 16-bit: P and dS
+  static constexpr uint32_t kSpread = kResults + kTileBytes;  // 2 x (lse and delta [64, 8])
+  static constexpr uint32_t kSpreadBytes = kRows * 32;
+  static constexpr uint32_t kValues = kSpread + 4 * kSpreadBytes;  // a value a row [64], 8 of them
+  static constexpr uint32_t kValuesBytes = kRows * 4;
+  static constexpr int32_t kValuesCount = 8;
+  static constexpr uint32_t kBits = kValues + kValuesCount * kValuesBytes;  // of a comparison, rows as in mask.h
+  static constexpr uint32_t kBitsBytes = kRows * kChunkKeys / 8;
+  static constexpr uint32_t kColumns = kBits + kBitsBytes;  // 0 .. 127 as floats
+  static constexpr uint32_t kEnd = kColumns + kGradBlock * 4;
+  static_assert(kEnd <= 188160, "UB is 192 KiB, of which 183.75 KiB are a kernel's own");
+  static_assert(kSpread % 32 == 0 && kBits % 32 == 0 && kColumns % 32 == 0, "UB tensors are 32 B aligned");
+};
+
+// UB of the vector cores, by name.
+class BackwardUb {
+ public:
+  using Buffers = BackwardAivBuffers;
+
+  __aicore__ inline void Init() {
+    chip_.Init(0, Buffers::kEnd);
+    AscendC::CreateVecIndex(columns(), 0.0f, static_cast<uint32_t>(kGradBlock));
+    // Brcb reads values in groups of 8 rows, past the last row that exists.
+    AscendC::Duplicate(chip_.UB<float>(Buffers::kValues, Buffers::kValuesCount * Buffers::kRows), 0.0f,
+                       Buffers::kValuesCount * Buffers::kRows);
+    barrier();
+  }
+  __aicore__ inline Floats s(int32_t slot) { return tile(Buffers::kS, slot); }
+  __aicore__ inline Floats dp(int32_t slot) { return tile(Buffers::kDp, slot); }
+  template <class T>
+  __aicore__ inline AscendC::LocalTensor<T> result(int32_t slot) {  // 0: P, 1: dS
+    return chip_.UB<T>(Buffers::kResults + slot * Buffers::kTileBytes / 2, Buffers::kTileFloats);
+  }
+  __aicore__ inline Floats lse(int32_t slot) { return value(slot); }
+  __aicore__ inline Floats delta(int32_t slot) { return value(2 + slot); }
+  __aicore__ inline Floats lse_spread(int32_t slot) { return spread(slot); }
+  __aicore__ inline Floats delta_spread(int32_t slot) { return spread(2 + slot); }
+  // Before the main pass: lse and dlse as they come, one value in 8 where rows are apart, and what is stored.
+  __aicore__ inline Floats given_lse(int32_t slot) { return value(slot); }
+  __aicore__ inline Floats given_dlse(int32_t slot) { return value(2 + slot); }
+  __aicore__ inline Floats stored_lse(int32_t slot) { return value(4 + slot); }
+  __aicore__ inline Floats stored_delta(int32_t slot) { return value(6 + slot); }
+  __aicore__ inline Floats lse_blocks(int32_t slot) { return spread(slot); }
+  __aicore__ inline Floats dlse_blocks(int32_t slot) { return spread(2 + slot); }
+  // And [rows, dv] of out and dout in 16 bits, in the place of dP.
+  template <class T>
+  __aicore__ inline AscendC::LocalTensor<T> input(int32_t i) {
+    return chip_.UB<T>(Buffers::kDp + i * Buffers::kTileBytes / 2, Buffers::kTileFloats);
+  }
+
+  __aicore__ inline Floats columns() { return chip_.UB<float>(Buffers::kColumns, kGradBlock); }
+  __aicore__ inline AscendC::LocalTensor<uint8_t> bits() {
+    return chip_.UB<uint8_t>(Buffers::kBits, Buffers::kBitsBytes);
+  }
+  __aicore__ inline AscendC::LocalTensor<uint8_t> mask_bytes(int32_t slot) {
+    return chip_.UB<uint8_t>(Buffers::kS + slot * Buffers::kTileBytes + Buffers::kMaskBytes,
+                             Buffers::kMaskedRows * kGradBlock);
+  }
+  __aicore__ inline AscendC::LocalTensor<half> mask_halves(int32_t slot) {
+    return chip_.UB<half>(Buffers::kS + slot * Buffers::kTileBytes + Buffers::kMaskHalves,
+                          Buffers::kMaskedRows * kGradBlock);
+  }
+
+ private:
+  __aicore__ inline Floats tile(uint32_t base, int32_t slot) {
+    return chip_.UB<float>(base + slot * Buffers::kTileBytes, Buffers::kTileFloats);
+  }
+  __aicore__ inline Floats value(int32_t i) {
+    return chip_.UB<float>(Buffers::kValues + i * Buffers::kValuesBytes, Buffers::kRows);
+  }
+  __aicore__ inline Floats spread(int32_t i) {
+    return chip_.UB<float>(Buffers::kSpread + i * Buffers::kSpreadBytes, Buffers::kRows * 8);
+  }
+  OnChip chip_;
+};
+
+// tile [rows, width] -= a value a row, given as [rows, 8]
+__aicore__ inline void subtract_rows(const Floats& tile, const Floats& by, int32_t rows, int32_t width) {
+  for (int32_t column = 0; column < width; column += BackwardAivBuffers::kLanes) {
+    AscendC::Sub(tile[column], tile[column], by, static_cast<uint64_t>(BackwardAivBuffers::kLanes),
+                 static_cast<uint8_t>(rows), by_row(width));
+  }
+}
+
+template <class T>
+class BackwardAiv {
+ public:
+  __aicore__ inline BackwardAiv(const TriangleBackwardTiling* tiling, const BackwardArguments& arguments,
+                                const ForwardSequences& sequences, BackwardUb* ub, int64_t core, int32_t half)
+      : tiling_(tiling),
+        sequences_(sequences),
+        mask_(global<uint8_t>(arguments.mask)),
+        workspace_(tiling, arguments.workspace, core),
+        ub_(*ub),
+        core_(core),
+        half_(half) {}
+
+  __aicore__ inline void run() {
+    for (int32_t i = 0; i < 2; ++i) SetFlag<HardEvent::V_MTE2>(kEventTile + i);
+    SetFlag<HardEvent::MTE3_V>(kEventWeightP);
+    SetFlag<HardEvent::MTE3_V>(kEventWeightDs);
+    run_pass(kByColumns);
+    if (tiling_->deterministic) run_pass(kByRows);
+    for (int32_t i = 0; i < 2; ++i) WaitFlag<HardEvent::V_MTE2>(kEventTile + i);
+    WaitFlag<HardEvent::MTE3_V>(kEventWeightP);
+    WaitFlag<HardEvent::MTE3_V>(kEventWeightDs);
+    AscendC::CrossCoreWaitFlag(kGradsSummed);
+  }
+
+ private:
+  __aicore__ inline void run_pass(BackwardPass pass) {
+    SectionCursor cursor = sections_of(tiling_, sequences_, pass, core_);
+    Section section;
+    const int32_t at_once = tiling_->problem.has_mask ? BackwardAivBuffers::kMaskedRows : BackwardAivBuffers::kRows;
+    while (cursor.next(&section)) {
+      AscendC::CrossCoreWaitFlag(kSectionScored);
+      for (int32_t block = 0; block < section.blocks(); ++block) {
+        const int32_t all = section.rows(block), split = first_half_rows(all);
+        const int32_t end = half_ == 0 ? split : all;
+        for (int32_t row = half_ == 0 ? 0 : split; row < end; row += at_once)
+          weigh(section, block, row, smaller(at_once, end - row));
+      }
+      // A core without rows takes part too: the flag counts when both have set it.
+      AscendC::CrossCoreSetFlag<2, PIPE_MTE3>(kSectionWeighted);
+    }
+  }
+
+  // Rows row .. row + rows of a block.
+  __aicore__ inline void weigh(const Section& section, int32_t block, int32_t row, int32_t rows) {
+    const int32_t slot = tiles_++ & 1;
+    const int32_t keys = section.keys(block), keys16 = round_up(keys, 16);
+    const int32_t width = round_up(keys, BackwardAivBuffers::kLanes), count = rows * width;
+    const Floats s = ub_.s(slot), dp = ub_.dp(slot);
+    TileMask mask;
+    if (tiling_->problem.has_mask) {
+      mask.given = true;
+      mask.bytes = ub_.mask_bytes(slot);
+      mask.halves = ub_.mask_halves(slot);
+      mask.pitch = kGradBlock;
+    }
+
+    WaitFlag<HardEvent::V_MTE2>(kEventTile + slot);
+    if (keys16 < width || (mask.given && round_up(keys, 32) < mask.pitch)) {  // columns that nobody computed or loads
+      SetFlag<HardEvent::MTE2_V>(kEventTileFill);
+      WaitFlag<HardEvent::MTE2_V>(kEventTileFill);
+      AscendC::Duplicate(s, 0.0f, count);
+      AscendC::Duplicate(dp, 0.0f, count);
+      if (mask.given)
+        AscendC::Duplicate(mask.bytes.template ReinterpretCast<half>(), half(0.0f), rows * mask.pitch / 2);
+      SetFlag<HardEvent::V_MTE2>(kEventTileFill);
+      WaitFlag<HardEvent::V_MTE2>(kEventTileFill);
+    }
+    load_tile(s, workspace_.template scores<float>(section, block), row, rows, keys16, width);
+    load_tile(dp, workspace_.template dprobs<float>(section, block), row, rows, keys16, width);
+    const int64_t query = section.row0(block) + row;
+    const AscendC::DataCopyExtParams row_values(1, static_cast<uint32_t>(rows * 4), 0, 0, 0);
+    const AscendC::DataCopyPadExtParams<float> no_padding(false, 0, 0, 0.0f);
+    AscendC::DataCopyPad(ub_.lse(slot), workspace_.lse(section, query), row_values, no_padding);
+    AscendC::DataCopyPad(ub_.delta(slot), workspace_.delta(section, query), row_values, no_padding);
+    if (mask.given) load_mask(section, mask, query, rows, section.key0(block), keys);
+    SetFlag<HardEvent::MTE2_V>(kEventTile + slot);
+    WaitFlag<HardEvent::MTE2_V>(kEventTile + slot);
+
+    barrier();
+    AscendC::Muls(s, s, tiling_->problem.scale, count);
+    spread_rows(ub_.lse_spread(slot), ub_.lse(slot), rows);
+    spread_rows(ub_.delta_spread(slot), ub_.delta(slot), rows);
+    barrier();
+    hide(section, block, row, rows, width, s, mask);
+    subtract_rows(s, ub_.lse_spread(slot), rows, width);
+    subtract_rows(dp, ub_.delta_spread(slot), rows, width);
+    barrier();
+    AscendC::Exp(s, s, count);
+    barrier();
+    // dP - delta is 0 where a row has one key, but two orders of summation give it only nearly.
+    if (section.single_key() && !tiling_->has_dlse) {
+      AscendC::Duplicate(dp, 0.0f, count);
+    } else {
+      AscendC::Mul(dp, dp, s, count);
+    }
+    if (section.by_columns) {
+      WaitFlag<HardEvent::MTE3_V>(kEventWeightP);
+      AscendC::Cast(ub_.template result<T>(0), s, AscendC::RoundMode::CAST_RINT, static_cast<uint32_t>(count));
+      SetFlag<HardEvent::V_MTE3>(kEventWeightP);
+      WaitFlag<HardEvent::V_MTE3>(kEventWeightP);
+      store_tile16(workspace_.template scores<T>(section, block), ub_.template result<T>(0), row, rows, keys16, width);
+      SetFlag<HardEvent::MTE3_V>(kEventWeightP);
+    }
+    barrier();
+    WaitFlag<HardEvent::MTE3_V>(kEventWeightDs);
+    AscendC::Cast(ub_.template result<T>(1), dp, AscendC::RoundMode::CAST_RINT, static_cast<uint32_t>(count));
+    SetFlag<HardEvent::V_MTE2>(kEventTile + slot);
+    SetFlag<HardEvent::V_MTE3>(kEventWeightDs);
+    WaitFlag<HardEvent::V_MTE3>(kEventWeightDs);
+    store_tile16(workspace_.template dprobs<T>(section, block), ub_.template result<T>(1), row, rows, keys16, width);
+    SetFlag<HardEvent::MTE3_V>(kEventWeightDs);
+  }
+
+  // What the diagonal, the window, the end of the keys or the mask hides becomes kHidden.
+  __aicore__ inline void hide(const Section& section, int32_t block, int32_t row, int32_t rows, int32_t width,
+                              const Floats& s, const TileMask& mask) {
+    const int64_t key0 = section.key0(block), query = section.row0(block) + row;
+    TileEdges edges;
+    edges.first = query + section.band.right - key0;
+    edges.window = query + section.band.left - key0;
+    edges.last_key = section.band.sk - 1 - key0;
+    edges.width = width;
+    if (edges.hides(rows)) {
+      hide_edges(ub_, s, edges, rows);
+      barrier();
+    }
+    if (mask.given) {
+      hide_masked(ub_, s, mask, rows, width);
+      barrier();
+    }
+  }
+
+  __aicore__ inline void load_tile(const Floats& dst, const AscendC::GlobalTensor<float>& src, int32_t row,
+                                   int32_t rows, int32_t columns, int32_t width) {
+    AscendC::DataCopy(dst, src[row * kGradBlock],
+                      AscendC::DataCopyParams(to16(rows), to16(columns / 8), to16((kGradBlock - columns) / 8),
+                                              to16((width - columns) / 8)));
+  }
+  __aicore__ inline void store_tile16(const AscendC::GlobalTensor<T>& dst, const AscendC::LocalTensor<T>& src,
+                                      int32_t row, int32_t rows, int32_t columns, int32_t width) {
+    constexpr int32_t kPitch = BackwardWorkspace::kPitch16;
+    AscendC::DataCopy(dst[row * kPitch], src,
+                      AscendC::DataCopyParams(to16(rows), to16(columns / 16), to16((width - columns) / 16),
+                                              to16((kPitch - columns) / 16)));
+  }
+
+  // The mask's bytes of a tile.
+  __aicore__ inline void load_mask(const Section& section, const TileMask& mask, int64_t query, int32_t rows,
+                                   int64_t key, int32_t keys) {
+    const Strides& strides = tiling_->problem.mask;
+    const AscendC::GlobalTensor<uint8_t> src = mask_[row_offset(strides, section.batch, section.head_q, query) + key];
+    const AscendC::DataCopyPadExtParams<uint8_t> no_padding(false, 0, 0, 0);
+    const int64_t gap = strides.row - keys;
+    const uint32_t bytes = static_cast<uint32_t>(keys);
+    if (gap >= 0 && gap <= int64_t{0xffffffff}) {
+      const uint32_t ub_gap = static_cast<uint32_t>((mask.pitch - round_up(keys, 32)) / 32);
+      AscendC::DataCopyPad(mask.bytes, src,
+                           AscendC::DataCopyExtParams(to16(rows), bytes, static_cast<uint32_t>(gap), ub_gap, 0),
+                           no_padding);
+      return;
+    }
+    for (int32_t i = 0; i < rows; ++i) {  // a row for all queries, or rows very far apart
+      AscendC::DataCopyPad(mask.bytes[i * mask.pitch], src[i * strides.row],
+                           AscendC::DataCopyExtParams(1, bytes, 0, 0, 0), no_padding);
+    }
+  }
+
+  const TriangleBackwardTiling* tiling_;
+  ForwardSequences sequences_;
+  AscendC::GlobalTensor<uint8_t> mask_;
+  BackwardWorkspace workspace_;
+  BackwardUb& ub_;
+  int64_t core_;
+  int32_t half_;
+  int32_t tiles_ = 0;
+};
+
+}  // namespace triangle

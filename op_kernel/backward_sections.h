@@ -1,0 +1,180 @@
+// A core's share of the backward as a sequence of sections, each some blocks of one block column or of one block row;
+// both core types walk it. Also where things are in the workspace.
+#pragma once
+#include "../op_host/tiling_backward.h"
+#include "tasks.h"
+
+namespace triangle {
+
+struct BackwardArguments {
+  GM_ADDR dout;
+  GM_ADDR q;
+  GM_ADDR k;
+  GM_ADDR v;
+  GM_ADDR out;
+  GM_ADDR lse;
+  GM_ADDR dlse;
+  GM_ADDR mask;
+  GM_ADDR cu_seq_q;
+  GM_ADDR cu_seq_k;
+  GM_ADDR dq;
+  GM_ADDR dk;
+  GM_ADDR dv;
+  GM_ADDR workspace;
+};
+
+// Blocks begin .. end of one column (by columns: block rows) or one row (by rows: block columns).
+struct Section {
+  Band band;
+  int64_t batch = 0, head_q = 0, head_kv = 0;
+  int64_t first_q = 0, first_k = 0;  // packed: the document's first row in q and in k
+  int64_t anchor = 0;                // the column, or the row, that the blocks share
+  int64_t begin = 0, end = 0;
+  int64_t index = 0;  // on this core: its ring slot is index % kSectionSlots
+  int64_t task = 0;   // on this core: counts changes of the anchor
+  bool by_columns = true;
+  bool opens = false, closes = false;  // first, last section with this anchor
+
+  __aicore__ inline int32_t blocks() const { return static_cast<int32_t>(end - begin); }
+  __aicore__ inline int64_t row0(int32_t block) const { return (by_columns ? begin + block : anchor) * kGradBlock; }
+  __aicore__ inline int64_t key0(int32_t block) const { return (by_columns ? anchor : begin + block) * kGradBlock; }
+  __aicore__ inline int32_t rows(int32_t block) const {
+    return static_cast<int32_t>(min64(kGradBlock, band.sq - row0(block)));
+  }
+  __aicore__ inline int32_t keys(int32_t block) const {
+    return static_cast<int32_t>(min64(kGradBlock, band.sk - key0(block)));
+  }
+  // Every row sees at most one key: P does not depend on the scores.
+  __aicore__ inline bool single_key() const { return band.left == band.right || band.sk == 1; }
+};
+
+class SectionCursor {
+ public:
+  __aicore__ inline SectionCursor(const TriangleBackwardTiling* tiling, const ForwardSequences& sequences,
+                                  BackwardPass pass, const Start& begin, const Start& end)
+      : tiling_(tiling),
+        sequences_(sequences),
+        walker_(tiling->lines[pass], sequences, kMain, begin, end),
+        by_columns_(pass == kByColumns),
+        repeats_(by_columns_ && tiling->deterministic ? tiling->heads_q / tiling->heads_kv : 1) {
+    query_ = repeats_;
+  }
+
+  __aicore__ inline bool next(Section* section) {
+    while (at_ >= piece_.blocks.end) {
+      if (!next_piece()) return false;
+    }
+    section->band = band_;
+    section->batch = tiling_->problem.packed ? 0 : piece_.batch;
+    section->head_kv = piece_.head_kv;
+    section->head_q = repeats_ > 1 ? piece_.head_kv * repeats_ + query_ : piece_.head_q;
+    section->first_q = first_q_;
+    section->first_k = first_k_;
+    section->anchor = piece_.row;
+    section->begin = at_;
+    section->end = min64((at_ / kSectionBlocks + 1) * kSectionBlocks, piece_.blocks.end);
+    section->index = index_++;
+    section->task = task_;
+    section->by_columns = by_columns_;
+    section->opens = at_ == piece_.blocks.begin;
+    at_ = section->end;
+    section->closes = at_ == piece_.blocks.end;
+    if (section->closes) ++task_;
+    return true;
+  }
+
+ private:
+  // The same blocks for the next query head, or the next piece. Pieces without blocks are stepped over: the gradients
+  // begin as zeros.
+  __aicore__ inline bool next_piece() {
+    if (++query_ >= repeats_) {
+      if (!walker_.next(&piece_)) return false;
+      query_ = 0;
+      const int64_t sequence = tiling_->problem.packed ? piece_.batch : 0;
+      if (sequence != sequence_) {
+        sequence_ = sequence;
+        band_ = sequences_.band(sequence);
+        first_q_ = tiling_->problem.packed ? sequences_.rows_q(sequence).begin : 0;
+        first_k_ = tiling_->problem.packed ? sequences_.rows_k(sequence).begin : 0;
+      }
+    }
+    at_ = piece_.blocks.begin;
+    return true;
+  }
+
+  const TriangleBackwardTiling* tiling_;
+  ForwardSequences sequences_;
+  Walker<ForwardSequences> walker_;
+  bool by_columns_;
+  int64_t repeats_, query_;
+  Piece piece_;
+  Band band_;
+  int64_t sequence_ = -1, first_q_ = 0, first_k_ = 0, at_ = 0, index_ = 0, task_ = 0;
+};
+
+// The sections of one pass that this core has.
+__aicore__ inline SectionCursor sections_of(const TriangleBackwardTiling* tiling, const ForwardSequences& sequences,
+                                            BackwardPass pass, int64_t core) {
+  Start begin = tiling->starts[pass][core], end = tiling->starts[pass][core + 1];
+  if (tiling->problem.packed) {
+    TaskLine line = tiling->lines[pass];
+    count_tasks_if_all_empty(sequences, &line);
+    core_share(line, sequences, smallest_limit(line, sequences, tiling->problem.cores), core, &begin, &end);
+  }
+  return SectionCursor(tiling, sequences, pass, begin, end);
+}
+
+class BackwardWorkspace {
+ public:
+  static constexpr int32_t kPitch16 = 2 * kGradBlock;  // of P and dS, which overwrite S and dP row by row
+
+  __aicore__ inline BackwardWorkspace(const TriangleBackwardTiling* tiling, GM_ADDR base, int64_t core)
+      : tiling_(tiling), base_(base), core_(core) {}
+
+  // [128, 128] of a block: S and dP in fp32; P and dS in 16 bits, rows kPitch16 apart.
+  template <class U>
+  __aicore__ inline AscendC::GlobalTensor<U> scores(const Section& section, int32_t block) const {
+    return tile<U>(section, 2 * block);
+  }
+  template <class U>
+  __aicore__ inline AscendC::GlobalTensor<U> dprobs(const Section& section, int32_t block) const {
+    return tile<U>(section, 2 * block + 1);
+  }
+  // Of the section's query head, from row `row` of its sequence.
+  __aicore__ inline AscendC::GlobalTensor<float> lse(const Section& section, int64_t row) const {
+    return global<float>(base_ + tiling_->lse_offset + 4 * query_row(section, row));
+  }
+  __aicore__ inline AscendC::GlobalTensor<float> delta(const Section& section, int64_t row) const {
+    return global<float>(base_ + tiling_->delta_offset + 4 * query_row(section, row));
+  }
+  // The accumulators, from a row of a sequence: rows d16 or dv16 floats apart.
+  __aicore__ inline AscendC::GlobalTensor<float> dq(const Section& section, int64_t row) const {
+    return global<float>(base_ + tiling_->dq_offset + 4 * query_row(section, row) * round_up(tiling_->problem.d, 16));
+  }
+  __aicore__ inline AscendC::GlobalTensor<float> dk(const Section& section, int64_t row) const {
+    return global<float>(base_ + tiling_->dk_offset + 4 * key_row(section, row) * round_up(tiling_->problem.d, 16));
+  }
+  __aicore__ inline AscendC::GlobalTensor<float> dv(const Section& section, int64_t row) const {
+    return global<float>(base_ + tiling_->dv_offset + 4 * key_row(section, row) * round_up(tiling_->problem.dv, 16));
+  }
+
+ private:
+  template <class U>
+  __aicore__ inline AscendC::GlobalTensor<U> tile(const Section& section, int32_t i) const {
+    constexpr int64_t kTileBytes = kGradBlock * kGradBlock * 4;
+    const int64_t slot = section.index % kSectionSlots;
+    return global<U>(base_ + core_ * tiling_->ring_bytes + (slot * kSectionBlocks * 2 + i) * kTileBytes);
+  }
+  __aicore__ inline int64_t query_row(const Section& section, int64_t row) const {
+    return (section.batch * tiling_->heads_q + section.head_q) * tiling_->problem.total_q + section.first_q + row;
+  }
+  __aicore__ inline int64_t key_row(const Section& section, int64_t row) const {
+    return (section.batch * tiling_->heads_kv + section.head_kv) * tiling_->problem.total_k + section.first_k + row;
+  }
+
+  const TriangleBackwardTiling* tiling_;
+  GM_ADDR base_;
+  int64_t core_;
+};
+
+}  // namespace triangle

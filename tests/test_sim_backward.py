@@ -1,0 +1,133 @@
+"""The NPU's backward kernel on the simulated AI Core: the case table against fp64 with no finding, both paths, bits,
+bad input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import backends
+import pytest
+import torch
+from cases import CASES, Case, make_inputs
+from test_accuracy import max_abs, oracle, pytorch_error
+from torch import Tensor
+from triangle_attn_op import sim
+
+SIM = backends.get("sim")
+ORDERS = [("eager", 0), ("lazy", 0), ("random", 1), ("random", 2)]
+DTYPES = [torch.bfloat16, torch.float16]
+GRADIENTS = ("dq", "dk", "dv")
+
+
+def draw(seed: int, *shape: int, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def run(*tensors: Tensor, **options: Any) -> tuple[Tensor, ...]:
+    *gradients, report = sim.attn_backward(*tensors, **options)
+    report.raise_on_findings()
+    return tuple(gradients)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case_table(case: Case, seed: int) -> None:
+    """Each case on one dtype, path, schedule and number of cores, all of which change from case to case."""
+    index = CASES.index(case)
+    dtype, deterministic = DTYPES[index % 2], index // 2 % 2 == 1
+    order, order_seed = ORDERS[index % len(ORDERS)]
+    inputs = make_inputs(case, dtype, seed)
+    options = backends.arguments(case, inputs)
+    options.pop("rng_state", None)
+    want = oracle(case, inputs, torch.float64)
+    tensors = inputs.dout, inputs.q, inputs.k, inputs.v, want.out.to(dtype), want.lse.float()
+    if not SIM.supports(case, dtype):
+        with pytest.raises((NotImplementedError, ValueError), match=r"^(attn_mask|dropout_p|q|v): "):
+            run(*tensors, **options)
+        return
+    got = run(
+        *tensors,
+        dlse=inputs.dlse,
+        order=order,
+        seed=order_seed,
+        deterministic=deterministic,
+        cores=[1, 3, 2, 5][index % 4],
+        **options,
+    )
+    theirs = pytorch_error(case, inputs, dtype, want) if want.out.numel() else {}
+    for name, gradient, like in zip(GRADIENTS, got, (inputs.q, inputs.k, inputs.v)):
+        exact = getattr(want, name)
+        assert gradient.dtype == dtype
+        assert gradient.shape == like.shape
+        assert gradient.isfinite().all(), name
+        bound = 3 * theirs.get(name, 0.0) + torch.finfo(dtype).eps * max_abs(exact)
+        error = max_abs(gradient.double() - exact)
+        assert error <= bound, f"{case.name}: {name}: error {error:.3g}, bound {bound:.3g}"
+
+
+def problem(seed: int, sq: int = 300, sk: int = 1300) -> tuple[Tensor, ...]:
+    """dout, q, k, v, out, lse with two query heads a key/value head and sections of more than one length."""
+    q, k, v, dout = (draw(seed + i, 1, 2 if i in (0, 3) else 1, sq if i in (0, 3) else sk, 64) for i in range(4))
+    out, lse, report = sim.attn_forward(q, k, v, cores=2)
+    report.raise_on_findings()
+    return dout, q, k, v, out, lse
+
+
+def test_deterministic_path_has_the_same_bits_in_every_schedule_and_on_any_cores(seed: int) -> None:
+    tensors = problem(seed)
+    first = run(*tensors, cores=1, deterministic=True)
+    changes: list[dict[str, Any]] = [{"cores": cores} for cores in (2, 5)]
+    changes += [{"cores": 3, "order": "lazy"}, *({"cores": 3, "order": "random", "seed": seed + i} for i in range(3))]
+    for change in changes:
+        again = run(*tensors, deterministic=True, **change)
+        for name, a, b in zip(GRADIENTS, first, again):
+            assert torch.equal(a, b), f"{name}: {change}"
+
+
+def test_the_flag_of_pytorch_chooses_the_deterministic_path(seed: int) -> None:
+    tensors = problem(seed, 150, 150)
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        flagged = sim.attn_backward(*tensors, cores=1)[-1]
+    finally:
+        torch.use_deterministic_algorithms(before)
+    chosen, fast = (sim.attn_backward(*tensors, cores=1, deterministic=flag)[-1] for flag in (True, False))
+    assert flagged.cube_steps == chosen.cube_steps > fast.cube_steps
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_multiplies_only_blocks_with_a_visible_pair(deterministic: bool) -> None:
+    m = sim.model_backward(sim.Shape(1, 2, 1, 1024, 1024, 64), window_size_left=300, deterministic=deterministic)
+    visible = sum(
+        any(max(0, i - 300) // 128 <= column <= i // 128 for i in range(row * 128, row * 128 + 128))
+        for row in range(8)
+        for column in range(8)
+    )
+    assert m.blocks == 2 * visible
+    products = 4 + 3 if deterministic else 5
+    assert m.report.cube_steps == m.blocks * products * (128 * 128 * 64) // 16**3
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"dropout_p": 0.1}, NotImplementedError, r"dropout_p: not supported on the NPU yet"),
+        ({"attn_mask": torch.zeros(8, 8)}, NotImplementedError, "attn_mask: float masks are not supported"),
+        ({"cores": 25}, ValueError, r"cores: expected 1 \.\. 24 on Ascend910B2, got 25"),
+        ({"dlse": torch.zeros(1, 1, 7)}, ValueError, r"dlse: expected torch.float32 \[1, 1, 8\], got .*\[1, 1, 7\]"),
+    ],
+    ids=lambda x: next(iter(x)) if isinstance(x, dict) else "",
+)
+def test_unsupported_arguments_are_named(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    q, lse = torch.zeros(1, 1, 8, 16, dtype=torch.float16), torch.zeros(1, 1, 8)
+    with pytest.raises(error, match=message):
+        sim.attn_backward(q, q, q, q, q, lse, **change)
+
+
+def test_results_of_another_shape_are_named() -> None:
+    q, lse = torch.zeros(1, 1, 8, 16, dtype=torch.float16), torch.zeros(1, 1, 8)
+    with pytest.raises(ValueError, match=r"dout: expected torch.float16 \[1, 1, 8, 16\], got torch.float16 \[1, 1, 4"):
+        sim.attn_backward(q[:, :, :4], q, q, q, q, lse)
+    with pytest.raises(ValueError, match=r"lse: expected torch.float32 \[1, 1, 8\], got torch.float16"):
+        sim.attn_backward(q, q, q, q, q, lse.half())

@@ -103,6 +103,9 @@ Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptT
         shape_text(k), " and ", shape_text(v));
   check(s.heads_kv > 0 ? s.heads_q % s.heads_kv == 0 : s.heads_q == 0,
         "k: expected Hq % Hkv == 0, got Hq = ", s.heads_q, ", Hkv = ", s.heads_kv);
+  check(packed || (!options.max_q.has_value() && !options.max_k.has_value()),
+        "max_q, max_k: expected None without cu_seq_q and cu_seq_k, got ", options.max_q.value_or(0), " and ",
+        options.max_k.value_or(0));
   if (packed) {
     check_cu_seq("cu_seq_q", cu_seq_q, q);
     check_cu_seq("cu_seq_k", cu_seq_k, q);

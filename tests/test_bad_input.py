@@ -226,6 +226,7 @@ def test_raw_operators_refuse_what_would_read_out_of_bounds() -> None:
 
 
 RAW: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
+    ("max_q of a dense call", (Q, K, K), {"max_q": 5}, r"max_q, max_k: expected None without cu_seq_q and cu_seq_k"),
     ("dtype of q", (Q.int(), K.int(), K.int()), {}, r"q: expected float32, .* or float64, got torch.int32"),
     ("bool q", (Q.bool(), K.bool(), K.bool()), {}, r"q: expected float32, .* or float64, got torch.bool"),
     ("dtype of k", (Q, K.half(), K), {}, r"k: expected q's dtype torch.float32, got torch.float16"),

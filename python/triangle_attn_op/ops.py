@@ -122,7 +122,9 @@ def _check_raw(
     if cu_seq_q is None or cu_seq_k is None:
         if cu_seq_q is not None or cu_seq_k is not None:
             raise ValueError("cu_seq_q, cu_seq_k: expected both or neither")
-        options.pop("max_q"), options.pop("max_k")
+        max_q, max_k = options.pop("max_q"), options.pop("max_k")
+        if max_q is not None or max_k is not None:
+            raise ValueError(f"max_q, max_k: expected None without cu_seq_q and cu_seq_k, got {max_q} and {max_k}")
         check_dense(q, k, v, attn_mask=None if attn_mask is None else attn_mask.detach(), **options)
         return
     if attn_mask is not None:

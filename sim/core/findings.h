@@ -26,8 +26,8 @@ enum class Rule : uint8_t {
   kUnallocatedWrite,
   kCapacity,
   kReservedUb,
-  kArgument,  // a parameter outside its documented range or combination
-  kPortability,     // works here, but a later CANN's documentation forbids it
+  kArgument,     // a parameter outside its documented range or combination
+  kPortability,  // works here, but a later CANN's documentation forbids it
   kFlagSetTwice,
   kFlagWaitWithoutSet,
   kFlagLeftSet,

@@ -7,7 +7,8 @@
 //   void Touch(Footprint& footprint) const;             // bytes read and written
 //   void Execute(const Exec& exec) const;               // on the real bytes
 //   Cost GetCost() const;                               // facts for the timeline
-//   void Carry(Shadow* shadows) const;                  // optional: bytes written undefined (by Buffer), see ReadCarried
+//   void Carry(Shadow* shadows) const;                  // optional: bytes written undefined (by Buffer), see
+//   ReadCarried
 //
 // Its .cpp ends with ASCEND_SIM_INSTRUCTION(Name), its header declares `void Issue(const Name&, Site)`.
 #pragma once

@@ -17,7 +17,7 @@ static_assert(SimQuant(F322BF16) == ascend_sim::Quant::kF32ToBf16 && SimQuant(VR
 enum class CO2Layout : uint8_t { NZ = 0, ROW_MAJOR, COLUMN_MAJOR };
 struct FixpipeConfig {
   CO2Layout format;
-  constexpr FixpipeConfig(CO2Layout formatIn) : format(formatIn) {}  // NOLINT: implicit as in CANN
+  constexpr FixpipeConfig(CO2Layout formatIn) : format(formatIn) {}        // NOLINT: implicit as in CANN
   constexpr FixpipeConfig(CO2Layout formatIn, bool) : format(formatIn) {}  // isToUB: this chip has no such path
 };
 constexpr FixpipeConfig CFG_NZ = {CO2Layout::NZ};

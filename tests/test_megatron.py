@@ -261,6 +261,9 @@ def refusals(rank: int, n: int) -> list[str]:
         lambda: core(configuration(**two))(
             q[:, 0], k[:, 0], v[:, 0], None, packed_seq_params=PackedSeqParams("thd", cu, cu)
         ),
+        lambda: core(configuration(**two))(
+            q[:, 0], k[:, 0], v[:, 0], None, packed_seq_params=PackedSeqParams("thd", cu, cu // 2)
+        ),
     ]
     messages = []
     for attempt in attempts:
@@ -289,6 +292,7 @@ def test_what_it_cannot_honour_raises() -> None:
         "ValueError: attn_mask_type: expected a causal one, got AttnMaskType.no_mask",
         "ValueError: packed_seq_params: expected qkv_format 'thd', got 'bshd'",
         "ValueError: packed_seq_params: expected documents padded to a multiple of 4 tokens, got lengths [30, 66]",
+        "ValueError: packed_seq_params: expected cu_seqlens_kv equal to cu_seqlens_q with context parallelism, got",
     ]
     for messages in ranks.run(refusals, 2):
         for got, want in zip(messages, expected, strict=True):

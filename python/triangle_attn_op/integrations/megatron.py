@@ -182,9 +182,9 @@ class TriangleCoreAttention(MegatronModule):
             return packed_attention(
                 query, key, value, attention_mask, packed, self.softmax_scale, self.window_size_left, dropout_p
             )
-        cu_q, _ = _packed_offsets(packed, attention_mask)
+        cu_q, cu_k = _packed_offsets(packed, attention_mask)
         assert self.cp_attention is not None
-        layout = _documents(packed, cu_q, self.cp_group.size())
+        layout = _documents(packed, cu_q, cu_k, self.cp_group.size())
         options: dict[str, Any] = {"scale": self.softmax_scale, "window_size_left": self.window_size_left}
         return self.cp_attention(query, key, value, group=self.cp_group, layout=layout, **options)
 
@@ -293,11 +293,14 @@ def _packed_offsets(packed: Any, attention_mask: Tensor | None) -> tuple[Tensor,
     return cu_q.to(torch.int32), cu_k.to(torch.int32)
 
 
-def _documents(packed: Any, cu_seq: Tensor, ranks: int) -> ContextLayout:
+def _documents(packed: Any, cu_q: Tensor, cu_k: Tensor, ranks: int) -> ContextLayout:
     """Each document in zigzag, as Megatron splits packed batches; read from the device once a batch."""
     layout = getattr(packed, "triangle_layout", None)
     if layout is None:
-        offsets = cu_seq.tolist()
+        offsets = cu_q.tolist()
+        if cu_k.tolist() != offsets:
+            expected = "cu_seqlens_kv equal to cu_seqlens_q with context parallelism"
+            raise ValueError(f"packed_seq_params: expected {expected}, got {cu_k.tolist()[:8]} and {offsets[:8]}")
         lengths = [end - begin for begin, end in itertools.pairwise(offsets)]
         if any(length % (2 * ranks) for length in lengths):
             expected = f"documents padded to a multiple of {2 * ranks} tokens"

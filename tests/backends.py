@@ -78,7 +78,11 @@ class SimBackend(TorchBackend):
         extra.pop("rng_state", None)
         out, lse, report = sim.attn_forward(inputs.q, inputs.k, inputs.v, **extra)
         report.raise_on_findings()
-        return Result(out, lse, None, None, None)
+        dq, dk, dv, report = sim.attn_backward(
+            inputs.dout, inputs.q, inputs.k, inputs.v, out, lse, dlse=inputs.dlse, **extra
+        )
+        report.raise_on_findings()
+        return Result(out, lse, dq, dk, dv)
 
 
 def get(name: str) -> TorchBackend:

@@ -5,6 +5,7 @@ in a layer of one's own.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -325,8 +326,18 @@ def test_arguments_as_extra_args_provider() -> None:
 # In a model
 
 
+def load_example() -> Any:
+    """examples/megatron/pretrain_llama.py under a name of its own: examples/ has one of the same name."""
+    spec = importlib.util.spec_from_file_location("megatron_pretrain_llama", EXAMPLE / "pretrain_llama.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def example_losses(rank: int, n: int, arguments: str) -> list[float]:
-    import pretrain_llama as example
+    example = load_example()
 
     args = example.parse(arguments.split())
     device = example.start(args)
@@ -375,7 +386,7 @@ def test_launch_command(launcher: str, tmp_path: Path) -> None:
     ],
 )
 def test_example_refuses_what_does_not_divide(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    import pretrain_llama as example
+    example = load_example()
 
     with pytest.raises(SystemExit):
         example.parse(arguments.split())

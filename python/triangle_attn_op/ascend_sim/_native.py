@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 from typing import Any
 
 
@@ -52,7 +53,12 @@ class Engine:
     def __init__(self, path: str) -> None:
         # The engine must be in memory before the kernels announce themselves, so ascend_sim_load opens the library:
         # here only libascend_sim.so is opened.
-        self.handle = ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+        # One engine serves a process: kernel libraries are bound to the first libascend_sim.so that was loaded,
+        # whatever folder a later one comes from.
+        try:
+            self.handle = ctypes.CDLL("libascend_sim.so", mode=os.RTLD_NOLOAD | ctypes.RTLD_GLOBAL)
+        except OSError:
+            self.handle = ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
         h = self.handle
         h.ascend_sim_load.restype = ctypes.c_char_p
         h.ascend_sim_load.argtypes = [ctypes.c_char_p]

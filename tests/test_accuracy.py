@@ -55,8 +55,8 @@ def assert_within_bounds(
 def errors_and_bounds(
     case: Case, inputs: Inputs, dtype: torch.dtype, got: Result, least: float
 ) -> list[tuple[str, float, float]]:
-    """Asserts shapes, dtypes, no NaN, empty rows; (name, error, bound) of each result. A result smaller than `least`
-    counts as `least`.
+    """Asserts shapes, dtypes, no NaN, empty rows; (name, error, bound) of each result. A gradient smaller than
+    `least` counts as `least`.
     """
     measured = []
     want = oracle(case, inputs, torch.float64)
@@ -80,7 +80,8 @@ def errors_and_bounds(
             bound = 8 * torch.finfo(got.lse.dtype).eps * max(max_abs(exact), 1.0)
         else:
             floor = 64 * eps if dtype is torch.float64 else eps  # the oracle itself is only fp64
-            bound = (2 if name == "out" else 3) * theirs[name] + floor * max(max_abs(exact), least)
+            magnitude = max_abs(exact) if name == "out" else max(max_abs(exact), least)
+            bound = (2 if name == "out" else 3) * theirs[name] + floor * magnitude
         measured.append((name, error, bound))
     return measured
 

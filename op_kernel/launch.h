@@ -1,0 +1,49 @@
+// The C interface of libtriangle_attn_npu.so: plain pointers, a tiling and a stream in, a queued kernel launch out.
+//
+// No torch and no CANN header: the library is built by CANN's compiler (or for the simulator), the caller
+// (csrc/npu/loader.cpp) opens it at the first NPU call.
+#pragma once
+#include <stdint.h>
+
+#include "../op_host/tiling_backward.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Device addresses. mask, cu_seq_q, cu_seq_k and dlse are null where the tiling does not use them. q, k, v, out and
+// their gradients point to the first element of a strided tensor whose strides the tiling holds; lse, dlse fp32.
+typedef struct TriangleForwardPointers {
+  const void *q, *k, *v, *mask, *cu_seq_q, *cu_seq_k;
+  void *out, *lse, *workspace;
+} TriangleForwardPointers;
+
+typedef struct TriangleBackwardPointers {
+  const void *dout, *q, *k, *v, *out, *lse, *dlse, *mask, *cu_seq_q, *cu_seq_k;
+  void *dq, *dk, *dv, *workspace;
+} TriangleBackwardPointers;
+
+// Identifies the structs of this header: a library built from other sources must not be called.
+int32_t triangle_npu_abi(void);
+
+// What the library was built with: "cann=8.5.0;way=asc;arch=dav-2201", "cann=none;way=sim;arch=dav-2201". Static text.
+const char* triangle_npu_build(void);
+
+// Queue one launch on `cores` AI cores behind the work of `stream` (an aclrtStream) and return at once: 0, or an
+// aclError. Everything that the pointers name must stay alive until the stream has passed the launch; the structs are
+// read before the call returns. wide: 1 where D or Dv is above 128.
+int32_t triangle_npu_forward(int32_t bf16, int32_t wide, uint32_t cores, const TriangleForwardPointers* pointers,
+                             const TriangleForwardTiling* tiling, void* stream);
+int32_t triangle_npu_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers* pointers,
+                              const TriangleBackwardTiling* tiling, void* stream);
+
+#ifdef __cplusplus
+}
+
+namespace triangle {
+// Bump the first term when the functions change; the others change with the structs.
+constexpr int32_t kNpuAbi = (1 << 24) + static_cast<int32_t>(sizeof(TriangleForwardTiling) * 4096 % (1 << 23)) +
+                            static_cast<int32_t>(sizeof(TriangleBackwardTiling) + sizeof(TriangleForwardPointers) +
+                                                 sizeof(TriangleBackwardPointers));
+}  // namespace triangle
+#endif

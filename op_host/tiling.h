@@ -64,7 +64,7 @@ struct Strides {
 
 }  // namespace triangle
 
-// In the global namespace and spelled like this because the 8.1 build rules find by-value structs by their text.
+// In the global namespace because the C interface of op_kernel/launch.h passes it.
 struct TriangleForwardTiling {
   triangle::TaskLine line;
   triangle::Band band;  // dense: of every sequence

@@ -5,6 +5,7 @@
 #include "backward_aic.h"
 #include "backward_aiv.h"
 #include "backward_rows.h"
+#include "tiling_by_value.h"
 
 namespace triangle {
 
@@ -35,15 +36,16 @@ __aicore__ inline void backward(const BackwardArguments& arguments, const Triang
 extern "C" __global__ __aicore__ void triangle_attn_bwd_fp16(GM_ADDR dout, GM_ADDR q, GM_ADDR k, GM_ADDR v, GM_ADDR out,
                                                              GM_ADDR lse, GM_ADDR dlse, GM_ADDR mask, GM_ADDR cu_seq_q,
                                                              GM_ADDR cu_seq_k, GM_ADDR dq, GM_ADDR dk, GM_ADDR dv,
-                                                             GM_ADDR workspace, TriangleBackwardTiling tiling) {
+                                                             GM_ADDR workspace, TriangleBackwardWords tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
-  triangle::backward<half>({dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, dq, dk, dv, workspace}, tiling);
+  triangle::backward<half>({dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, dq, dk, dv, workspace},
+                           triangle::tiling_of(tiling));
 }
 extern "C" __global__ __aicore__ void triangle_attn_bwd_bf16(GM_ADDR dout, GM_ADDR q, GM_ADDR k, GM_ADDR v, GM_ADDR out,
                                                              GM_ADDR lse, GM_ADDR dlse, GM_ADDR mask, GM_ADDR cu_seq_q,
                                                              GM_ADDR cu_seq_k, GM_ADDR dq, GM_ADDR dk, GM_ADDR dv,
-                                                             GM_ADDR workspace, TriangleBackwardTiling tiling) {
+                                                             GM_ADDR workspace, TriangleBackwardWords tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
   triangle::backward<bfloat16_t>({dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, dq, dk, dv, workspace},
-                                 tiling);
+                                 triangle::tiling_of(tiling));
 }

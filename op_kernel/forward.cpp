@@ -4,6 +4,7 @@
 // mask.h and merge.h. docs/kernel.md has the pictures.
 #include "forward_aic.h"
 #include "forward_aiv.h"
+#include "tiling_by_value.h"
 
 namespace triangle {
 
@@ -32,28 +33,32 @@ __aicore__ inline void forward(const ForwardArguments& arguments, const Triangle
 extern "C" __global__ __aicore__ void triangle_attn_fwd_fp16_128(GM_ADDR q, GM_ADDR k, GM_ADDR v, GM_ADDR mask,
                                                                  GM_ADDR cu_seq_q, GM_ADDR cu_seq_k, GM_ADDR out,
                                                                  GM_ADDR lse, GM_ADDR workspace,
-                                                                 TriangleForwardTiling tiling) {
+                                                                 TriangleForwardWords tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
-  triangle::forward<half, triangle::NarrowTile>({q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace}, tiling);
+  triangle::forward<half, triangle::NarrowTile>({q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace},
+                                                triangle::tiling_of(tiling));
 }
 extern "C" __global__ __aicore__ void triangle_attn_fwd_fp16_256(GM_ADDR q, GM_ADDR k, GM_ADDR v, GM_ADDR mask,
                                                                  GM_ADDR cu_seq_q, GM_ADDR cu_seq_k, GM_ADDR out,
                                                                  GM_ADDR lse, GM_ADDR workspace,
-                                                                 TriangleForwardTiling tiling) {
+                                                                 TriangleForwardWords tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
-  triangle::forward<half, triangle::WideTile>({q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace}, tiling);
+  triangle::forward<half, triangle::WideTile>({q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace},
+                                              triangle::tiling_of(tiling));
 }
 extern "C" __global__ __aicore__ void triangle_attn_fwd_bf16_128(GM_ADDR q, GM_ADDR k, GM_ADDR v, GM_ADDR mask,
                                                                  GM_ADDR cu_seq_q, GM_ADDR cu_seq_k, GM_ADDR out,
                                                                  GM_ADDR lse, GM_ADDR workspace,
-                                                                 TriangleForwardTiling tiling) {
+                                                                 TriangleForwardWords tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
-  triangle::forward<bfloat16_t, triangle::NarrowTile>({q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace}, tiling);
+  triangle::forward<bfloat16_t, triangle::NarrowTile>({q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace},
+                                                      triangle::tiling_of(tiling));
 }
 extern "C" __global__ __aicore__ void triangle_attn_fwd_bf16_256(GM_ADDR q, GM_ADDR k, GM_ADDR v, GM_ADDR mask,
                                                                  GM_ADDR cu_seq_q, GM_ADDR cu_seq_k, GM_ADDR out,
                                                                  GM_ADDR lse, GM_ADDR workspace,
-                                                                 TriangleForwardTiling tiling) {
+                                                                 TriangleForwardWords tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
-  triangle::forward<bfloat16_t, triangle::WideTile>({q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace}, tiling);
+  triangle::forward<bfloat16_t, triangle::WideTile>({q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace},
+                                                    triangle::tiling_of(tiling));
 }

@@ -1,0 +1,47 @@
+// libtriangle_attn_npu.so's functions (launch.h): from pointers and a tiling to one of the kernels, three ways.
+//
+// | macro                            | kernels are built by         | and launched as                              |
+// |----------------------------------|------------------------------|----------------------------------------------|
+// | TRIANGLE_LAUNCH_ASC              | CANN >= 8.5, with this file: | k<<<cores, 0, stream>>>(...)                 |
+// |                                  | one .asc source              |                                              |
+// | TRIANGLE_LAUNCH_ASCENDC_LIBRARY  | ascendc_library, 8.1 to 8.3  | aclrtlaunch_k(cores, stream, ..., &tiling)   |
+// | TRIANGLE_LAUNCH_SIM              | ascend_sim_add_kernel        | a call of the simulator's libascendcl.so     |
+//
+// TRIANGLE_CANN_VERSION is the text of the CANN that builds the library; the simulator has none.
+#if defined(TRIANGLE_LAUNCH_ASC)
+#include "launch_asc.h"
+#elif defined(TRIANGLE_LAUNCH_ASCENDC_LIBRARY)
+#include "launch_ascendc_library.h"
+#elif defined(TRIANGLE_LAUNCH_SIM)
+#include "launch_sim.h"
+#else
+#error "one of TRIANGLE_LAUNCH_ASC, TRIANGLE_LAUNCH_ASCENDC_LIBRARY, TRIANGLE_LAUNCH_SIM must be defined"
+#endif
+#include "launch.h"
+
+#ifndef TRIANGLE_CANN_VERSION
+#error "TRIANGLE_CANN_VERSION must be defined: the version of the CANN that compiles the kernels, or \"none\""
+#endif
+
+#define TRIANGLE_EXPORT __attribute__((visibility("default")))
+
+extern "C" {
+
+TRIANGLE_EXPORT int32_t triangle_npu_abi(void) { return triangle::kNpuAbi; }
+
+TRIANGLE_EXPORT const char* triangle_npu_build(void) {
+  return "cann=" TRIANGLE_CANN_VERSION ";way=" TRIANGLE_LAUNCH_WAY ";arch=dav-2201";
+}
+
+TRIANGLE_EXPORT int32_t triangle_npu_forward(int32_t bf16, int32_t wide, uint32_t cores,
+                                             const TriangleForwardPointers* pointers,
+                                             const TriangleForwardTiling* tiling, void* stream) {
+  return queue_forward(bf16, wide, cores, *pointers, *tiling, stream);
+}
+
+TRIANGLE_EXPORT int32_t triangle_npu_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers* pointers,
+                                              const TriangleBackwardTiling* tiling, void* stream) {
+  return queue_backward(bf16, cores, *pointers, *tiling, stream);
+}
+
+}  // extern "C"

@@ -1,0 +1,48 @@
+// Launches of CANN >= 8.5. bisheng compiles a source as one program, so the kernels are included here.
+#pragma once
+// Before anything of op_host: they define TRIANGLE_FN for the device.
+#include "acl/acl.h"
+#include "backward.cpp"
+#include "forward.cpp"
+#include "launch.h"
+
+#define TRIANGLE_LAUNCH_WAY "asc"
+
+namespace {
+
+GM_ADDR device(const void* pointer) { return (GM_ADDR) const_cast<void*>(pointer); }
+
+int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const TriangleForwardPointers& p,
+                      const TriangleForwardTiling& tiling, aclrtStream stream) {
+  GM_ADDR q = device(p.q), k = device(p.k), v = device(p.v), mask = device(p.mask);
+  GM_ADDR cu_seq_q = device(p.cu_seq_q), cu_seq_k = device(p.cu_seq_k);
+  GM_ADDR out = device(p.out), lse = device(p.lse), workspace = device(p.workspace);
+  if (bf16 != 0 && wide != 0) {
+    triangle_attn_fwd_bf16_256<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, tiling);
+  } else if (bf16 != 0) {
+    triangle_attn_fwd_bf16_128<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, tiling);
+  } else if (wide != 0) {
+    triangle_attn_fwd_fp16_256<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, tiling);
+  } else {
+    triangle_attn_fwd_fp16_128<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, tiling);
+  }
+  return aclrtGetLastError(ACL_RT_THREAD_LEVEL);
+}
+
+int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers& p,
+                       const TriangleBackwardTiling& tiling, aclrtStream stream) {
+  GM_ADDR dout = device(p.dout), q = device(p.q), k = device(p.k), v = device(p.v), out = device(p.out);
+  GM_ADDR lse = device(p.lse), dlse = device(p.dlse), mask = device(p.mask);
+  GM_ADDR cu_seq_q = device(p.cu_seq_q), cu_seq_k = device(p.cu_seq_k);
+  GM_ADDR dq = device(p.dq), dk = device(p.dk), dv = device(p.dv), workspace = device(p.workspace);
+  if (bf16 != 0) {
+    triangle_attn_bwd_bf16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, dq, dk, dv,
+                                                 workspace, tiling);
+  } else {
+    triangle_attn_bwd_fp16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, dq, dk, dv,
+                                                 workspace, tiling);
+  }
+  return aclrtGetLastError(ACL_RT_THREAD_LEVEL);
+}
+
+}  // namespace

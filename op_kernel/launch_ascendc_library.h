@@ -1,0 +1,42 @@
+// Launches of CANN 8.1 to 8.3: by the functions that ascendc_library generates for each kernel.
+#pragma once
+#include <cstring>
+
+#include "launch.h"
+#include "tiling_by_value.h"
+// The generated headers name the structs of tiling_by_value.h without declaring them.
+#include "aclrtlaunch_triangle_attn_bwd_bf16.h"
+#include "aclrtlaunch_triangle_attn_bwd_fp16.h"
+#include "aclrtlaunch_triangle_attn_fwd_bf16_128.h"
+#include "aclrtlaunch_triangle_attn_fwd_bf16_256.h"
+#include "aclrtlaunch_triangle_attn_fwd_fp16_128.h"
+#include "aclrtlaunch_triangle_attn_fwd_fp16_256.h"
+
+#define TRIANGLE_LAUNCH_WAY "ascendc_library"
+
+namespace {
+
+void* device(const void* pointer) { return const_cast<void*>(pointer); }
+
+int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const TriangleForwardPointers& p,
+                      const TriangleForwardTiling& tiling, void* stream) {
+  TriangleForwardWords words{};
+  std::memcpy(&words, &tiling, sizeof tiling);
+  const auto launch =
+      bf16 != 0 ? (wide != 0 ? aclrtlaunch_triangle_attn_fwd_bf16_256 : aclrtlaunch_triangle_attn_fwd_bf16_128)
+                : (wide != 0 ? aclrtlaunch_triangle_attn_fwd_fp16_256 : aclrtlaunch_triangle_attn_fwd_fp16_128);
+  return static_cast<int32_t>(launch(cores, stream, device(p.q), device(p.k), device(p.v), device(p.mask),
+                                     device(p.cu_seq_q), device(p.cu_seq_k), p.out, p.lse, p.workspace, &words));
+}
+
+int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers& p,
+                       const TriangleBackwardTiling& tiling, void* stream) {
+  TriangleBackwardWords words{};
+  std::memcpy(&words, &tiling, sizeof tiling);
+  const auto launch = bf16 != 0 ? aclrtlaunch_triangle_attn_bwd_bf16 : aclrtlaunch_triangle_attn_bwd_fp16;
+  return static_cast<int32_t>(launch(cores, stream, device(p.dout), device(p.q), device(p.k), device(p.v),
+                                     device(p.out), device(p.lse), device(p.dlse), device(p.mask), device(p.cu_seq_q),
+                                     device(p.cu_seq_k), p.dq, p.dk, p.dv, p.workspace, &words));
+}
+
+}  // namespace

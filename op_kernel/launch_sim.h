@@ -1,0 +1,57 @@
+// Launches on the simulator, which finds the kernels of this library by name.
+//
+// TRIANGLE_SIM_FAULT=wrong_tiling makes a kernel write outside of its output, as a wrong tiling would: the tests of
+// faults watch how that comes back to Python. It exists in the simulator's build only.
+#pragma once
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "acl/work.h"
+#include "launch.h"
+
+#define TRIANGLE_LAUNCH_WAY "sim"
+
+namespace {
+
+bool fault(const char* kind) {
+  const char* wanted = std::getenv("TRIANGLE_SIM_FAULT");
+  return wanted != nullptr && std::strcmp(wanted, kind) == 0;
+}
+
+constexpr int64_t kFarAway = int64_t{1} << 24;  // elements, further than any tensor of a test
+
+template <class Tiling, size_t kCount>
+int32_t queue(const std::string& kernel, const char* file, uint32_t cores, const void* const (&pointers)[kCount],
+              const Tiling& tiling, void* stream) {
+  const void* args[kCount + 1];
+  uint64_t bytes[kCount + 1];
+  for (size_t i = 0; i < kCount; ++i) {
+    args[i] = &pointers[i];
+    bytes[i] = sizeof(void*);
+  }
+  args[kCount] = &tiling;
+  bytes[kCount] = sizeof tiling;
+  return ascend_sim_acl_launch(kernel.c_str(), 0, cores, stream, const_cast<void* const*>(args), bytes, kCount + 1,
+                               file, 0);
+}
+
+int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const TriangleForwardPointers& p,
+                      TriangleForwardTiling tiling, void* stream) {
+  if (fault("wrong_tiling")) tiling.out.row += kFarAway;
+  const std::string kernel =
+      std::string("triangle_attn_fwd_") + (bf16 != 0 ? "bf16_" : "fp16_") + (wide != 0 ? "256" : "128");
+  return queue(kernel, "op_kernel/forward.cpp", cores,
+               {p.q, p.k, p.v, p.mask, p.cu_seq_q, p.cu_seq_k, p.out, p.lse, p.workspace}, tiling, stream);
+}
+
+int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers& p, TriangleBackwardTiling tiling,
+                       void* stream) {
+  if (fault("wrong_tiling")) tiling.dq.row += kFarAway;
+  return queue(
+      bf16 != 0 ? "triangle_attn_bwd_bf16" : "triangle_attn_bwd_fp16", "op_kernel/backward.cpp", cores,
+      {p.dout, p.q, p.k, p.v, p.out, p.lse, p.dlse, p.mask, p.cu_seq_q, p.cu_seq_k, p.dq, p.dk, p.dv, p.workspace},
+      tiling, stream);
+}
+
+}  // namespace

@@ -338,9 +338,9 @@ def test_gate_stops_a_wrong_gradient(name: str) -> None:
 def test_gate_stops_nan_and_a_wrong_shape() -> None:
     reference = torch.ones(3, 4)
     with pytest.raises(WrongResult, match="out differs"):
-        check.require("out", reference.clone().fill_diagonal_(float("nan")), reference, "fp32")
+        check.require("out", reference.clone().fill_diagonal_(float("nan")), reference, 1e-4)
     with pytest.raises(WrongResult, match=r"shape \[3, 3\], SDPA's has \[3, 4\]"):
-        check.require("out", torch.ones(3, 3), reference, "fp32")
+        check.require("out", torch.ones(3, 3), reference, 1e-4)
 
 
 def test_gate_on_sampled_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from .problem import Problem
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2, "fp16": 4e-3}
+# A row's dq is a difference of terms that nearly cancel (dP - delta): its rounding error is larger beside its norm.
+GRADIENT_TOLERANCE = {dtype: 2.5 * tolerance for dtype, tolerance in TOLERANCE.items()}
 _MOST_PAIRS = 1 << 26  # a head with more pairs is compared on some of its rows where SDPA would need a mask
 _SAMPLED_ROWS = 48
 
@@ -22,22 +24,24 @@ class WrongResult(Exception):
 
 
 def row_error(result: Tensor, reference: Tensor) -> float:
-    """Largest error of any row (last dimension) relative to its norm plus the norm of a typical row."""
+    """Largest error of any row (last dimension) relative to its norm plus the norm of a typical row, which is the mean
+    over those that are not zero (where only some rows send a gradient back, the others' dq is).
+    """
     result, reference = result.to(torch.float32), reference.to(torch.float32)
     norms = reference.norm(dim=-1)
-    typical = norms.square().mean().sqrt()
+    typical = (norms.square().sum() / (norms > 0).sum().clamp_min(1)).sqrt()
     error = (result - reference).norm(dim=-1) / (norms + typical).clamp_min(1e-30)
     # NaN must not pass for small; max() of a tensor that holds one is NaN.
     return float(error.max()) if error.numel() else 0.0
 
 
-def require(name: str, result: Tensor, reference: Tensor, dtype: str) -> None:
-    """Raises WrongResult unless `result` is `reference` to the accuracy of its dtype."""
+def require(name: str, result: Tensor, reference: Tensor, tolerance: float) -> None:
+    """Raises WrongResult unless `result` is `reference` within `tolerance` of a row."""
     if result.shape != reference.shape:
         raise WrongResult(f"{name} has shape {list(result.shape)}, SDPA's has {list(reference.shape)}")
     error = row_error(result, reference)
-    if not error <= TOLERANCE[dtype]:
-        raise WrongResult(f"{name} differs from SDPA by {error:.2g} of a row, allowed {TOLERANCE[dtype]:.2g}")
+    if not error <= tolerance:
+        raise WrongResult(f"{name} differs from SDPA by {error:.2g} of a row, allowed {tolerance:.2g}")
 
 
 def gate(
@@ -56,14 +60,14 @@ def gate(
     wide = [t.detach().to(torch.float32).requires_grad_(backward) for t in (q, k, v)]
     reference = _reference(problem, wide, rows)
     out_rows = out if rows is None else out[..., rows, :]
-    require("out", out_rows.detach(), reference.detach(), problem.dtype)
+    require("out", out_rows.detach(), reference.detach(), TOLERANCE[problem.dtype])
     if not backward:
         return
     gradients = torch.autograd.grad(out, leaves, dout)
     dout_rows = dout if rows is None else dout[..., rows, :]
     references = torch.autograd.grad(reference, wide, dout_rows.to(torch.float32))
     for name, gradient, wanted in zip(("dq", "dk", "dv"), gradients, references):
-        require(name, gradient, wanted, problem.dtype)
+        require(name, gradient, wanted, GRADIENT_TOLERANCE[problem.dtype])
 
 
 def _sampled_rows(problem: Problem) -> Tensor | None:

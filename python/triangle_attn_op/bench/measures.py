@@ -101,7 +101,8 @@ def against_python(problem: Problem, direction: str, effort: Effort, *, opponent
         candidates = {note: candidates[note]}
     attention = next(iter(candidates.values()))
     backward = direction != "forward"
-    check.require(opponent, attention(q, k, v).detach(), opponents.sdpa(problem, q, k, v), problem.dtype)
+    theirs = attention(q, k, v).detach()
+    check.require(opponent, theirs, opponents.sdpa(problem, q, k, v), check.TOLERANCE[problem.dtype])
     times = alternate({"ours": run, opponent: call(attention, tensors, direction)}, effort)
     rates = _rates(times, dict.fromkeys(("ours", opponent), problem.flops(direction)))
     figures = {f"x {opponent}": times.speed_up("ours", over=opponent)}

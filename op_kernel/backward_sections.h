@@ -1,7 +1,6 @@
 // A core's share of the backward as a sequence of sections, each some blocks of one block column or of one block row;
 // both core types walk it. Also where things are in the workspace.
 #pragma once
-#include "../op_host/tiling_backward.h"
 #include "tasks.h"
 
 namespace triangle {

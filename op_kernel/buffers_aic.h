@@ -1,6 +1,5 @@
 // Where everything is in L1, L0A, L0B and L0C.
 #pragma once
-#include "../op_host/tiling.h"
 #include "flags.h"
 
 namespace triangle {

@@ -1,6 +1,5 @@
 // Where everything is in UB: bytes, of one vector core.
 #pragma once
-#include "../op_host/tiling.h"
 #include "flags.h"
 
 namespace triangle {

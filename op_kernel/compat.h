@@ -2,7 +2,13 @@
 #pragma once
 #include "kernel_operator.h"
 
+#ifdef TRIANGLE_FN
+#error "compat.h comes before anything of op_host, whose functions would not be the device's otherwise"
+#endif
 #define TRIANGLE_FN __aicore__ inline
+
+#include "../op_host/tiling_backward.h"
+#include "../op_host/walker.h"
 
 namespace triangle {
 

@@ -1,6 +1,6 @@
 // Launches of CANN >= 8.5. bisheng compiles a source as one program, so the kernels are included here.
 #pragma once
-// Before anything of op_host: they define TRIANGLE_FN for the device.
+// The kernels come before launch.h, as this order has it: they define TRIANGLE_FN for the device.
 #include "acl/acl.h"
 #include "backward.cpp"
 #include "forward.cpp"

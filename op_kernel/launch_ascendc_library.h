@@ -1,16 +1,19 @@
 // Launches of CANN 8.1 to 8.3: by the functions that ascendc_library generates for each kernel.
 #pragma once
+// The generated headers name these without declaring them.
+struct TriangleForwardWords;
+struct TriangleBackwardWords;
+
 #include <cstring>
 
-#include "launch.h"
-#include "tiling_by_value.h"
-// The generated headers name the structs of tiling_by_value.h without declaring them.
 #include "aclrtlaunch_triangle_attn_bwd_bf16.h"
 #include "aclrtlaunch_triangle_attn_bwd_fp16.h"
 #include "aclrtlaunch_triangle_attn_fwd_bf16_128.h"
 #include "aclrtlaunch_triangle_attn_fwd_bf16_256.h"
 #include "aclrtlaunch_triangle_attn_fwd_fp16_128.h"
 #include "aclrtlaunch_triangle_attn_fwd_fp16_256.h"
+#include "launch.h"
+#include "tiling_by_value.h"
 
 #define TRIANGLE_LAUNCH_WAY "ascendc_library"
 

@@ -1,7 +1,5 @@
 // A core's share of the work as a sequence of stages, each one chunk of keys of one task; both core types walk it.
 #pragma once
-#include "../op_host/tiling.h"
-#include "../op_host/walker.h"
 #include "compat.h"
 
 namespace triangle {

@@ -17,12 +17,29 @@ struct TriangleBackwardWords;
 
 #define TRIANGLE_LAUNCH_WAY "ascendc_library"
 
+// The generated launchers print and return 0 where the kernels' binary was refused or not registered, which CANN does
+// when the library is opened. The build renames that call (ld --wrap), so that a launch that did not happen is an
+// error.
+namespace {
+constexpr int32_t kNotRegistered = 500000;  // ACL_ERROR_INTERNAL_ERROR
+int32_t registration = kNotRegistered;      // 0 or an error; set by a constructor of the generated code
+}  // namespace
+extern "C" {
+uint32_t __real_RegisterAscendBinary(const char* binary, size_t bytes, uint32_t type, void** handle);
+uint32_t __wrap_RegisterAscendBinary(const char* binary, size_t bytes, uint32_t type, void** handle) {
+  const uint32_t status = __real_RegisterAscendBinary(binary, bytes, type, handle);
+  registration = static_cast<int32_t>(status);
+  return status;
+}
+}
+
 namespace {
 
 void* device(const void* pointer) { return const_cast<void*>(pointer); }
 
 int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const TriangleForwardPointers& p,
                       const TriangleForwardTiling& tiling, void* stream) {
+  if (registration != 0) return registration;
   TriangleForwardWords words{};
   std::memcpy(&words, &tiling, sizeof tiling);
   const auto launch =
@@ -34,6 +51,7 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
 
 int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers& p,
                        const TriangleBackwardTiling& tiling, void* stream) {
+  if (registration != 0) return registration;
   TriangleBackwardWords words{};
   std::memcpy(&words, &tiling, sizeof tiling);
   const auto launch = bf16 != 0 ? aclrtlaunch_triangle_attn_bwd_bf16 : aclrtlaunch_triangle_attn_bwd_fp16;

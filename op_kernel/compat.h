@@ -10,6 +10,16 @@
 #include "../op_host/tiling_backward.h"
 #include "../op_host/walker.h"
 
+// A helper that only synchronises is named in findings by the place it was called from: `f(TRIANGLE_CALLER)` takes
+// that place, `Call(TRIANGLE_CALLED_FROM)` hands it on. Only the simulator's calls take one.
+#ifdef ASCEND_SIM
+#define TRIANGLE_CALLER ::AscendC::Site caller = ::AscendC::Site::Here()
+#define TRIANGLE_CALLED_FROM caller
+#else
+#define TRIANGLE_CALLER
+#define TRIANGLE_CALLED_FROM
+#endif
+
 namespace triangle {
 
 // The on-chip buffers, whole: kernels place tensors by the offsets of their buffer tables. Through TPipe because

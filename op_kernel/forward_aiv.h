@@ -71,7 +71,8 @@ class ForwardAiv {
     AscendC::CrossCoreWaitFlag(kScoresReady);
     const Columns columns = own_columns(stage);
     const int32_t first = own_row(stage), rows = own_rows(stage);
-    if (columns.cols > 0) {
+    const bool any = rows > 0 && columns.cols > 0;
+    if (any) {
       const int32_t width = round_up(columns.cols, AivBuffers::kLanes);
       // As many rows as a slot holds; half of it is the mask's where there is one.
       int32_t at_once = width > kChunkKeys / 2 ? AivBuffers::kChunkRows / 2 : AivBuffers::kChunkRows;
@@ -81,8 +82,13 @@ class ForwardAiv {
       }
     }
     pending_.finish(chip_);
-    // A core without rows takes part too: the flag counts when both have set it.
-    AscendC::CrossCoreSetFlag<2, PIPE_MTE3>(kProbsReady);
+    // A core without rows takes part too: the flag counts when both have set it. Its stores do not wait for the loads
+    // of P V of earlier stages, which the cube overwrites from here on.
+    if (any) {
+      AscendC::CrossCoreSetFlag<2, PIPE_MTE3>(kProbsReady);
+    } else {
+      AscendC::CrossCoreSetFlag<2, PIPE_MTE2>(kProbsReady);
+    }
   }
 
   __aicore__ inline void softmax_rows(const Stage& stage, const Columns& columns, int32_t first, int32_t row,

@@ -10,7 +10,7 @@ using AscendC::HardEvent;
 using AscendC::SetFlag;
 using AscendC::WaitFlag;
 
-__aicore__ inline void barrier() { AscendC::PipeBarrier<PIPE_V>(); }
+__aicore__ inline void barrier(TRIANGLE_CALLER) { AscendC::PipeBarrier<PIPE_V>(TRIANGLE_CALLED_FROM); }
 
 __aicore__ inline int32_t smaller(int32_t a, int32_t b) { return a < b ? a : b; }
 

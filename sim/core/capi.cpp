@@ -93,6 +93,16 @@ bool ApplyOptions(const ascend_sim_launch_options& from, ascend_sim_report* repo
     Fail(report, "order: expected eager, lazy or random, got '" + order + "'");
     return false;
   }
+  const std::string sites = from.ignore_sites == nullptr ? "" : from.ignore_sites;
+  for (size_t at = 0; at < sites.size();) {
+    const size_t end = std::min(sites.find(';', at), sites.size());
+    const std::string wrong = report->machine.sync_calls.Ignore(sites.substr(at, end - at));
+    if (!wrong.empty()) {
+      Fail(report, "ignore_sites: " + wrong);
+      return false;
+    }
+    at = end + 1;
+  }
   bool known;
   to.type = TypeByName(from.type, &known);
   if (!known) {

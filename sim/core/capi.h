@@ -25,6 +25,8 @@ typedef struct ascend_sim_launch_options {
   int32_t auto_sync, timing_only, determinism, trace;
   uint64_t stack_bytes, instruction_budget;
   double watchdog_seconds;
+  // Synchronisation calls of the kernel that are left out, ";" between them, or null: see core/sync_calls.h.
+  const char* ignore_sites;
 } ascend_sim_launch_options;
 
 typedef struct ascend_sim_report ascend_sim_report;

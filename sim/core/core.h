@@ -25,6 +25,7 @@ struct Signal {
   std::vector<Work> work;
   Moment time;
   Site site;
+  uint32_t call = 0;  // of the set, in SyncCalls; 0: not a call of the kernel's
 };
 
 enum class AtomicOp : uint8_t { kNone, kAdd, kMax, kMin };

@@ -5,7 +5,7 @@
 
 namespace ascend_sim {
 
-void Machine::CrossSet(int mode, Pipe pipe, int id, Site site) {
+void Machine::CrossSet(int mode, Pipe pipe, int id, Site site, uint32_t call) {
   EngineScope scope(*this);
   Core& core = *g_core;
   CountStep(core, site, "CrossCoreSetFlag");
@@ -15,6 +15,7 @@ void Machine::CrossSet(int mode, Pipe pipe, int id, Site site) {
   timeline.Advance(core.index);
   Signal signal;
   Fill(core, pipe, site, &signal);
+  signal.call = call;
   const int per_group = aic_per_group_ + aiv_per_group_;
   auto member = [&](int k) -> Core* { return cores[static_cast<size_t>(core.group) * per_group + k].get(); };
   std::vector<Core*> targets;
@@ -95,7 +96,7 @@ void Machine::Arrive(Core& target, int id, Signal signal, const Core& setter, Si
   if (target.state == Core::State::kBlocked && target.waiting_cross_id == id) target.state = Core::State::kReady;
 }
 
-void Machine::CrossWait(int id, Site site) {
+void Machine::CrossWait(int id, Site site, uint32_t call) {
   EngineScope scope(*this);
   Core& core = *g_core;
   CountStep(core, site, "CrossCoreWaitFlag");
@@ -114,13 +115,14 @@ void Machine::CrossWait(int id, Site site) {
   core.waiting_cross_id = -1;
   Signal signal = std::move(core.cross[id].front());
   core.cross[id].pop_front();
+  const bool orders = !sync_calls.Pair(signal.call, call);
   if (!options.timing_only) {
     core.cross_waits[id].push_back(++core.passed_waits);
-    Join(core, Pipe::kS, signal);
+    if (orders) Join(core, Pipe::kS, signal);
     for (int p = 0; p < kPipeCount; ++p) core.clock(static_cast<Pipe>(p))[core.waits_clock()] = core.passed_waits;
-    order.PushWait(core, Pipe::kS, signal.work);
+    if (orders) order.PushWait(core, Pipe::kS, signal.work);
   }
-  timeline.Arrived(core.index, signal.time);
+  if (orders) timeline.Arrived(core.index, signal.time);
 }
 
 }  // namespace ascend_sim

@@ -40,6 +40,32 @@ void WaitFlag(Pipe from, Pipe to, int id, Site site) { CurrentMachine().WaitFlag
 void Barrier(Pipe pipe, Site site) { CurrentMachine().Barrier(pipe, site); }
 void CrossSet(int mode, Pipe pipe, int id, Site site) { CurrentMachine().CrossSet(mode, pipe, id, site); }
 void CrossWait(int id, Site site) { CurrentMachine().CrossWait(id, site); }
+
+void KernelSetFlag(Pipe from, Pipe to, int id, Site site) {
+  uint32_t call;
+  if (CurrentMachine().BeginSync(site, FlagCallName(true, from, to), &call)) {
+    CurrentMachine().SetFlag(from, to, id, site, call);
+  }
+}
+void KernelWaitFlag(Pipe from, Pipe to, int id, Site site) {
+  uint32_t call;
+  if (CurrentMachine().BeginSync(site, FlagCallName(false, from, to), &call)) {
+    CurrentMachine().WaitFlag(from, to, id, site, call);
+  }
+}
+void KernelBarrier(Pipe pipe, Site site) {
+  uint32_t call;
+  if (CurrentMachine().BeginSync(site, BarrierCallName(pipe), &call)) CurrentMachine().Barrier(pipe, site);
+}
+void KernelCrossSet(int mode, Pipe pipe, int id, Site site) {
+  uint32_t call;
+  if (CurrentMachine().BeginSync(site, "CrossCoreSetFlag", &call))
+    CurrentMachine().CrossSet(mode, pipe, id, site, call);
+}
+void KernelCrossWait(int id, Site site) {
+  uint32_t call;
+  if (CurrentMachine().BeginSync(site, "CrossCoreWaitFlag", &call)) CurrentMachine().CrossWait(id, site, call);
+}
 void ResetUnitFlags() { CurrentMachine().ResetUnitFlags(); }
 
 void ExchangeSlot(const char* name, uint64_t address, bool put, Site site) {
@@ -62,6 +88,8 @@ constexpr int kSyncAiv = 14, kSyncAic = 11, kSyncAivToAic = 12, kSyncAicToAiv = 
 void SyncAll(bool aiv_only, Site site) {
   Machine& machine = CurrentMachine();
   const Core& core = CurrentCore();
+  uint32_t call;
+  if (!machine.BeginSync(site, "SyncAll", &call)) return;
   machine.Barrier(Pipe::kAll, site);
   const bool mixed = machine.has_aic() && machine.group_size_aiv() > 0;
   if (!mixed || aiv_only) {

@@ -30,6 +30,13 @@ void WaitFlag(Pipe from, Pipe to, int id, Site site);
 void Barrier(Pipe pipe, Site site);
 void CrossSet(int mode, Pipe pipe, int id, Site site);
 void CrossWait(int id, Site site);
+// The same as calls that the kernel writes: counted, and left out where the launch says so (core/sync_calls.h). Those
+// above are for API functions that synchronise on their own account.
+void KernelSetFlag(Pipe from, Pipe to, int id, Site site);
+void KernelWaitFlag(Pipe from, Pipe to, int id, Site site);
+void KernelBarrier(Pipe pipe, Site site);
+void KernelCrossSet(int mode, Pipe pipe, int id, Site site);
+void KernelCrossWait(int id, Site site);
 void ResetUnitFlags();  // SetFixPipeConfig(..., isUnitFlag = true)
 // Kernels have ids 0..10; the rest belong to SyncAll. Stops the launch otherwise.
 int UserCrossId(int id, Site site);

@@ -27,7 +27,15 @@ void Machine::Join(Core& core, Pipe pipe, const Signal& signal) {
   }
 }
 
-void Machine::SetFlag(Pipe from, Pipe to, int id, Site site) {
+bool Machine::BeginSync(Site site, const char* name, uint32_t* call) {
+  EngineScope scope(*this);
+  *call = 0;
+  if (options.timing_only && !sync_calls.ignoring()) return true;
+  *call = SiteId(site, name);
+  return !sync_calls.Call(*call, site.file, site.line, name);
+}
+
+void Machine::SetFlag(Pipe from, Pipe to, int id, Site site, uint32_t call) {
   EngineScope scope(*this);
   Core& core = *g_core;
   CountStep(core, site, "SetFlag");
@@ -47,9 +55,10 @@ void Machine::SetFlag(Pipe from, Pipe to, int id, Site site) {
   }
   flag.set = 1;
   Fill(core, from, site, &flag.signal);
+  flag.signal.call = call;
 }
 
-void Machine::WaitFlag(Pipe from, Pipe to, int id, Site site) {
+void Machine::WaitFlag(Pipe from, Pipe to, int id, Site site, uint32_t call) {
   EngineScope scope(*this);
   Core& core = *g_core;
   CountStep(core, site, "WaitFlag");
@@ -67,6 +76,7 @@ void Machine::WaitFlag(Pipe from, Pipe to, int id, Site site) {
     return;
   }
   flag.set = 0;
+  if (sync_calls.Pair(flag.signal.call, call)) return;
   if (!options.timing_only) {
     Join(core, to, flag.signal);
     order.PushWait(core, to, flag.signal.work);

@@ -15,6 +15,7 @@
 #include "core/order.h"
 #include "core/scalar_cache.h"
 #include "core/soc.h"
+#include "core/sync_calls.h"
 #include "core/timeline.h"
 
 namespace ascend_sim {
@@ -51,6 +52,7 @@ class Machine {
   Timeline timeline;
   Order order;
   ScalarCaches scalar_caches;
+  SyncCalls sync_calls;
   std::vector<std::unique_ptr<Core>> cores;
 
   // Runs `entry(core type)` on every core of every block; entry is called on a fiber. False when the launch stopped
@@ -59,11 +61,14 @@ class Machine {
 
   // ---- called on a fiber, through Current() ----
   void Issue(const void* instruction, const InstructionOps& ops, Site site);
-  void SetFlag(Pipe from, Pipe to, int id, Site site);
-  void WaitFlag(Pipe from, Pipe to, int id, Site site);
+  // `call`: its number where the kernel itself wrote it, from BeginSync.
+  void SetFlag(Pipe from, Pipe to, int id, Site site, uint32_t call = 0);
+  void WaitFlag(Pipe from, Pipe to, int id, Site site, uint32_t call = 0);
   void Barrier(Pipe pipe, Site site);
-  void CrossSet(int mode, Pipe pipe, int id, Site site);
-  void CrossWait(int id, Site site);
+  void CrossSet(int mode, Pipe pipe, int id, Site site, uint32_t call = 0);
+  void CrossWait(int id, Site site, uint32_t call = 0);
+  // Before a synchronisation call of the kernel's: false where the launch leaves it out, else its number (0: not kept).
+  bool BeginSync(Site site, const char* name, uint32_t* call);
   void ExchangeSlot(const char* name, uint64_t address, bool put, Site site);  // see slots.cpp
   void ResetUnitFlags();
   // Reports at the running core's current call; a fatal rule does not return.

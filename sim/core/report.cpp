@@ -1,6 +1,7 @@
 #include "core/report.h"
 
 #include <cstdio>
+#include <map>
 
 namespace ascend_sim {
 
@@ -47,6 +48,34 @@ std::string FindingJson(const Machine& machine, const Finding& f) {
   return json;
 }
 
+std::string SyncJson(const Machine& machine) {
+  const SyncCalls& sync = machine.sync_calls;
+  std::map<uint32_t, size_t> place;  // of a call's number in the list
+  std::string json = "{\"calls\":[";
+  for (uint32_t id = 0; id < sync.counts().size(); ++id) {
+    if (sync.counts()[id] == 0) continue;
+    const Machine::SiteInfo& site = machine.SiteOf(id);
+    json += std::string(place.empty() ? "" : ",") + "{\"file\":" + JsonQuote(site.file) +
+            ",\"line\":" + std::to_string(site.line) + ",\"name\":" + JsonQuote(site.name) +
+            ",\"count\":" + std::to_string(sync.counts()[id]) + "}";
+    place.emplace(id, place.size());
+  }
+  json += "],\"pairs\":[";
+  bool first = true;
+  for (const auto& [pair, count] : sync.pairs()) {
+    json += std::string(first ? "" : ",") + "[" + std::to_string(place.at(pair.first)) + "," +
+            std::to_string(place.at(pair.second)) + "," + std::to_string(count) + "]";
+    first = false;
+  }
+  json += "],\"ignored\":[";
+  first = true;
+  for (const SyncCalls::Rule& rule : sync.rules()) {
+    json += std::string(first ? "" : ",") + "[" + JsonQuote(rule.text) + "," + std::to_string(rule.times) + "]";
+    first = false;
+  }
+  return json + "]}";
+}
+
 }  // namespace
 
 std::string ReportJson(const Machine& machine, bool completed) {
@@ -78,7 +107,7 @@ std::string ReportJson(const Machine& machine, bool completed) {
             PipeName(static_cast<Pipe>(part % kPipeCount)) + "\":" + Number(end.parts[part]);
     first = false;
   }
-  json += "},\"path_bytes\":{";
+  json += "},\"sync\":" + SyncJson(machine) + ",\"path_bytes\":{";
   first = true;
   for (int p = 1; p < kPathCount; ++p) {
     const uint64_t bytes = machine.timeline.path_bytes()[p];

@@ -69,24 +69,24 @@ constexpr SimEventPipes SimPipesOf(HardEvent event) {
 
 template <HardEvent event>
 __aicore__ inline void SetFlag(int32_t eventID, Site site = Site::Here()) {
-  ascend_sim::device::SetFlag(SimPipesOf(event).from, SimPipesOf(event).to, eventID, site);
+  ascend_sim::device::KernelSetFlag(SimPipesOf(event).from, SimPipesOf(event).to, eventID, site);
 }
 template <HardEvent event>
 __aicore__ inline void WaitFlag(int32_t eventID, Site site = Site::Here()) {
-  ascend_sim::device::WaitFlag(SimPipesOf(event).from, SimPipesOf(event).to, eventID, site);
+  ascend_sim::device::KernelWaitFlag(SimPipesOf(event).from, SimPipesOf(event).to, eventID, site);
 }
 template <pipe_t pipe>
 __aicore__ inline void PipeBarrier(Site site = Site::Here()) {
-  ascend_sim::device::Barrier(SimPipe(pipe), site);
+  ascend_sim::device::KernelBarrier(SimPipe(pipe), site);
 }
 
 template <uint8_t modeId, pipe_t pipe>
 __aicore__ inline void CrossCoreSetFlag(uint16_t flagId, Site site = Site::Here()) {
-  ascend_sim::device::CrossSet(modeId, SimPipe(pipe), ascend_sim::device::UserCrossId(flagId, site), site);
+  ascend_sim::device::KernelCrossSet(modeId, SimPipe(pipe), ascend_sim::device::UserCrossId(flagId, site), site);
 }
 template <uint8_t modeId = 0, pipe_t pipe = PIPE_S>
 __aicore__ inline void CrossCoreWaitFlag(uint16_t flagId, Site site = Site::Here()) {
-  ascend_sim::device::CrossWait(ascend_sim::device::UserCrossId(flagId, site), site);
+  ascend_sim::device::KernelCrossWait(ascend_sim::device::UserCrossId(flagId, site), site);
 }
 template <bool isAIVOnly = true>
 __aicore__ inline void SyncAll(Site site = Site::Here()) {

@@ -468,10 +468,10 @@ template <pipe_t src, pipe_t dst>
 class TQueSync {
  public:
   __aicore__ inline void SetFlag(TEventID id, Site site = Site::Here()) {
-    ascend_sim::device::SetFlag(SimPipe(src), SimPipe(dst), id, site);
+    ascend_sim::device::KernelSetFlag(SimPipe(src), SimPipe(dst), id, site);
   }
   __aicore__ inline void WaitFlag(TEventID id, Site site = Site::Here()) {
-    ascend_sim::device::WaitFlag(SimPipe(src), SimPipe(dst), id, site);
+    ascend_sim::device::KernelWaitFlag(SimPipe(src), SimPipe(dst), id, site);
   }
 };
 

@@ -574,3 +574,38 @@ def test_wrong_launch(kernels, call, text):
     report = call(kernels("rules").launch)
     assert not report.completed
     assert re.search(text, only(report, "launch").message)
+
+
+def test_ignored_sites(kernels):
+    """A good kernel without one of its synchronisation calls is the bad one; without a pair its protocol still holds."""
+    launch = kernels("rules").launch
+    x, out = tiles(2), np.zeros((1, TILE), np.float32)
+    good = launch("race_mte2_v", x, out, 1)
+    here = line_of("race_mte2_v.write") + 1
+    calls = [(call, count) for call, count in good.sync_calls.items() if call.line == here]
+    assert [(call.file, call.name, count) for call, count in calls] == [
+        (str(SOURCE), "SetFlag<MTE2_V>", 1),
+        (str(SOURCE), "WaitFlag<MTE2_V>", 1),
+    ]
+    (set_, _), (wait, _) = calls
+    assert good.sync_pairs[set_, wait] == 1
+    both = f"{SOURCE.name}:{here}"
+    for sites in ([both], [str(set_), str(wait)], [f"{both} -> {both}"], [f"{set_} -> {wait}"]):
+        finding = only(launch("race_mte2_v", x, out, 1, ignore_sites=sites), RAW)
+        assert finding.site.line == line_of("race_mte2_v.read")
+    only(launch("race_mte2_v", x, out, 1, ignore_sites=[str(set_)]), "flag.wait-without-set")
+    only(launch("race_mte2_v", x, out, 1, ignore_sites=[str(wait)]), "flag.left-set")
+    assert not launch("race_v_v", x, out, 1, ignore_sites=[f"rules.cpp:{line_of('race_v_v.write') + 1}"]).ok
+    quick = launch("race_v_v", x, out, 1, timing_only=True, ignore_sites=[f"rules.cpp:{line_of('race_v_v.write') + 1}"])
+    assert quick.cycles < launch("race_v_v", x, out, 1, timing_only=True).cycles
+
+
+def test_ignored_sites_that_are_not_there(kernels):
+    x, out = tiles(2), np.zeros((1, TILE), np.float32)
+    for site in ("rules.cpp:1", f"les.cpp:{line_of('race_v_v.write') + 1}", "rules.cpp:1 -> rules.cpp:2"):
+        with pytest.raises(ValueError, match=f"race_v_v: ignore_sites: the kernel did not come by '{site}'"):
+            kernels("rules").launch("race_v_v", x, out, 1, ignore_sites=[site])
+    for site in ("rules.cpp", "rules.cpp:x", "12", "rules.cpp:12 -> 13"):
+        finding = only(kernels("rules").launch("race_v_v", x, out, 1, ignore_sites=[site]), "launch")
+        assert finding.message.startswith("ignore_sites: expected 'file:line'")
+        assert finding.message.endswith(f"got '{site}'")

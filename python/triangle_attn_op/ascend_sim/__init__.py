@@ -6,6 +6,18 @@
 """
 
 from .launch import Kernel, KernelLibrary, Struct, load, socs
-from .report import PIPES, Finding, KernelError, Place, Report
+from .report import PIPES, Finding, KernelError, Place, Report, SyncCall
 
-__all__ = ["PIPES", "Finding", "Kernel", "KernelError", "KernelLibrary", "Place", "Report", "Struct", "load", "socs"]
+__all__ = [
+    "PIPES",
+    "Finding",
+    "Kernel",
+    "KernelError",
+    "KernelLibrary",
+    "Place",
+    "Report",
+    "Struct",
+    "SyncCall",
+    "load",
+    "socs",
+]

@@ -32,6 +32,7 @@ class OptionsC(ctypes.Structure):
         ("stack_bytes", ctypes.c_uint64),
         ("instruction_budget", ctypes.c_uint64),
         ("watchdog_seconds", ctypes.c_double),
+        ("ignore_sites", ctypes.c_char_p),
     ]
 
 

@@ -168,6 +168,7 @@ class KernelLibrary:
         stack_bytes: int = 0,
         instruction_budget: int = 0,
         watchdog_seconds: float = 10.0,
+        ignore_sites: Sequence[str] = (),
     ) -> Report:
         """Runs `kernel` on block_dim simulated cores and returns its report; arrays are updated in place.
 
@@ -181,6 +182,10 @@ class KernelLibrary:
         determinism: report floating-point atomic adds whose order is open.
         uninitialised: indices of array arguments that may not be read before they are written.
         names: names of the array arguments in findings (default arg0, arg1, ...).
+        ignore_sites: synchronisation calls of the kernel to leave out, to see whether it needs them: "file.h:12" (all
+            of that line), "file.h:12 SetFlag<M_FIX>" (of that name), or "file.h:12 -> file.h:34" (flags set at one
+            place and waited for at another are taken, but order nothing). See Report.sync_calls and sync_pairs.
+            ValueError for one that the kernel did not come by.
         """
         known = self.kernels.get(kernel)
         for index in uninitialised:
@@ -254,6 +259,7 @@ class KernelLibrary:
                 stack_bytes,
                 instruction_budget,
                 watchdog_seconds,
+                ";".join(ignore_sites).encode(),
             )
             handle = self.engine.handle.ascend_sim_launch(
                 str(self.path).encode(),
@@ -273,6 +279,9 @@ class KernelLibrary:
                 weakref.finalize(report, self.engine.handle.ascend_sim_report_free, handle)
             else:
                 self.engine.handle.ascend_sim_report_free(handle)
+            for site, times in report.raw["sync"]["ignored"]:
+                if not times and report.completed:
+                    raise ValueError(f"{kernel}: ignore_sites: the kernel did not come by {site!r}")
             if not timing_only:
                 for block in gm:
                     if block.changed():

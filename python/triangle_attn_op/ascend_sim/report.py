@@ -53,6 +53,18 @@ class Finding:
         return f"{where}{self.rule}{alias}: {self.message}{times}"
 
 
+@dataclass(frozen=True)
+class SyncCall:
+    """A synchronisation call in the kernel's source; its text names it for `ignore_sites`."""
+
+    file: str
+    line: int
+    name: str  # "SetFlag<M_FIX>", "PipeBarrier<V>", "CrossCoreWaitFlag", "SyncAll"
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} {self.name}"
+
+
 @dataclass
 class Report:
     """The outcome of one launch. Times are modelled, never measured.
@@ -175,6 +187,21 @@ class Report:
     def memory(self) -> dict[str, int]:
         """Bytes between GM and cores ("read", "written") and between L2 and HBM ("hbm_read", "hbm_written")."""
         return dict(self.raw.get("memory", {}))
+
+    @property
+    def sync_calls(self) -> dict[SyncCall, int]:
+        """Every synchronisation call the kernel made and how often; empty for timing_only."""
+        return {SyncCall(c["file"], c["line"], c["name"]): c["count"] for c in self._sync("calls")}
+
+    @property
+    def sync_pairs(self) -> dict[tuple[SyncCall, SyncCall], int]:
+        """Which sets of flags were taken by which waits, and how often."""
+        calls = list(self.sync_calls)
+        return {(calls[first], calls[second]): count for first, second, count in self._sync("pairs")}
+
+    def _sync(self, what: str) -> list[Any]:
+        found: list[Any] = self.raw.get("sync", {}).get(what, [])
+        return found
 
     def summary(self) -> str:
         """The modelled time in a few lines of text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,13 +40,14 @@ def attn_forward(
     seed: int = 0,
     trace: bool = False,
     parameters: dict[str, float] | None = None,
+    ignore_sites: Sequence[str] = (),
 ) -> tuple[Tensor, Tensor, Report]:
     """out, lse and the launch's report; arguments as in `triangle_attention`, for fp16 and bf16 CPU tensors.
 
     q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]; with cu_seq_q and cu_seq_k (int32 [documents + 1]) packed
     q [Tq, Hq, D], k [Tk, Hkv, D], v [Tk, Hkv, Dv]. D and Dv at most 256. Strided inputs are read in place.
     out like q with Dv columns, lse fp32 [B, Hq, Sq] or [Tq, Hq].
-    cores: AI cores used, by default the chip's. order, seed, trace, parameters: as in `KernelLibrary.launch`.
+    cores: AI cores used, by default the chip's. order, seed, trace, parameters, ignore_sites: as in `KernelLibrary.launch`.
     What the kernel does not support is a NotImplementedError, TypeError or ValueError that names the argument.
     """
     packed = cu_seq_q is not None or cu_seq_k is not None
@@ -127,6 +129,7 @@ def attn_forward(
         names=_NAMES,
         uninitialised=_OUTPUTS,
         watchdog_seconds=120.0,
+        ignore_sites=ignore_sites,
     )
     return out, lse, report
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,7 @@ def attn_backward(
     seed: int = 0,
     trace: bool = False,
     parameters: dict[str, float] | None = None,
+    ignore_sites: Sequence[str] = (),
 ) -> tuple[Tensor, Tensor, Tensor, Report]:
     """dq, dk, dv, each in its input's memory order, and the launch's report; arguments and errors as in `attn_forward`.
 
@@ -143,6 +145,7 @@ def attn_backward(
         names=_NAMES,
         uninitialised=_OUTPUTS,
         watchdog_seconds=120.0,
+        ignore_sites=ignore_sites,
     )
     return dq, dk, dv, report
 

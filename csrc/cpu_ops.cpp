@@ -67,22 +67,6 @@ cpu::Mask mask_view(const Tensor& mask) {
   return view;
 }
 
-// Reads the offsets themselves: on the CPU they are at hand, and a wrong one would read out of bounds.
-void check_cu_seq_values(const char* name, const Tensor& cu_seq, int64_t total, const std::optional<int64_t>& max_len,
-                         const char* max_name) {
-  const int32_t* values = static_cast<const int32_t*>(cu_seq.data_ptr());
-  const int64_t documents = cu_seq.size(0) - 1;
-  check(values[0] == 0, name, ": expected to start at 0, got ", values[0]);
-  for (int64_t i = 0; i < documents; ++i) {
-    check(values[i + 1] >= values[i], name, ": expected non-decreasing offsets, got ", values[i + 1], " after ",
-          values[i], " at index ", i + 1);
-    check(!max_len.has_value() || values[i + 1] - values[i] <= *max_len, max_name,
-          ": expected at least the longest document, ", values[i + 1] - values[i], " rows, got ", max_len.value_or(0));
-  }
-  check(values[documents] == total, name, ": expected to end at the total of ", total, " rows, got ",
-        values[documents]);
-}
-
 cpu::Problem make_problem(const Sizes& s, const Tensor& q, const OptTensor& attn_mask, const OptTensor& cu_seq_q,
                           const OptTensor& cu_seq_k, const OptTensor& rng_state, const Options& options) {
   cpu::Problem p;
@@ -102,6 +86,7 @@ cpu::Problem make_problem(const Sizes& s, const Tensor& q, const OptTensor& attn
   p.window_left = -1;
   if (options.window_size_left.has_value()) p.window_left = *options.window_size_left;
   if (s.packed) {
+    // They are at hand here, and a wrong one would read out of bounds.
     check_cu_seq_values("cu_seq_q", *cu_seq_q, s.seq_q, options.max_q, "max_q");
     check_cu_seq_values("cu_seq_k", *cu_seq_k, s.seq_k, options.max_k, "max_k");
     p.cu_seq_q = static_cast<const int32_t*>(cu_seq_q->data_ptr());
@@ -119,21 +104,6 @@ cpu::Problem make_problem(const Sizes& s, const Tensor& q, const OptTensor& attn
 
 std::string backend_name() { return std::string("cpu/") + cpu::isa(); }
 
-// The kernels want D and Dv of at least 1. A dimension of 0 becomes a column of zeros, which changes neither scores nor
-// sums.
-Tensor at_least_one_column(const Tensor& t) {
-  if (t.size(t.dim() - 1) > 0) return with_unit_last_stride(t);
-  std::vector<int64_t> sizes(t.sizes().begin(), t.sizes().end());
-  sizes.back() = 1;
-  return torch::stable::new_zeros(t, torch::headeronly::IntHeaderOnlyArrayRef(sizes.data(), sizes.size()));
-}
-
-std::vector<int64_t> sizes_with_last(const Tensor& t, int64_t last) {
-  std::vector<int64_t> sizes(t.sizes().begin(), t.sizes().end());
-  sizes.back() = last;
-  return sizes;
-}
-
 std::tuple<Tensor, Tensor> attn_lse(Tensor q, Tensor k, Tensor v, OptTensor attn_mask, OptTensor cu_seq_q,
                                     OptTensor cu_seq_k, OptTensor rng_state, OptTensor alibi_slopes, OptTensor sinks,
                                     std::optional<int64_t> max_q, std::optional<int64_t> max_k,
@@ -145,13 +115,7 @@ std::tuple<Tensor, Tensor> attn_lse(Tensor q, Tensor k, Tensor v, OptTensor attn
   cpu::Problem problem = make_problem(s, q, attn_mask, cu_seq_q, cu_seq_k, rng_state, options);
 
   Tensor out = empty_like_layout(q, sizes_with_last(q, s.dim_v));
-  const ScalarType lse_dtype = q.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-  const std::vector<int64_t> lse_sizes =
-      s.packed ? std::vector<int64_t>{s.seq_q, s.heads_q} : std::vector<int64_t>{s.batch, s.heads_q, s.seq_q};
-  std::vector<int64_t> lse_strides(lse_sizes.size(), 1);
-  for (size_t i = lse_sizes.size() - 1; i-- > 0;)
-    lse_strides[i] = lse_strides[i + 1] * std::max<int64_t>(lse_sizes[i + 1], 1);
-  Tensor lse = empty_strided(lse_sizes, lse_strides, lse_dtype, q);
+  Tensor lse = empty_lse(s, q);
   record_call(backend_name(), "forward");
   if (lse.numel() == 0) return {out, lse};
 
@@ -176,20 +140,7 @@ std::tuple<Tensor, Tensor, Tensor> attn_backward(Tensor dout, OptTensor dlse, Te
   const Options options{max_q, max_k, scale, std::move(alignment), diagonal, window_size_left, dropout_p, softcap};
   const Sizes s = check_inputs(q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, options);
   cpu::Problem problem = make_problem(s, q, attn_mask, cu_seq_q, cu_seq_k, rng_state, options);
-  const std::vector<int64_t> out_sizes = sizes_with_last(q, s.dim_v);
-  const std::vector<int64_t> lse_sizes =
-      s.packed ? std::vector<int64_t>{s.seq_q, s.heads_q} : std::vector<int64_t>{s.batch, s.heads_q, s.seq_q};
-  const ScalarType lse_dtype = q.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-  const auto check_saved = [&](const char* name, const Tensor& t, const std::vector<int64_t>& sizes, ScalarType dtype) {
-    check(t.dim() == static_cast<int64_t>(sizes.size()) && std::equal(sizes.begin(), sizes.end(), t.sizes().begin()) &&
-              t.scalar_type() == dtype && t.device() == q.device(),
-          name, ": expected ", dtype_text(dtype), " on the forward's device in the forward's shape, got ",
-          dtype_text(t.scalar_type()), " ", shape_text(t));
-  };
-  check_saved("dout", dout, out_sizes, q.scalar_type());
-  check_saved("out", out, out_sizes, q.scalar_type());
-  check_saved("lse", lse, lse_sizes, lse_dtype);
-  if (dlse.has_value()) check_saved("dlse", *dlse, lse_sizes, lse_dtype);
+  check_saved(s, q, dout, dlse, out, lse);
 
   Tensor dq = empty_like_layout(q, {q.sizes().begin(), q.sizes().end()});
   Tensor dk = empty_like_layout(k, {k.sizes().begin(), k.sizes().end()});
@@ -197,7 +148,7 @@ std::tuple<Tensor, Tensor, Tensor> attn_backward(Tensor dout, OptTensor dlse, Te
   record_call(backend_name(), "backward");
   if (lse.numel() == 0 || k.size(s.packed ? 0 : 2) == 0) {
     for (Tensor* t : {&dq, &dk, &dv})
-      if (t->numel() > 0) torch::stable::zero_(*t);
+      if (t->numel() > 0) through_torch("making zeros", [&] { return torch::stable::zero_(*t); });
     return {dq, dk, dv};
   }
   q = at_least_one_column(q);

@@ -6,6 +6,9 @@
 #include <cmath>
 #include <numeric>
 
+// The message of this thread's last exception behind the C interface, or null in a torch without it.
+extern "C" __attribute__((weak)) const char* torch_exception_get_what_without_backtrace();
+
 namespace triangle {
 namespace {
 
@@ -145,9 +148,9 @@ Tensor empty_strided(const std::vector<int64_t>& sizes, const std::vector<int64_
         "the device of an argument is unknown");
   const auto shim_dtype = torch::stable::detail::to<int32_t>(torch::stable::detail::from(dtype));
   AtenTensorHandle handle = nullptr;
-  check(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(), shim_dtype,
-                                 device_type, device_of.get_device_index(), &handle) == AOTI_TORCH_SUCCESS,
-        "out of memory allocating a result");
+  if (aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(), shim_dtype,
+                               device_type, device_of.get_device_index(), &handle) != AOTI_TORCH_SUCCESS)
+    throw_torch_error("out of memory allocating a result");
   return Tensor(handle);
 }
 
@@ -157,7 +160,77 @@ Tensor empty_like_layout(const Tensor& like, const std::vector<int64_t>& sizes) 
 
 Tensor with_unit_last_stride(const Tensor& t) {
   const int64_t last = t.dim() - 1;
-  return t.size(last) <= 1 || t.stride(last) == 1 ? t : torch::stable::contiguous(t);
+  if (t.size(last) <= 1 || t.stride(last) == 1) return t;
+  return through_torch("copying an argument whose last dimension is not contiguous",
+                       [&] { return torch::stable::contiguous(t); });
+}
+
+Tensor at_least_one_column(const Tensor& t) {
+  if (t.size(t.dim() - 1) > 0) return with_unit_last_stride(t);
+  const std::vector<int64_t> sizes = sizes_with_last(t, 1);
+  return through_torch("making zeros", [&] {
+    return torch::stable::new_zeros(t, torch::headeronly::IntHeaderOnlyArrayRef(sizes.data(), sizes.size()));
+  });
+}
+
+std::vector<int64_t> sizes_with_last(const Tensor& t, int64_t last) {
+  std::vector<int64_t> sizes(t.sizes().begin(), t.sizes().end());
+  sizes.back() = last;
+  return sizes;
+}
+
+std::vector<int64_t> lse_sizes(const Sizes& s) {
+  if (s.packed) return {s.seq_q, s.heads_q};
+  return {s.batch, s.heads_q, s.seq_q};
+}
+
+ScalarType lse_dtype(const Tensor& q) {
+  return q.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+}
+
+Tensor empty_lse(const Sizes& s, const Tensor& q) {
+  const std::vector<int64_t> sizes = lse_sizes(s);
+  std::vector<int64_t> strides(sizes.size(), 1);
+  for (size_t i = sizes.size() - 1; i-- > 0;) strides[i] = strides[i + 1] * std::max<int64_t>(sizes[i + 1], 1);
+  return empty_strided(sizes, strides, lse_dtype(q), q);
+}
+
+void check_saved(const Sizes& s, const Tensor& q, const Tensor& dout, const OptTensor& dlse, const Tensor& out,
+                 const Tensor& lse) {
+  const auto check_one = [&](const char* name, const Tensor& t, const std::vector<int64_t>& sizes, ScalarType dtype) {
+    check(t.dim() == static_cast<int64_t>(sizes.size()) && std::equal(sizes.begin(), sizes.end(), t.sizes().begin()) &&
+              t.scalar_type() == dtype && t.device() == q.device(),
+          name, ": expected ", dtype_text(dtype), " on the forward's device in the forward's shape, got ",
+          dtype_text(t.scalar_type()), " ", shape_text(t));
+  };
+  const std::vector<int64_t> out_sizes = sizes_with_last(q, s.dim_v);
+  check_one("dout", dout, out_sizes, q.scalar_type());
+  check_one("out", out, out_sizes, q.scalar_type());
+  check_one("lse", lse, lse_sizes(s), lse_dtype(q));
+  if (dlse.has_value()) check_one("dlse", *dlse, lse_sizes(s), lse_dtype(q));
+}
+
+void check_cu_seq_values(const char* name, const Tensor& cu_seq, int64_t total, const std::optional<int64_t>& max_len,
+                         const char* max_name) {
+  const int32_t* values = static_cast<const int32_t*>(cu_seq.data_ptr());
+  const int64_t documents = cu_seq.size(0) - 1;
+  check(values[0] == 0, name, ": expected to start at 0, got ", values[0]);
+  for (int64_t i = 0; i < documents; ++i) {
+    check(values[i + 1] >= values[i], name, ": expected non-decreasing offsets, got ", values[i + 1], " after ",
+          values[i], " at index ", i + 1);
+    check(!max_len.has_value() || values[i + 1] - values[i] <= *max_len, max_name,
+          ": expected at least the longest document, ", values[i + 1] - values[i], " rows, got ", max_len.value_or(0));
+  }
+  check(values[documents] == total, name, ": expected to end at the total of ", total, " rows, got ",
+        values[documents]);
+}
+
+void throw_torch_error(const char* what) {
+  std::string text = std::string("triangle_attn_op: ") + what;
+  const char* why =
+      torch_exception_get_what_without_backtrace != nullptr ? torch_exception_get_what_without_backtrace() : nullptr;
+  if (why != nullptr && *why != '\0') text += std::string(": ") + why;
+  throw std::runtime_error(text);
 }
 
 }  // namespace triangle

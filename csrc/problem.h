@@ -63,4 +63,33 @@ Tensor empty_strided(const std::vector<int64_t>& sizes, const std::vector<int64_
 // The tensor itself where its last dimension is contiguous, else a contiguous copy.
 Tensor with_unit_last_stride(const Tensor& t);
 
+// The same, and where that dimension is 0 a column of zeros, which changes neither scores nor sums: kernels want D and
+// Dv of at least 1.
+Tensor at_least_one_column(const Tensor& t);
+
+std::vector<int64_t> sizes_with_last(const Tensor& t, int64_t last);
+std::vector<int64_t> lse_sizes(const Sizes& s);  // [B, Hq, Sq], or packed [T, Hq]
+ScalarType lse_dtype(const Tensor& q);
+Tensor empty_lse(const Sizes& s, const Tensor& q);  // contiguous
+
+// What the backward gets of the forward: shapes, dtypes and device as the forward left them.
+void check_saved(const Sizes& s, const Tensor& q, const Tensor& dout, const OptTensor& dlse, const Tensor& out,
+                 const Tensor& lse);
+
+// Offsets of packed sequences, which must be in host memory: from 0 up to `total`, no document longer than max_len.
+void check_cu_seq_values(const char* name, const Tensor& cu_seq, int64_t total, const std::optional<int64_t>& max_len,
+                         const char* max_name);
+
+// Calls of torch through its C interface report an error as a code: `call` is run, and an exception of it becomes one
+// with torch's own words where this torch hands them out (2.13 does), after "triangle_attn_op: <what>: ".
+[[noreturn]] void throw_torch_error(const char* what);
+template <class Call>
+auto through_torch(const char* what, Call call) {
+  try {
+    return call();
+  } catch (const std::exception&) {
+    throw_torch_error(what);
+  }
+}
+
 }  // namespace triangle

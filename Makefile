@@ -10,7 +10,7 @@ NATIVE := $(shell find csrc op_host op_kernel cmake sim -type f \( -name '*.h' -
 RUN_ARGS ?=
 TEST_ARGS ?=
 
-.PHONY: help run test lint format bench sim-report check-cann clean install
+.PHONY: help run test lint format bench sim-report check-cann wheel sdist clean install
 
 help:
 	@echo "make run      train a small Llama on real text with triangle attention, and compare (1 to 3 minutes)"
@@ -19,6 +19,7 @@ help:
 	@echo "make format   let ruff and clang-format rewrite the sources"
 	@echo "make sim-report   what the NPU kernels reach in the timing model, against their goals"
 	@echo "make bench    the benchmark's full table"
+	@echo "make wheel    dist/*.whl: with NPU kernels where ASCEND_HOME_PATH is set, CPU-only elsewhere (docs/build.md)"
 	@echo "make check-cann ASCEND_HOME_PATH=...   compile the kernels with the headers of a real CANN"
 	@echo "make clean    remove build products"
 
@@ -63,5 +64,23 @@ bench: build/.installed
 check-cann:
 	$(PYTHON) scripts/check_cann.py $(if $(ASCEND_HOME_PATH),--home $(ASCEND_HOME_PATH)) $(SOURCES)
 
+# For a wheel alone torch and the build tools are enough: .venv-build, where there is no .venv.
+WHEEL_PYTHON := $(if $(wildcard $(VENV)/.ready),$(BIN),.venv-build/bin)/python
+
+.venv-build/bin/python:
+	$(PYTHON) -m venv .venv-build
+	$@ -m pip install -q --upgrade pip "setuptools>=77,<82" wheel cmake ninja "$(TORCH)"
+
+# The libraries in it are checked: they may need a short list of others, by bare names.
+wheel: $(WHEEL_PYTHON)
+	rm -rf build/wheel build/lib.* build/bdist.*
+	$(WHEEL_PYTHON) -m pip wheel -q --no-build-isolation --no-deps -w build/wheel .
+	$(WHEEL_PYTHON) scripts/check_linkage.py build/wheel/*.whl
+	@mkdir -p dist && mv -v build/wheel/*.whl dist/
+
+sdist: $(WHEEL_PYTHON)
+	@mkdir -p dist
+	$(WHEEL_PYTHON) -c "from setuptools.build_meta import build_sdist; print(build_sdist('dist'))"
+
 clean:
-	rm -rf build dist python/triangle_attn_op/*.so python/*.egg-info
+	rm -rf build dist python/triangle_attn_op/*.so python/triangle_attn_op/lib python/triangle_attn_op/_build_info.py python/*.egg-info

@@ -1,8 +1,12 @@
-"""Builds the C++ library by CMake and puts it into the package; everything else is in pyproject.toml."""
+"""Lets CMake build the libraries into the package; everything else is in pyproject.toml.
+
+Where ASCEND_HOME_PATH is set the NPU kernels are built too, and the version says with which CANN: 0.1.0+cann8.5.0.
+"""
 
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,6 +16,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+CANN = runpy.run_path(str(ROOT / "python" / "triangle_attn_op" / "_cann.py"))
 
 
 def find_tool(name: str) -> tuple[str, dict[str, str]]:
@@ -30,7 +35,7 @@ def find_tool(name: str) -> tuple[str, dict[str, str]]:
 
 
 class CMakeBuild(build_ext):
-    """One CMake project makes the one extension."""
+    """One CMake project makes the extension, the NPU library and _build_info.py."""
 
     def build_extension(self, ext: Extension) -> None:
         try:
@@ -41,7 +46,9 @@ class CMakeBuild(build_ext):
                 "`pip install --no-build-isolation .`"
             ) from error
         output = Path(self.get_ext_fullpath(ext.name)).resolve().parent
-        build = ROOT / "build" / "cmake"
+        # A folder for each CANN: CMake does not change the compiler of a configured one.
+        build = ROOT / "build" / (f"cmake-cann{cann.version}" if cann else "cmake")
+        shutil.rmtree(output / "lib", ignore_errors=True)  # the NPU library of an earlier build
         cmake, environment = find_tool("cmake")
         ninja, _ = find_tool("ninja")
         env = {**os.environ, **environment}
@@ -50,6 +57,7 @@ class CMakeBuild(build_ext):
             "-G",
             "Ninja",
             f"-DCMAKE_MAKE_PROGRAM={ninja}",
+            f"-DPython3_EXECUTABLE={sys.executable}",
             f"-DTRIANGLE_TORCH_DIR={torch.__path__[0]}",
             f"-DTRIANGLE_OUTPUT_DIR={output}",
         ]
@@ -57,7 +65,9 @@ class CMakeBuild(build_ext):
         subprocess.check_call([cmake, "--build", str(build), "-j", jobs], env=env)
 
 
+cann = CANN["find"]()
 setup(
+    version=CANN["wheel_version"]((ROOT / "VERSION").read_text().strip(), cann),
     ext_modules=[Extension("triangle_attn_op._C", sources=[], py_limited_api=True)],
     cmdclass={"build_ext": CMakeBuild},
     options={"bdist_wheel": {"py_limited_api": "cp310"}},

@@ -2,23 +2,59 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 import platform
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+
+from . import _cann
+
+
+@dataclass(frozen=True)
+class BuildInfo:
+    """What this copy of the package was built from; the text is "none" where a part was not built.
+
+    version: of the sources. cann, way, npu_arch: the CANN that compiled the NPU kernels, how
+    (cmake/TriangleKernels.cmake) and for which chips. cpu: the processor family. torch: the version compiled against;
+    newer ones serve as well.
+    """
+
+    version: str
+    cann: str
+    way: str
+    npu_arch: str
+    cpu: str
+    torch: str
+    compiler: str
+
+    def __str__(self) -> str:
+        npu = f"NPU kernels {self.npu_arch} by CANN {self.cann} ({self.way})" if self.way != "none" else "CPU only"
+        return f"{self.version}, {npu}, {self.cpu}, torch {self.torch}, {self.compiler}"
+
+
+def build_info() -> BuildInfo | None:
+    """What the build recorded, or None where the package runs without having been built by setup.py."""
+    try:
+        written = importlib.import_module("triangle_attn_op._build_info")
+    except ModuleNotFoundError:
+        return None
+    return BuildInfo(**{name: getattr(written, name.upper()) for name in BuildInfo.__dataclass_fields__})
 
 
 def collect() -> dict[str, str]:
     """Versions, CPU features and live backends, by name, in the order to print."""
     report = {
         "triangle_attn_op": _version("triangle_attn_op"),
+        "built": str(build_info() or "unknown: the package was not built by setup.py"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "torch": _version("torch"),
         "torch_npu": _version("torch_npu"),
         "transformers": _version("transformers"),
-        "CANN": _cann(),
+        "CANN": _installed_cann(),
         "CPU": _cpu_model(),
         "CPU features": _cpu_features(),
     }
@@ -46,22 +82,13 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _cann() -> str:
+def _installed_cann() -> str:
     """Version of the CANN toolkit that ASCEND_HOME_PATH names."""
-    home = os.environ.get("ASCEND_HOME_PATH")
-    if not home:
-        return "not found (ASCEND_HOME_PATH is not set)"
-    for file in (
-        *Path(home).glob("*/ascend_toolkit_install.info"),
-        Path(home) / "version.cfg",
-        *Path(home).glob("compiler/version.info"),
-    ):
-        if file.is_file():
-            for line in file.read_text(errors="replace").splitlines():
-                key, _, value = line.partition("=")
-                if "version" in key.lower() and value:
-                    return value.strip().strip("[]")
-    return "found, its version is unknown"
+    try:
+        found = _cann.find()
+    except ValueError as error:
+        return str(error)
+    return found.version if found else "not found (ASCEND_HOME_PATH is not set)"
 
 
 def _cpu_model() -> str:

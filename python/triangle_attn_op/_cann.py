@@ -1,0 +1,87 @@
+"""The CANN at ASCEND_HOME_PATH: its version and how kernels are built with it. Imports nothing of the package.
+
+The build reads it before the package exists (setup.py, CMake); `python -m triangle_attn_op.env` shows it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+# 8.1.RC1, 8.3.RC1.alpha002, 8.5.0, 9.0.0.beta2, 9.1.0-beta.2. Not 7.7.0.1.238, a number of CANN's own packages.
+VERSION = re.compile(r"(\d+)\.(\d+)\.(?:RC)?\d+(?:[.-](?:alpha|beta|rc)\.?\d*)?", re.IGNORECASE)
+OLDEST = (8, 1)
+
+
+class Cann(NamedTuple):
+    """home: the toolkit's folder; version: as CANN writes it; way: of cmake/TriangleKernels.cmake."""
+
+    home: Path
+    version: str
+    way: str
+
+
+def find(home: str | None = None) -> Cann | None:
+    """The CANN at `home`, by default ASCEND_HOME_PATH; None where that is not set. ValueError where the folder tells no
+    version or holds a CANN older than 8.1.
+    """
+    home = home or os.environ.get("ASCEND_HOME_PATH")
+    if not home:
+        return None
+    text = next((v for v in stated(Path(home)) if VERSION.fullmatch(v)), None)
+    if text is None:
+        raise ValueError(
+            f"ASCEND_HOME_PATH: expected the folder of a CANN toolkit, found no version of CANN below {home} "
+            "(unset it for a CPU-only build)"
+        )
+    match = VERSION.fullmatch(text)
+    assert match is not None
+    number = (int(match[1]), int(match[2]))
+    if number < OLDEST:
+        raise ValueError(f"ASCEND_HOME_PATH: expected CANN 8.1 or newer, found {text} at {home}")
+    return Cann(Path(home), text, "asc" if number >= (8, 5) else "ascendc_library")
+
+
+def stated(home: Path) -> Iterator[str]:
+    """What the files of a toolkit say of its version, the most reliable first; some of it are other numbers."""
+    for pattern, keys in (
+        ("*-linux/ascend_*_install.info", ("version",)),
+        ("share/info/asc-devkit/version.info", ("version", "version_dir")),
+        ("compiler/version.info", ("version", "version_dir")),
+        ("toolkit/version.info", ("version", "version_dir")),
+        ("runtime/version.info", ("version", "version_dir")),
+        ("version.cfg", ("toolkit_running_version", "compiler_running_version", "runtime_running_version")),
+    ):
+        for file in sorted(home.glob(pattern)):
+            if not file.is_file():
+                continue
+            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+                key, _, value = line.partition("=")
+                if key.strip().lower() in keys:
+                    yield value.strip(" \t\"'[]").rpartition(":")[2]  # [7.7.0.1.238:8.1.RC1]
+
+
+def wheel_version(version: str, cann: Cann | None) -> str:
+    """`version`, with the CANN as its local part: 0.1.0+cann8.1.RC1. PEP 440 spells that +cann8.1.rc1 in names of
+    files, and 9.1.0-beta.2 as +cann9.1.0.beta.2: lower case, dots between the fields.
+    """
+    return f"{version}+cann{cann.version}" if cann else version
+
+
+def main() -> int:
+    """Prints version;way, for CMake; `none;none` without CANN. Exit code 1 and a message where it cannot be used."""
+    try:
+        cann = find()
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{cann.version};{cann.way}" if cann else "none;none")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Asserts what the package's shared objects depend on, by `readelf -d`: bare names of a short list, and no folder.
+
+    scripts/check_linkage.py dist/triangle_attn_op-0.1.0-cp310-abi3-linux_x86_64.whl [more wheels or .so files]
+
+_C.abi3.so loads on a machine without CANN, so it may need nothing of CANN. libtriangle_attn_npu.so is opened in a
+process that has CANN's libraries; it may name them, but not where they were when it was built: no RPATH or RUNPATH, no
+'/' in a name. Exit code 1 when something else is found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+SYSTEM = r"ld-linux-[\w-]+\.so\.\d|lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+)\.so\.\d+"
+TORCH = r"lib(torch|torch_cpu|c10)\.so"
+# What bisheng links by itself, and what CANN 8.1's ascendc_library tells its users to link.
+CANN = (
+    r"lib(ascendcl|acl_rt|runtime|register|error_manager|profapi|ge_common_base|ascendalog|unified_dlog|mmpa|"
+    r"ascend_dump|c_sec)\.so(\.\d+)?"
+)
+ALLOWED = {"_C.abi3.so": f"{SYSTEM}|{TORCH}", "libtriangle_attn_npu.so": f"{SYSTEM}|{CANN}"}
+
+
+def dynamic(path: Path) -> list[tuple[str, str]]:
+    """(tag, value) of the dynamic section's entries that hold text, such as ("NEEDED", "libc.so.6")."""
+    text = subprocess.run(["readelf", "-d", "-W", str(path)], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"\((NEEDED|RPATH|RUNPATH|SONAME|DEPAUDIT|AUDIT)\)[^\[]*\[([^\]]*)\]", text)
+
+
+def problems(path: Path, name: str | None = None) -> list[str]:
+    """What is wrong with one shared object; `name` decides what it may need, by default its file's name."""
+    name = name or path.name
+    if name not in ALLOWED:
+        return [f"{name}: not a library of this package: {', '.join(ALLOWED)}"]
+    entries = dynamic(path)
+    needed = [value for tag, value in entries if tag == "NEEDED"]
+    found = [] if needed else [f"{name}: has no dynamic section that names a library"]
+    found += [
+        f"{name}: has {tag} {value}" for tag, value in entries if tag in ("RPATH", "RUNPATH", "AUDIT", "DEPAUDIT")
+    ]
+    found += [f"{name}: is called {value}" for tag, value in entries if tag == "SONAME" and value != name]
+    found += [f"{name}: needs {value}" for value in needed if not re.fullmatch(ALLOWED[name], value)]
+    return found
+
+
+def libraries(path: Path, folder: Path) -> Iterator[Path]:
+    """The shared objects of a wheel, unpacked into `folder`, or the file itself."""
+    if path.suffix != ".whl":
+        yield path
+        return
+    with zipfile.ZipFile(path) as wheel:
+        members = [member for member in wheel.namelist() if member.endswith(".so") or ".so." in member]
+        for member in members:
+            yield Path(wheel.extract(member, folder))
+    if not any(member.endswith("/_C.abi3.so") for member in members):
+        raise SystemExit(f"{path.name}: has no _C.abi3.so")
+    if ("+cann" in path.name) != any(member.endswith("/lib/libtriangle_attn_npu.so") for member in members):
+        raise SystemExit(f"{path.name}: a name with +cann and lib/libtriangle_attn_npu.so go together")
+
+
+def main() -> int:
+    """Prints a line for each library, and what is wrong with it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", type=Path)
+    failures = 0
+    for file in parser.parse_args().files:
+        with tempfile.TemporaryDirectory() as folder:
+            for library in libraries(file, Path(folder)):
+                found = problems(library)
+                needed = " ".join(value for tag, value in dynamic(library) if tag == "NEEDED")
+                print(f"{'FAILED  ' if found else 'accepted'} {library.name}: {needed}")
+                for line in found:
+                    print(f"    {line}")
+                failures += bool(found)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

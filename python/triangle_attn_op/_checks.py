@@ -15,6 +15,19 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 ALIGNMENTS = ("bottom_right", "top_left")
 
 
+def refusal(message: str) -> Exception:
+    """The exception for what a kernel says, which the stable ABI can only raise as a RuntimeError."""
+    if message.startswith("npu: "):  # of the installation or of the device, not of the arguments
+        return RuntimeError(message)
+    if "out of memory" in message:
+        return torch.OutOfMemoryError(message)
+    if "not supported on the NPU" in message:
+        return NotImplementedError(message)
+    if "expected float16 or bfloat16" in message:
+        return TypeError(message)
+    return ValueError(message)
+
+
 def _shape(t: Tensor) -> str:
     return "[" + ", ".join(str(size) for size in t.shape) + "]"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 from . import _library
 
 
@@ -28,3 +30,24 @@ def cpu_isa() -> str:
     TRIANGLE_ATTN_CPU_ISA asks for a missing one.
     """
     return _library.text("triangle_cpu_isa")
+
+
+def npu() -> str:
+    """What the NPU backend found at its first use, such as `npu/Ascend910B2, 24 AI cores, cann=8.5.0;way=asc;...`, or
+    `error: ...` with what is missing. Loads the kernels' library.
+    """
+    return _library.text("triangle_npu_description")
+
+
+def npu_refuses(dtype: str, dim: int, dim_v: int, mask_dtype: str, dropout_p: float) -> str:
+    """Why the NPU kernels do not take these arguments, "" where they do. dtype, mask_dtype: such as `torch.float16`;
+    mask_dtype "" without a mask.
+    """
+    call = _library.load().triangle_npu_unsupported
+    call.argtypes = [
+        *(ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_char_p, ctypes.c_double),
+        *(ctypes.c_char_p, ctypes.c_int),
+    ]
+    buffer = ctypes.create_string_buffer(512)
+    call(dtype.encode(), dim, dim_v, mask_dtype.encode(), dropout_p, buffer, len(buffer))
+    return buffer.value.decode()

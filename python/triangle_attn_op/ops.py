@@ -7,7 +7,7 @@
 | `triangle::attn_lse` | forward, one kernel a backend; returns (out, lse), differentiable in both |
 | `triangle::attn_backward` | its gradient, an operator of its own |
 
-Schemas: csrc/schema.cpp. Kernels: csrc/cpu_ops.cpp for the CPU.
+Schemas: csrc/schema.cpp. Kernels: csrc/cpu_ops.cpp for the CPU, csrc/npu/npu_ops.cpp for the NPU.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from . import _library
-from ._checks import check_dense, check_differentiable, check_varlen
+from ._checks import check_dense, check_differentiable, check_varlen, refusal
 from .flops import attention_flops
 
 _library.load()
@@ -73,9 +73,7 @@ def varlen(
 
 
 def _forward(*args: Any, **options: Any) -> tuple[Tensor, Tensor]:
-    """`attn_lse`; what its kernel refuses (values that only it can read) is a ValueError too, which the stable ABI
-    cannot raise.
-    """
+    """`attn_lse`, whose kernel's errors come as the exceptions that the checks raise."""
     if torch.compiler.is_compiling():
         return attn_lse(*args, **options)
     try:
@@ -83,10 +81,13 @@ def _forward(*args: Any, **options: Any) -> tuple[Tensor, Tensor]:
             return _Attention.apply(options, *args)
         return attn_lse(*args, **options)
     except RuntimeError as error:
-        prefix, _, message = str(error).partition("triangle_attn_op: ")
-        if prefix or not message:
-            raise
-        raise ValueError(message) from None
+        raise _translated(error) from None
+
+
+def _translated(error: RuntimeError) -> Exception:
+    """The stable ABI knows RuntimeError only: an error of ours as what it is, any other as it came."""
+    prefix, _, message = str(error).partition("triangle_attn_op: ")
+    return error if prefix or not message else refusal(message)
 
 
 _fragment.impl("attn", lambda *args, **options: dense(*args, **options)[0], "CompositeImplicitAutograd")
@@ -189,7 +190,10 @@ def _backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tenso
         return (None,) * (3 + len(by_reference))
     if dout is None:
         dout = torch.zeros_like(out)
-    gradients = attn_backward(dout, dlse, q, k, v, out, lse, *by_reference, **ctx.options)
+    try:
+        gradients = attn_backward(dout, dlse, q, k, v, out, lse, *by_reference, **ctx.options)
+    except RuntimeError as error:
+        raise _translated(error) from None
     return (*gradients, *(None for _ in by_reference))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _checks
+from .. import _checks, backends
 from ..ascend_sim import Report, Struct, socs
 from . import library
 from .tiling import NO_WINDOW, Problem, forward_tiling
@@ -151,23 +151,13 @@ def core_count(soc: str, cores: int | None) -> int:
 
 
 def _supported(q: Tensor, v: Tensor, attn_mask: Tensor | None, dropout_p: float) -> None:
-    """What the operator allows and this kernel does not do."""
-    if q.dtype not in (torch.float16, torch.bfloat16):
-        raise TypeError(
-            f"q: expected float16 or bfloat16, the operand types of the cube at full rate, got {q.dtype}; "
-            "float32 and float64 run on the CPU"
-        )
+    """What the operator allows and this kernel does not do, in the words of the operator on an NPU."""
     if q.device.type != "cpu":
         raise ValueError(f"q: expected CPU tensors, got device {q.device}")
-    for name, size in (("q", q.shape[-1]), ("v", v.shape[-1])):
-        if not 1 <= size <= 256:
-            raise ValueError(f"{name}: expected a head dimension of 1 .. 256, got {size}")
-    if dropout_p > 0.0:
-        raise NotImplementedError(f"dropout_p: not supported on the NPU yet, expected 0.0, got {dropout_p}")
-    if attn_mask is not None and attn_mask.dtype is not torch.bool:
-        raise NotImplementedError(
-            f"attn_mask: float masks are not supported on the NPU yet, expected bool or None, got {attn_mask.dtype}"
-        )
+    mask_dtype = "" if attn_mask is None else str(attn_mask.dtype)
+    why = backends.npu_refuses(str(q.dtype), q.shape[-1], v.shape[-1], mask_dtype, dropout_p)
+    if why:
+        raise _checks.refusal(why)
 
 
 def _mask_rows(mask: Tensor, batch: int, heads: int, sq: int, sk: int) -> Tensor:

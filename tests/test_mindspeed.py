@@ -103,6 +103,9 @@ def test_flags_switch_it_on(integration: types.ModuleType) -> None:
         ({"position_embedding_type": "alibi"}, "ALiBi is not supported"),
         ({"window_size": (4, 1)}, r"expected a causal --window-size \(left, 0\), got \(4, 1\)"),
         ({"qk_clip": True}, "qk_clip: not supported"),
+        ({"sparse_mode": 4}, "expected --sparse-mode 0, triangle attention is causal, got 4"),
+        ({"next_tockens": 1}, "expected --next-tockens 0, triangle attention is causal, got 1"),
+        ({"pre_tockens": 100, "seq_length": 4096}, "expected --pre-tockens of at least the sequence length, got 100"),
     ],
 )
 def test_conflicts_are_declared(integration: types.ModuleType, others: dict[str, Any], message: str) -> None:
@@ -128,6 +131,15 @@ def test_the_patch_is_registered_once(integration: types.ModuleType) -> None:
     integration.register()
     features = sys.modules["mindspeed.features_manager.features_manager"].MindSpeedFeaturesManager.FEATURES_LIST
     assert sum(isinstance(feature, integration.TriangleAttentionFeature) for feature in features) == 1
+
+
+def test_mindspeeds_mask_is_switched_off(integration: types.ModuleType) -> None:
+    """By the flag that its GenerateMaskFeature goes by, before features register their patches."""
+    args = parsed(integration, "--triangle-attn", pre_tockens=65536, next_tockens=0, sparse_mode=2, seq_length=1 << 20)
+    feature = integration.TriangleAttentionFeature()
+    feature.validate_args(args)
+    feature.pre_register_patches(None, args)
+    assert args.no_create_attention_mask_in_dataloader is True
 
 
 def patched_forward(rank: int, n: int) -> list[str]:
@@ -157,12 +169,24 @@ def patched_forward(rank: int, n: int) -> list[str]:
             if not torch.allclose(ours, theirs, rtol=1e-4, atol=2e-5):
                 problems.append(f"{name}: {float((ours - theirs).abs().max()):.3g}")
     q, k, v = common.mixed_qkv(4, packed=True)
-    tensors = PackedSeqParams("thd", *(torch.tensor([0, 20, 50]),) * 2)
-    lists = PackedSeqParams("thd", [20, 50], [20, 50])
     module = common.core(common.configuration(), DotProductAttention)
-    outputs = [forward(module, q, k, v, None, packed_seq_params=packed) for packed in (tensors, lists, lists)]
-    if not all(torch.equal(outputs[0], other) for other in outputs[1:]):
-        problems.append("packed: lists and tensors of offsets differ")
+    alone = [forward(module, *(t[a:b, None] for t in (q, k, v)), None) for a, b in ((0, 20), (20, 50))]
+    for name, offsets in (
+        ("Megatron's", torch.tensor([0, 20, 50])),
+        ("MindSpeed's", torch.tensor([20, 50])),
+        ("listed", [20, 50]),
+    ):
+        packed = PackedSeqParams("thd", offsets, offsets)
+        for _ in range(2):  # the second layer of a batch
+            out = forward(module, q, k, v, None, packed_seq_params=packed)
+            if out.shape != q.shape or not torch.equal(out.flatten(1), torch.cat(alone)[:, 0]):
+                problems.append(f"packed, {name} offsets: not each document's own result")
+    try:
+        forward(module, q, k, v, causal[:1], packed_seq_params=packed)
+        problems.append("packed with a mask: no error")
+    except ValueError as error:
+        if "attention_mask: expected None with packed_seq_params" not in str(error):
+            problems.append(str(error))
     try:
         forward(module, q, k, v, None, attn_mask_type=AttnMaskType.padding)
         problems.append("padding mask: no error")
@@ -180,23 +204,31 @@ def test_the_patched_forward_equals_megatrons() -> None:
     not has_mindspeed(), reason="MindSpeed cannot be imported here (it is not on PyPI and needs torch_npu)"
 )
 def test_in_mindspeeds_own_manager(integration: types.ModuleType) -> None:
-    """The whole way: arguments, validation and patches through MindSpeed's managers, and back."""
+    """The whole way: arguments, validation and patches through MindSpeed's managers, and back; its mask stays out."""
     from megatron.core.transformer.dot_product_attention import DotProductAttention
     from mindspeed.features_manager.features_manager import MindSpeedFeaturesManager
+    from mindspeed.features_manager.transformer.flash_attention.generate_mask_feature import GenerateMaskFeature
     from mindspeed.patch_utils import MindSpeedPatchesManager
 
     before, features = DotProductAttention.forward, list(MindSpeedFeaturesManager.FEATURES_LIST)
-    try:
-        MindSpeedFeaturesManager.set_features_list([])
-        integration.register()
-        parser = argparse.ArgumentParser()
-        MindSpeedFeaturesManager.register_features_args(parser)
-        args = parser.parse_args(["--triangle-attn"])
-        vars(args).update(optimization_level=2, transformer_impl="local")
-        MindSpeedFeaturesManager.validate_features_args(args)
-        MindSpeedFeaturesManager.apply_features_patches(args)
-        assert DotProductAttention.forward is integration.dot_product_attention_forward
-    finally:
-        MindSpeedPatchesManager.remove_patches()
-        MindSpeedFeaturesManager.set_features_list(features)
-    assert DotProductAttention.forward is before
+    for mask_first in (True, False):
+        for flags in (["--triangle-attn"], []):
+            try:
+                MindSpeedFeaturesManager.set_features_list([GenerateMaskFeature()] if mask_first else [])
+                integration.register()
+                if not mask_first:
+                    MindSpeedFeaturesManager.FEATURES_LIST.append(GenerateMaskFeature())
+                parser = argparse.ArgumentParser()
+                MindSpeedFeaturesManager.register_features_args(parser)
+                args = parser.parse_args(flags)
+                vars(args).update(optimization_level=2, transformer_impl="local")
+                MindSpeedFeaturesManager.validate_features_args(args)
+                MindSpeedFeaturesManager.apply_features_pre_patches(args)
+                MindSpeedFeaturesManager.apply_features_patches(args)
+                ours = DotProductAttention.forward is integration.dot_product_attention_forward
+                assert ours == bool(flags)
+                assert flags or DotProductAttention.forward.__wrapped__ is before  # MindSpeed's, which makes the mask
+            finally:
+                MindSpeedPatchesManager.remove_patches()
+                MindSpeedFeaturesManager.set_features_list(features)
+            assert DotProductAttention.forward is before

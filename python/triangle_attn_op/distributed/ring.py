@@ -21,7 +21,7 @@ from .exchange import count_calls
 from .inputs import agree
 from .layout import ContextLayout
 from .plan import Call, Schedule, Step, schedule
-from .slots import Arriving, Returning, rows_dim, rows_of
+from .slots import Arriving, Returning, partial_dtype, rows_dim, rows_of
 
 
 @overload
@@ -87,8 +87,8 @@ def ring_attention(
     Returns:
         out like q with v's head dimension, and lse `[B, Hq, local]` or `[local, Hq]` in float32 (float64 for float64).
         Both are differentiable.
-        They equal the operator's on the whole sequence but for the rounding of the merge, in float32, and of partial
-        results, in q's dtype.
+        They equal the operator's on the whole sequence but for the rounding of the merge, in float32, and, on backends
+        whose kernels take 16-bit only, of partial results in q's dtype (`partial_dtype`).
 
     Raises:
         ValueError, TypeError: bad arguments; on the group's first call also where ranks disagree, on all of them, with
@@ -131,12 +131,14 @@ def _forward(
     q: Tensor, k: Tensor, v: Tensor, group: dist.ProcessGroup, plan: Schedule, scale: float | None
 ) -> tuple[Tensor, Tensor]:
     dim = rows_dim(q)
-    wide = torch.float64 if q.dtype is torch.float64 else torch.float32
+    dtype, partial = q.dtype, partial_dtype(q)
+    wide = torch.float64 if dtype is torch.float64 else torch.float32
     acc = ops.like_layout(q, [*q.shape[:-1], v.shape[-1]]).to(wide).zero_()
     lse = q.new_full(q.shape[:-1], -torch.inf, dtype=wide)
     arriving = Arriving(k, v, group, plan, "ring attention forward")
+    q = q.to(partial)
     for t, step in enumerate(plan.steps):
-        keys, values = arriving.next(t)
+        keys, values = (slot.to(partial) for slot in arriving.next(t))
         for call in step.calls:
             rows = call.q_range
             part, part_lse = _call_forward(
@@ -150,7 +152,7 @@ def _forward(
             rows_of(acc, dim, rows).copy_(merged)
             rows_of(lse, dim, rows).copy_(merged_lse)
         _count(q, step)
-    return acc.to(q.dtype), lse
+    return acc.to(dtype), lse
 
 
 def _backward(
@@ -169,12 +171,13 @@ def _backward(
     add up in wide precision.
     """
     dim = rows_dim(q)
-    wide = lse.dtype
+    dtype, partial, wide = q.dtype, partial_dtype(q), lse.dtype
     dq, dk, dv = (ops.like_layout(t, list(t.shape)).to(wide).zero_() for t in (q, k, v))
     arriving = Arriving(k, v, group, plan, "ring attention backward")
-    returning = Returning(dk, dv, k.dtype, group, plan)
+    returning = Returning(dk, dv, partial, group, plan)
+    q, dout, out = (t.to(partial) for t in (q, dout, out))
     for t, step in enumerate(plan.steps):
-        keys, values = arriving.next(t)
+        keys, values = (slot.to(partial) for slot in arriving.next(t))
         dkeys, dvalues = (
             (dk, dv) if t == 0 else (keys.new_zeros(keys.shape, dtype=wide), values.new_zeros(values.shape, dtype=wide))
         )
@@ -197,7 +200,7 @@ def _backward(
         if t:
             returning.send(t, dkeys, dvalues)
     returning.finish()
-    return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype)
+    return dq.to(dtype), dk.to(dtype), dv.to(dtype)
 
 
 def _call_forward(q: Tensor, k: Tensor, v: Tensor, call: Call, scale: float | None) -> tuple[Tensor, Tensor]:

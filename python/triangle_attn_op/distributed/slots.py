@@ -44,8 +44,8 @@ class Arriving:
 
 
 class Returning:
-    """Gradients of other ranks' keys and values on their way home, one step behind the computation, in the dtype of the
-    keys.
+    """Gradients of other ranks' keys and values on their way home, one step behind the computation, in `dtype`: the one
+    in which they left the operator, so that sending them rounds nothing.
     """
 
     def __init__(self, dk: Tensor, dv: Tensor, dtype: torch.dtype, group: dist.ProcessGroup, plan: Schedule) -> None:
@@ -77,6 +77,16 @@ class Returning:
             for begin, end in ranges:
                 rows_of(total, dim, (begin, end)).add_(part.narrow(dim, at, end - begin))
                 at += end - begin
+
+
+def partial_dtype(q: Tensor) -> torch.dtype:
+    """In which dtype partial results leave the operator, which then runs on q, k and v of that dtype.
+
+    The CPU kernels widen 16-bit numbers as they read them and compute in float32, so given float32 copies they do the
+    same sums and only the rounding of the result falls away. The NPU kernels take 16-bit numbers and no others.
+    """
+    narrow = q.dtype in (torch.bfloat16, torch.float16)
+    return torch.float32 if narrow and q.device.type == "cpu" else q.dtype
 
 
 def rows_dim(t: Tensor) -> int:

@@ -32,6 +32,11 @@ class Trade:
     heads_kv: int
     dim: int
 
+    @property
+    def shares_key_heads(self) -> bool:
+        """Whether a key head goes to several ranks, so that its gradient comes back in shares."""
+        return self.heads_kv % self.layout.ranks != 0
+
     def heads(self, rank: int, query: bool) -> tuple[int, int]:
         """First and past the last head that `rank` attends with; key heads go to every rank whose query heads read
         them.

@@ -19,7 +19,7 @@ from .exchange import count_calls
 from .inputs import agree
 from .layout import ContextLayout
 from .plan import rank_pairs
-from .slots import rows_dim
+from .slots import partial_dtype, rows_dim
 from .trade import Trade, check_heads
 
 
@@ -166,13 +166,20 @@ class _Ulysses(torch.autograd.Function):
         whole_dlse = None
         if ctx.with_lse:
             (whole_dlse,) = trade.to_heads([whole_lse.new_zeros(shape) if dlse is None else dlse], [True])
-        gradients = ops.attn_backward(
+        saved = [whole_dout, whole_q, whole_k, whole_v, whole_out]
+        if trade.shares_key_heads:  # a key head's gradient is a sum over ranks: no share of it is rounded
+            saved = [t.to(partial_dtype(t)) for t in saved]
+        whole_dout, whole_q, whole_k, whole_v, whole_out = saved
+        dq, dk, dv = ops.attn_backward(
             whole_dout, whole_dlse, whole_q, whole_k, whole_v, whole_out, whole_lse, None, cu_seq, cu_seq, **ctx.options
         )
         _count(whole_q, trade.layout, ctx.window_size_left)
-        # Shares of one key head from several ranks add up in wide precision.
         targets = [torch.empty_like(t, device=dout.device, dtype=whole_lse.dtype).zero_() for t in ctx.like]
-        trade.to_tokens(gradients, [True, False, False], targets)
+        if dk.dtype is dout.dtype:
+            trade.to_tokens([dq, dk, dv], [True, False, False], targets)
+        else:
+            trade.to_tokens([dq.to(dout.dtype)], [True], targets[:1])
+            trade.to_tokens([dk, dv], [False, False], targets[1:])
         return (*(target.to(like.dtype) for target, like in zip(targets, ctx.like)), None, None, None, None, None)
 
 

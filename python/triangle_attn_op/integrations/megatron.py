@@ -15,44 +15,35 @@ import itertools
 from contextlib import nullcontext
 from typing import Any
 
-import torch
 import torch.distributed as dist
-from megatron.core import tensor_parallel
-from megatron.core.process_groups_config import ProcessGroupCollection
+from megatron.core import parallel_state, tensor_parallel
 from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.spec_utils import ModuleSpec
-from megatron.core.transformer.utils import is_layer_window_attention
 from torch import Tensor
 
 from ..arguments import add_arguments
 from ..distributed import ContextLayout, ring_attention, ulysses_attention
 from ..distributed.trade import check_heads
-from ..functional import triangle_attention, triangle_attention_varlen
+from ._megatron_attention import (
+    causal_window,
+    dense_attention,
+    is_causal,
+    packed_attention,
+    packed_offsets,
+    unsupported,
+)
 
 __all__ = ["TriangleCoreAttention", "add_arguments", "with_triangle_attention"]
-
-CAUSAL_MASKS = (AttnMaskType.causal, AttnMaskType.padding_causal, AttnMaskType.causal_bottom_right)
-# Configuration switches that change the scores or the softmax, with the values that mean "off".
-UNSUPPORTED = {
-    "softmax_type": "vanilla",
-    "qk_clip": False,
-    "log_max_attention_logit": False,
-    "fp8_dot_product_attention": False,
-    "fp8_multi_head_attention": False,
-    "hybrid_context_parallel": False,
-}
 
 
 class TriangleCoreAttention(MegatronModule):
     """Megatron's `DotProductAttention` with triangle attention: the same constructor, `forward` and result.
 
     Grouped queries, the softmax scale, sliding windows (`window_size`, `window_attn_skip_freq`), packed sequences
-    (`thd`), dropout under
-    Megatron's RNG tracker, and context parallelism: `cp_comm_type` "p2p" (default) is a ring, "a2a" an all-to-all.
-    Query-key layer
-    scaling needs nothing: it divides and multiplies by the same number, to keep fp16 scores small, and here scores are
-    float32.
+    (`thd`), dropout under Megatron's RNG tracker, and context parallelism: `cp_comm_type` "p2p" (default) is a ring,
+    "a2a" an all-to-all. Query-key layer scaling needs nothing: it divides and multiplies by the same number, to keep
+    fp16 scores small, and here scores are float32.
 
     Raises:
         ValueError, NotImplementedError: at construction, for whatever it cannot honour, by name.
@@ -72,17 +63,15 @@ class TriangleCoreAttention(MegatronModule):
         v_channels: int | None = None,
     ) -> None:
         super().__init__(config=config)
-        if attn_mask_type not in CAUSAL_MASKS:
+        if not is_causal(attn_mask_type):
             raise ValueError(
                 f"attn_mask_type: expected a causal one, triangle attention has no other, got {attn_mask_type}"
             )
         if attention_type != "self":
             raise ValueError(f"attention_type: expected 'self', got {attention_type!r}")
-        for name, off in UNSUPPORTED.items():
-            if getattr(config, name, off) != off:
-                raise NotImplementedError(
-                    f"{name}: not supported by triangle attention, expected {off!r}, got {getattr(config, name)!r}"
-                )
+        problem = unsupported(config)
+        if problem is not None:
+            raise NotImplementedError(problem)
         self.layer_number = max(1, layer_number)
         self.attn_mask_type = attn_mask_type
         self.softmax_scale = softmax_scale  # None: 1/sqrt(head dimension), which the operator knows
@@ -95,13 +84,12 @@ class TriangleCoreAttention(MegatronModule):
     def _set_up_groups(self, cp_comm_type: str | None, pg_collection: Any) -> None:
         config = self.config
         ranks = config.context_parallel_size
-        if pg_collection is None:
-            pg_collection = ProcessGroupCollection.use_mpu_process_groups(
-                required_pgs=["tp", "cp"] if ranks > 1 else ["tp"]
-            )
-        self.cp_group: dist.ProcessGroup | None = pg_collection.cp if ranks > 1 else None
+        groups = parallel_state if pg_collection is None else None  # Megatron's own, where none are given
+        self.cp_group: dist.ProcessGroup | None = None
+        if ranks > 1:
+            self.cp_group = groups.get_context_parallel_group() if groups else pg_collection.cp
         self.cp_attention = {"p2p": ring_attention, "a2a": ulysses_attention}.get(cp_comm_type or "p2p")
-        tp = pg_collection.tp.size()
+        tp = (groups.get_tensor_model_parallel_group() if groups else pg_collection.tp).size()
         for name, heads in (
             ("num_attention_heads", config.num_attention_heads),
             ("num_query_groups", config.num_query_groups),
@@ -148,7 +136,7 @@ class TriangleCoreAttention(MegatronModule):
         decodes = (
             attn_mask_type is AttnMaskType.no_mask and query.shape[0] == 1
         )  # one new token sees all keys either way
-        if attn_mask_type is not None and attn_mask_type not in CAUSAL_MASKS and not decodes:
+        if attn_mask_type is not None and not is_causal(attn_mask_type) and not decodes:
             raise ValueError(f"attn_mask_type: expected a causal one, got {attn_mask_type}")
         if self.cp_group is not None and attention_mask is not None:
             raise NotImplementedError(
@@ -182,7 +170,7 @@ class TriangleCoreAttention(MegatronModule):
             return packed_attention(
                 query, key, value, attention_mask, packed, self.softmax_scale, self.window_size_left, dropout_p
             )
-        cu_q, cu_k = _packed_offsets(packed, attention_mask)
+        cu_q, cu_k = packed_offsets(packed, attention_mask)
         assert self.cp_attention is not None
         layout = _documents(packed, cu_q, cu_k, self.cp_group.size())
         options: dict[str, Any] = {"scale": self.softmax_scale, "window_size_left": self.window_size_left}
@@ -193,45 +181,6 @@ class TriangleCoreAttention(MegatronModule):
         if dropout_p == 0.0 or self.config.sequence_parallel:
             return nullcontext()
         return tensor_parallel.get_cuda_rng_tracker().fork()
-
-
-def dense_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scale: float | None,
-    window_size_left: int | None,
-    dropout_p: float,
-) -> Tensor:
-    """Megatron's layouts: query `[sq, b, np, d]`, key, value `[sk, b, ng, d]` -> `[sq, b, np, dv]`; attention_mask True
-    = masked out.
-    """
-    if attention_mask is not None and attention_mask.dtype is not torch.bool:
-        raise TypeError(f"attention_mask: expected bool (True = masked out), got {attention_mask.dtype}")
-    q, k, v = (t.permute(1, 2, 0, 3) for t in (query, key, value))
-    mask = None if attention_mask is None else attention_mask.logical_not()
-    options: dict[str, Any] = {"scale": scale, "window_size_left": window_size_left, "dropout_p": dropout_p}
-    return triangle_attention(q, k, v, attn_mask=mask, **options).permute(2, 0, 1, 3)
-
-
-def packed_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    packed: Any,
-    scale: float | None,
-    window_size_left: int | None,
-    dropout_p: float,
-) -> Tensor:
-    """query `[t, np, d]`, key, value `[t, ng, d]` and Megatron's PackedSeqParams -> `[t, np, dv]`."""
-    cu_q, cu_k = _packed_offsets(packed, attention_mask)
-    padded = packed.cu_seqlens_q_padded is not None
-    max_q = query.shape[0] if padded or packed.max_seqlen_q is None else int(packed.max_seqlen_q)
-    max_k = key.shape[0] if padded or packed.max_seqlen_kv is None else int(packed.max_seqlen_kv)
-    options: dict[str, Any] = {"scale": scale, "window_size_left": window_size_left, "dropout_p": dropout_p}
-    return triangle_attention_varlen(query, key, value, cu_q, cu_k, max_q, max_k, **options)
 
 
 def with_triangle_attention(spec: ModuleSpec) -> ModuleSpec:
@@ -262,35 +211,6 @@ def _replace(node: Any) -> int:
         elif field.name != "cross_attention":
             count += _replace(value)
     return count
-
-
-def causal_window(config: Any, layer_number: int) -> int | None:
-    """Keys behind the query that this layer sees, or None for all."""
-    window = getattr(config, "window_size", None)
-    if not is_layer_window_attention(window, getattr(config, "window_attn_skip_freq", None), layer_number):
-        return None
-    assert window is not None
-    left, right = window
-    if right != 0:
-        raise ValueError(f"window_size: expected a causal window (left, 0), got {tuple(window)}")
-    return None if left < 0 else int(left)
-
-
-def _packed_offsets(packed: Any, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """cu_seq_q and cu_seq_k. Padding at a document's end is seen by padding only, so padded offsets give each token its
-    result.
-    """
-    if packed.qkv_format != "thd":
-        raise ValueError(f"packed_seq_params: expected qkv_format 'thd', got {packed.qkv_format!r}")
-    if getattr(packed, "local_cp_size", None) is not None:
-        raise NotImplementedError(
-            "packed_seq_params: context-parallel sizes of their own for documents are not supported"
-        )
-    if attention_mask is not None:
-        raise ValueError("attention_mask: expected None with packed_seq_params, documents never see each other")
-    cu_q = packed.cu_seqlens_q if packed.cu_seqlens_q_padded is None else packed.cu_seqlens_q_padded
-    cu_k = packed.cu_seqlens_kv if packed.cu_seqlens_kv_padded is None else packed.cu_seqlens_kv_padded
-    return cu_q.to(torch.int32), cu_k.to(torch.int32)
 
 
 def _documents(packed: Any, cu_q: Tensor, cu_k: Tensor, ranks: int) -> ContextLayout:

@@ -79,9 +79,14 @@ BackwardPlan make_backward_plan(const BackwardProblem& problem) {
   const int64_t d16 = round_up(t.problem.d, 16), dv16 = round_up(t.problem.dv, 16);
   t.ring_bytes = int64_t{kSectionSlots} * kSectionBlocks * 2 * kGradBlock * kGradBlock * 4;
   result.ring_bytes = f.cores * t.ring_bytes;
+  const int64_t queries = align(f.batch * f.heads_q * f.sq * 4), keys = align(f.batch * f.heads_kv * f.sk * 4);
   t.lse_offset = result.ring_bytes;
-  t.delta_offset = t.lse_offset + align(f.batch * f.heads_q * f.sq * 4);
-  t.dq_offset = t.delta_offset + align(f.batch * f.heads_q * f.sq * 4);
+  t.delta_offset = t.lse_offset + queries;
+  t.factor_offset = t.delta_offset + queries;
+  t.key_norm_offset = t.factor_offset + queries;
+  t.undo_q_offset = t.key_norm_offset + keys;
+  t.undo_k_offset = t.undo_q_offset + queries;
+  t.dq_offset = t.undo_k_offset + keys;
   t.dk_offset = t.dq_offset + align(f.batch * f.heads_q * f.sq * d16 * 4);
   t.dv_offset = t.dk_offset + align(f.batch * f.heads_kv * f.sk * d16 * 4);
   t.end_offset = t.dv_offset + align(f.batch * f.heads_kv * f.sk * dv16 * 4);

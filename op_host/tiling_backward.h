@@ -26,10 +26,12 @@ struct TriangleBackwardTiling {
   int32_t has_dlse = 0;
   int64_t batch = 1, heads_q = 1, heads_kv = 1;
   triangle::Strides dout, dq, dk, dv;
-  // The workspace, in bytes: rings, then per row lse and delta [B Hq][rows], then the fp32 accumulators
-  // [B H][rows][columns rounded up to 16], one after another.
+  // The workspace, in bytes: rings, then fp32 values per row, [B Hq][rows] or of keys [B Hkv][rows]: lse, delta, and
+  // for fp16 the factors of dS (backward_range.h) and what undoes them; then the fp32 accumulators [B H][rows][columns
+  // rounded up to 16], one after another.
   int64_t ring_bytes = 0;  // of one core
-  int64_t lse_offset = 0, delta_offset = 0;
+  int64_t lse_offset = 0, delta_offset = 0, factor_offset = 0, key_norm_offset = 0;
+  int64_t undo_q_offset = 0, undo_k_offset = 0;
   int64_t dq_offset = 0, dk_offset = 0, dv_offset = 0, end_offset = 0;
 };
 

@@ -1,9 +1,10 @@
 // The backward kernels: dQ, dK, dV from dO, Q, K, V, O and lse, for the blocks that hold a visible pair only.
 //
 // Reading order: backward_sections.h (what a section is), backward_aic.h (cube core), backward_aiv.h (vector cores,
-// main pass), backward_rows.h (vector cores, before and after it).
+// main pass), backward_rows.h (vector cores, before and after it), backward_range.h (the range of fp16).
 #include "backward_aic.h"
 #include "backward_aiv.h"
+#include "backward_range.h"
 #include "backward_rows.h"
 #include "tiling_by_value.h"
 
@@ -23,6 +24,11 @@ __aicore__ inline void backward(const BackwardArguments& arguments, const Triang
     rows.prepare();
     // All accumulators are zeros before any core adds: a cube core adds after its vector cores' first flag.
     AscendC::SyncAll<true>();
+    if constexpr (kNarrowRange<T>) {
+      BackwardRange<T> range(&tiling, arguments.workspace, sequences, &ub, AscendC::GetBlockIdx());
+      range.run();
+      AscendC::SyncAll<true>();
+    }
     BackwardAiv<T> main(&tiling, arguments, sequences, &ub, core, static_cast<int32_t>(AscendC::GetSubBlockIdx()));
     main.run();
     AscendC::SyncAll<true>();

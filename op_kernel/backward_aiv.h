@@ -1,6 +1,8 @@
 // A vector core's part of the main pass: P = exp(scale * S - lse) and dS = P * (dP - delta) of its half of each block's
 // rows.
 #pragma once
+#include <type_traits>
+
 #include "backward_aic.h"
 #include "mask.h"
 
@@ -13,6 +15,12 @@ constexpr int32_t kEventTileFill = 2;
 constexpr int32_t kEventWeightP = 0;
 constexpr int32_t kEventWeightDs = 1;
 constexpr int32_t kEventResult = 0;  // and 1
+
+// fp16 has few exponents: P is stored times kProbFactor, and dS times that and its head's factor (backward_range.h).
+template <class T>
+constexpr bool kNarrowRange = std::is_same<T, half>::value;
+constexpr int32_t kProbExponent = 15;
+constexpr float kProbFactor = 32768.0f;
 
 // Where everything is in UB: bytes, of one vector core.
 struct BackwardAivBuffers {
@@ -28,11 +36,11 @@ struct BackwardAivBuffers {
   static_assert(kMaskHalves + 2 * kMaskedRows * kGradBlock <= kTileBytes, "half a slot and its mask fit the slot");
   static constexpr uint32_t kDp = kS + 2 * kTileBytes;        // 2 x 32 KiB fp32
   static constexpr uint32_t kResults = kDp + 2 * kTileBytes;  // 2 x 16 KiB, 16-bit: P and dS
-  static constexpr uint32_t kSpread = kResults + kTileBytes;  // 2 x (lse and delta [64, 8])
+  static constexpr uint32_t kSpread = kResults + kTileBytes;  // 2 x (lse, delta and factor [64, 8])
   static constexpr uint32_t kSpreadBytes = kRows * 32;
-  static constexpr uint32_t kValues = kSpread + 4 * kSpreadBytes;  // a value a row [64], 8 of them
+  static constexpr uint32_t kValues = kSpread + 6 * kSpreadBytes;  // a value a row [64], 10 of them
   static constexpr uint32_t kValuesBytes = kRows * 4;
-  static constexpr int32_t kValuesCount = 8;
+  static constexpr int32_t kValuesCount = 10;
   static constexpr uint32_t kBits = kValues + kValuesCount * kValuesBytes;  // of a comparison, rows as in mask.h
   static constexpr uint32_t kBitsBytes = kRows * kChunkKeys / 8;
   static constexpr uint32_t kColumns = kBits + kBitsBytes;  // 0 .. 127 as floats
@@ -64,13 +72,19 @@ class BackwardUb {
   __aicore__ inline Floats delta(int32_t slot) { return value(2 + slot); }
   __aicore__ inline Floats lse_spread(int32_t slot) { return spread(slot); }
   __aicore__ inline Floats delta_spread(int32_t slot) { return spread(2 + slot); }
+  __aicore__ inline Floats factor(int32_t slot) { return value(4 + slot); }
+  __aicore__ inline Floats factor_spread(int32_t slot) { return spread(4 + slot); }
   // Before the main pass: lse and dlse as they come, one value in 8 where rows are apart, and what is stored.
   __aicore__ inline Floats given_lse(int32_t slot) { return value(slot); }
   __aicore__ inline Floats given_dlse(int32_t slot) { return value(2 + slot); }
   __aicore__ inline Floats stored_lse(int32_t slot) { return value(4 + slot); }
   __aicore__ inline Floats stored_delta(int32_t slot) { return value(6 + slot); }
+  __aicore__ inline Floats stored_norm(int32_t slot) { return value(8 + slot); }
   __aicore__ inline Floats lse_blocks(int32_t slot) { return spread(slot); }
   __aicore__ inline Floats dlse_blocks(int32_t slot) { return spread(2 + slot); }
+  // After it: what undoes a row's factor.
+  __aicore__ inline Floats undo(int32_t slot) { return value(slot); }
+  __aicore__ inline Floats undo_spread(int32_t slot) { return spread(slot); }
   // And [rows, dv] of out and dout in 16 bits, in the place of dP.
   template <class T>
   __aicore__ inline AscendC::LocalTensor<T> input(int32_t i) {
@@ -186,6 +200,8 @@ class BackwardAiv {
     const AscendC::DataCopyPadExtParams<float> no_padding(false, 0, 0, 0.0f);
     AscendC::DataCopyPad(ub_.lse(slot), workspace_.lse(section, query), row_values, no_padding);
     AscendC::DataCopyPad(ub_.delta(slot), workspace_.delta(section, query), row_values, no_padding);
+    if constexpr (kNarrowRange<T>)
+      AscendC::DataCopyPad(ub_.factor(slot), workspace_.factor(section, query), row_values, no_padding);
     if (mask.given) load_mask(section, mask, query, rows, section.key0(block), keys);
     SetFlag<HardEvent::MTE2_V>(kEventTile + slot);
     WaitFlag<HardEvent::MTE2_V>(kEventTile + slot);
@@ -194,12 +210,18 @@ class BackwardAiv {
     AscendC::Muls(s, s, tiling_->problem.scale, count);
     spread_rows(ub_.lse_spread(slot), ub_.lse(slot), rows);
     spread_rows(ub_.delta_spread(slot), ub_.delta(slot), rows);
+    if constexpr (kNarrowRange<T>) spread_rows(ub_.factor_spread(slot), ub_.factor(slot), rows);
     barrier();
     hide(section, block, row, rows, width, s, mask);
     subtract_rows(s, ub_.lse_spread(slot), rows, width);
     subtract_rows(dp, ub_.delta_spread(slot), rows, width);
     barrier();
     AscendC::Exp(s, s, count);
+    if constexpr (kNarrowRange<T>) {
+      mul_rows(dp, ub_.factor_spread(slot), rows, width);
+      barrier();
+      AscendC::Muls(s, s, kProbFactor, count);
+    }
     barrier();
     // dP - delta is 0 where a row has one key, but two orders of summation give it only nearly.
     if (section.single_key() && !tiling_->has_dlse) {

@@ -1,6 +1,7 @@
 // The backward's row-wise passes, on the vector cores alone. Before the main pass: the accumulators become zeros and
-// each row gets its lse and delta = rowsum(dO * O) - dlse, side by side in the workspace. After it: gradients scaled,
-// rounded and put where they belong.
+// each row gets its lse and delta = rowsum(dO * O) - dlse, side by side in the workspace (for fp16 also what
+// backward_range.h needs: rowsum(dO^2), and rowsum(V^2) of each key). After it: gradients scaled, rounded and put where
+// they belong.
 #pragma once
 #include "backward_aiv.h"
 
@@ -14,20 +15,28 @@ class BackwardRows {
       : tiling_(tiling), arguments_(arguments), ub_(*ub), vector_core_(vector_core) {}
 
   __aicore__ inline void prepare() {
-    clear(global<float>(arguments_.workspace + tiling_->dq_offset), (tiling_->end_offset - tiling_->dq_offset) / 4);
+    clear(global<float>(arguments_.workspace + tiling_->undo_q_offset),
+          (tiling_->end_offset - tiling_->undo_q_offset) / 4);
     free_all();
     const int32_t at_once = rows_at_once(dv16());
     for (Tile tile = first_tile(tiling_->heads_q, tiling_->problem.total_q, at_once); tile.exists(); tile.advance())
       row_values(tile);
+    if constexpr (kNarrowRange<T>) {
+      for (Tile tile = first_tile(tiling_->heads_kv, tiling_->problem.total_k, at_once); tile.exists(); tile.advance())
+        key_norms(tile);
+    }
     take_all();
   }
 
   __aicore__ inline void finish() {
     free_all();
     const TriangleForwardTiling& p = tiling_->problem;
-    write(arguments_.dq, tiling_->dq, tiling_->dq_offset, tiling_->heads_q, p.total_q, p.d, p.scale);
-    write(arguments_.dk, tiling_->dk, tiling_->dk_offset, tiling_->heads_kv, p.total_k, p.d, p.scale);
-    write(arguments_.dv, tiling_->dv, tiling_->dv_offset, tiling_->heads_kv, p.total_k, p.dv, 1.0f);
+    const float dv_scale = kNarrowRange<T> ? 1.0f / kProbFactor : 1.0f;
+    write(arguments_.dq, tiling_->dq, tiling_->dq_offset, tiling_->heads_q, p.total_q, p.d, p.scale,
+          tiling_->undo_q_offset);
+    write(arguments_.dk, tiling_->dk, tiling_->dk_offset, tiling_->heads_kv, p.total_k, p.d, p.scale,
+          tiling_->undo_k_offset);
+    write(arguments_.dv, tiling_->dv, tiling_->dv_offset, tiling_->heads_kv, p.total_k, p.dv, dv_scale, kNoUndo);
     take_all();
   }
 
@@ -104,12 +113,17 @@ class BackwardRows {
       if (tiling_->has_dlse) pack(dlse, dlse_blocks, rows);
     }
     barrier();
-    AscendC::Mul(dout, dout, out, count);
+    AscendC::Mul(out, out, dout, count);
     WaitFlag<HardEvent::MTE3_V>(kEventResult + slot);
     // -inf is the lse of a row that sees nothing; exp(hidden - least max) is 0, but exp(hidden + inf) is not.
     AscendC::Maxs(lse_result, lse, kLeastMax, rows);
     barrier();
-    sum_rows(delta, dout, rows, width);
+    if constexpr (kNarrowRange<T>) {
+      AscendC::Mul(dout, dout, dout, count);
+      barrier();
+      sum_rows(ub_.stored_norm(slot), dout, rows, width);
+    }
+    sum_rows(delta, out, rows, width);
     if (tiling_->has_dlse) {
       barrier();
       AscendC::Sub(delta, delta, dlse, rows);
@@ -121,10 +135,36 @@ class BackwardRows {
     GM_ADDR base = arguments_.workspace + 4 * tile.flat_row();
     AscendC::DataCopyPad(global<float>(base + tiling_->lse_offset), lse_result, values);
     AscendC::DataCopyPad(global<float>(base + tiling_->delta_offset), delta, values);
+    if constexpr (kNarrowRange<T>)
+      AscendC::DataCopyPad(global<float>(base + tiling_->factor_offset), ub_.stored_norm(slot), values);
     SetFlag<HardEvent::MTE3_V>(kEventResult + slot);
   }
 
-  // [rows, dv] of out or dout, padded with zeros to dv16 columns.
+  // rowsum(V^2) of a tile's keys.
+  __aicore__ inline void key_norms(const Tile& tile) {
+    const int32_t slot = tiles_++ & 1, rows = tile.rows(), width = dv16(), count = rows * width;
+    const AscendC::LocalTensor<T> v16 = ub_.template input<T>(2 * slot);
+    const Floats v = ub_.s(0), norm = ub_.stored_norm(slot);
+    WaitFlag<HardEvent::V_MTE2>(kEventTile + slot);
+    load_inputs(v16, arguments_.v, tiling_->problem.v, tile);
+    SetFlag<HardEvent::MTE2_V>(kEventTile + slot);
+    WaitFlag<HardEvent::MTE2_V>(kEventTile + slot);
+    barrier();
+    AscendC::Cast(v, v16, AscendC::RoundMode::CAST_NONE, static_cast<uint32_t>(count));
+    SetFlag<HardEvent::V_MTE2>(kEventTile + slot);
+    barrier();
+    AscendC::Mul(v, v, v, count);
+    WaitFlag<HardEvent::MTE3_V>(kEventResult + slot);
+    barrier();
+    sum_rows(norm, v, rows, width);
+    SetFlag<HardEvent::V_MTE3>(kEventResult + slot);
+    WaitFlag<HardEvent::V_MTE3>(kEventResult + slot);
+    AscendC::DataCopyPad(global<float>(arguments_.workspace + tiling_->key_norm_offset + 4 * tile.flat_row()), norm,
+                         AscendC::DataCopyExtParams(1, static_cast<uint32_t>(rows * 4), 0, 0, 0));
+    SetFlag<HardEvent::MTE3_V>(kEventResult + slot);
+  }
+
+  // [rows, dv] of out, dout or v, padded with zeros to dv16 columns.
   __aicore__ inline void load_inputs(const AscendC::LocalTensor<T>& dst, GM_ADDR address, const Strides& strides,
                                      const Tile& tile) {
     const int32_t columns = tiling_->problem.dv;
@@ -185,19 +225,34 @@ class BackwardRows {
 
   // ---- after the main pass ----
 
+  static constexpr int64_t kNoUndo = -1;
+
+  // dst = scale * sums, for fp16 also times the rows' values at `undo`, unless it is kNoUndo.
   __aicore__ inline void write(GM_ADDR dst, const Strides& strides, int64_t from, int64_t heads, int64_t total,
-                               int32_t columns, float scale) {
+                               int32_t columns, float scale, int64_t undo) {
     const int32_t width = round_up(columns, 16);
-    for (Tile tile = first_tile(heads, total, BackwardAivBuffers::kTileFloats / width); tile.exists(); tile.advance()) {
-      const int32_t slot = tiles_++ & 1, count = tile.rows() * width;
+    const bool undoes = kNarrowRange<T> && undo != kNoUndo;
+    const int32_t at_once = undoes ? rows_at_once(width) : BackwardAivBuffers::kTileFloats / width;
+    for (Tile tile = first_tile(heads, total, at_once); tile.exists(); tile.advance()) {
+      const int32_t slot = tiles_++ & 1, rows = tile.rows(), count = rows * width;
       const Floats sums = ub_.s(slot);
       const AscendC::LocalTensor<T> result = ub_.template result<T>(slot);
       WaitFlag<HardEvent::V_MTE2>(kEventTile + slot);
       AscendC::DataCopy(sums, global<float>(arguments_.workspace + from)[tile.flat_row() * width],
                         static_cast<uint32_t>(count));
+      if (undoes)
+        AscendC::DataCopyPad(ub_.undo(slot), global<float>(arguments_.workspace + undo)[tile.flat_row()],
+                             AscendC::DataCopyExtParams(1, static_cast<uint32_t>(rows * 4), 0, 0, 0),
+                             AscendC::DataCopyPadExtParams<float>(false, 0, 0, 0.0f));
       SetFlag<HardEvent::MTE2_V>(kEventTile + slot);
       WaitFlag<HardEvent::MTE2_V>(kEventTile + slot);
       barrier();
+      if (undoes) {
+        spread_rows(ub_.undo_spread(slot), ub_.undo(slot), rows);
+        barrier();
+        mul_rows(sums, ub_.undo_spread(slot), rows, width);
+        barrier();
+      }
       AscendC::Muls(sums, sums, scale, count);
       barrier();
       WaitFlag<HardEvent::MTE3_V>(kEventResult + slot);
@@ -205,8 +260,8 @@ class BackwardRows {
       SetFlag<HardEvent::V_MTE2>(kEventTile + slot);
       SetFlag<HardEvent::V_MTE3>(kEventResult + slot);
       WaitFlag<HardEvent::V_MTE3>(kEventResult + slot);
-      store(global<T>(dst)[row_offset(strides, tile.batch(), tile.head(), tile.row())], result, tile.rows(), columns,
-            width, strides.row);
+      store(global<T>(dst)[row_offset(strides, tile.batch(), tile.head(), tile.row())], result, rows, columns, width,
+            strides.row);
       SetFlag<HardEvent::MTE3_V>(kEventResult + slot);
     }
   }

@@ -146,6 +146,9 @@ class BackwardWorkspace {
   __aicore__ inline AscendC::GlobalTensor<float> delta(const Section& section, int64_t row) const {
     return global<float>(base_ + tiling_->delta_offset + 4 * query_row(section, row));
   }
+  __aicore__ inline AscendC::GlobalTensor<float> factor(const Section& section, int64_t row) const {
+    return global<float>(base_ + tiling_->factor_offset + 4 * query_row(section, row));
+  }
   // The accumulators, from a row of a sequence: rows d16 or dv16 floats apart.
   __aicore__ inline AscendC::GlobalTensor<float> dq(const Section& section, int64_t row) const {
     return global<float>(base_ + tiling_->dq_offset + 4 * query_row(section, row) * round_up(tiling_->problem.d, 16));

@@ -4,6 +4,7 @@ bad input.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import backends
@@ -63,6 +64,80 @@ def test_case_table(case: Case, seed: int) -> None:
         bound = 3 * theirs.get(name, 0.0) + torch.finfo(dtype).eps * max_abs(exact)
         error = max_abs(gradient.double() - exact)
         assert error <= bound, f"{case.name}: {name}: error {error:.3g}, bound {bound:.3g}"
+
+
+# Of dout, v, q and k. Scores stay as they are, gradients are multiplied by products of these.
+RANGES = {
+    "dS beyond 65504": (1.0, 65504.0, 2.0**-3, 2.0**-3),
+    "dS below 2^-24": (2.0**-10, 2.0**-6, 2.0**-7, 2.0**7),
+    "dout among the least fp16 numbers": (2.0**-20, 2.0**9, 2.0**-4, 2.0**4),
+}
+
+
+@pytest.mark.parametrize("kind", RANGES)
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_ds_of_fp16_keeps_its_precision_where_the_gradients_fit(kind: str, deterministic: bool, seed: int) -> None:
+    """Gradients are linear in dout and v: a problem of ordinary size says what PyTorch's error is on one whose dS
+    leaves the range of fp16.
+    """
+    f_dout, f_v, f_q, f_k = RANGES[kind]
+    dtype = torch.float16
+    case = Case(kind, Hq=4, Hkv=2, Sq=150, Sk=300, D=64)
+    ordinary = make_inputs(case, dtype, seed)
+    ordinary.v.sign_()
+    ordinary.dout.copy_(ordinary.dout.sign() * (1.0 + torch.arange(64) % 2))  # exact at every size
+    ordinary.dlse.zero_()
+    for t, factor in ((ordinary.q, f_q), (ordinary.k, f_k)):
+        t.mul_(factor)
+    theirs = pytorch_error(case, ordinary, dtype, oracle(case, ordinary, torch.float64))
+    scaled = dataclasses.replace(ordinary, dout=ordinary.dout * f_dout, v=ordinary.v * f_v)
+    want = oracle(case, scaled, torch.float64)
+    got = run(
+        *(scaled.dout, scaled.q, scaled.k, scaled.v, want.out.to(dtype), want.lse.float()),
+        cores=3,
+        deterministic=deterministic,
+    )
+    factors = {"dq": f_dout * f_v, "dk": f_dout * f_v, "dv": f_dout}
+    for name, gradient in zip(GRADIENTS, got):
+        exact = getattr(want, name)
+        fits = exact.abs() < torch.finfo(dtype).max / 2
+        assert fits.any()
+        error = max_abs((gradient.double() - exact)[fits])
+        bound = 3 * theirs[name] * factors[name] + torch.finfo(dtype).eps * max_abs(exact[fits])
+        bound += 2.0**-25  # half of the least fp16 number, in which results are given
+        assert error <= bound, f"{name}: error {error:.3g}, bound {bound:.3g}"
+
+
+def test_p_of_fp16_keeps_its_precision_below_the_normal_numbers(seed: int) -> None:
+    """One key takes nearly all of every row; the others' P of 2^-20 still has 11 bits in their dV."""
+    q, k = torch.ones(1, 1, 200, 16, dtype=torch.float16), torch.zeros(1, 1, 200, 16, dtype=torch.float16)
+    k[:, :, 0] = 3.5  # a score of 14
+    v = draw(seed, 1, 1, 200, 16, dtype=torch.float16)
+    dout = torch.full_like(v, 4096.0)
+    out, lse, report = sim.attn_forward(q, k, v, cores=1)
+    report.raise_on_findings()
+    dv = run(dout, q, k, v, out, lse, cores=1)[2].double()
+    hidden = torch.ones(200, 200, dtype=torch.bool).triu(1)
+    p = torch.softmax((4.0 * k[0, 0, :, 0].double()).expand(200, 200).masked_fill(hidden, -torch.inf), -1)
+    exact = (4096.0 * p.sum(0))[1:]
+    assert (p[199, 1:] < 2.0**-19).all()
+    assert ((dv[0, 0, 1:, 0] - exact).abs() <= 2.0**-9 * exact).all()
+
+
+def test_the_range_of_fp16_is_chosen_by_each_document(seed: int) -> None:
+    """Bits of a packed document's gradients do not change with its neighbours, however large theirs are."""
+    q, k, v, dout = (draw(seed + i, 260, 2, 32, dtype=torch.float16) for i in range(4))
+    lens = torch.tensor([0, 130, 260], dtype=torch.int32)
+
+    def gradients(factor: float) -> list[Tensor]:
+        scaled = torch.cat([v[:130], v[130:] * factor])
+        out, lse, report = sim.attn_forward(q, k, scaled, cu_seq_q=lens, cu_seq_k=lens, cores=2)
+        report.raise_on_findings()
+        found = run(dout, q, k, scaled, out, lse, cu_seq_q=lens, cu_seq_k=lens, cores=2, deterministic=True)
+        return [gradient[:130] for gradient in found]
+
+    for name, a, b in zip(GRADIENTS, gradients(1.0), gradients(2.0**13)):
+        assert torch.equal(a, b), name
 
 
 def problem(seed: int, sq: int = 300, sk: int = 1300) -> tuple[Tensor, ...]:

@@ -1,5 +1,5 @@
-// What the other libraries of the simulated CANN (libopapi.so, kernel libraries) use of libascendcl.so: work on a stream,
-// kernel launches, errors, and what is known about device memory.
+// What the other libraries of the simulated CANN (libopapi.so, kernel libraries) use of libascendcl.so: work on a
+// stream, kernel launches, errors, and what is known about device memory.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,8 @@ namespace acl {
 // then stops with ACL_ERROR_RT_AICORE_EXCEPTION and that text. An error is returned at once only for a bad stream.
 aclError Enqueue(aclrtStream stream, const char* name, std::function<std::string()> work);
 
-// Sets the text that aclGetRecentErrMsg gives this thread and returns code: `return Fail(ACL_ERROR_INVALID_PARAM, ...)`.
+// Sets the text that aclGetRecentErrMsg gives this thread and returns code: `return Fail(ACL_ERROR_INVALID_PARAM,
+// ...)`.
 aclError Fail(aclError code, std::string message);
 
 // Whether one live allocation of device memory, of any device, holds [p, p + bytes).
@@ -29,9 +30,9 @@ void MarkWritten(const void* p);
 }  // namespace acl
 }  // namespace ascend_sim
 
-// Queues a kernel that is registered with the simulator on a stream. args[i] points to argument i of arg_bytes[i] bytes;
-// all are copied before this returns. type: an ascend_sim::KernelType, 0 (kUnset) takes what the kernel declares. The
-// place (file, line) heads the findings; file must outlive the process's launches (a string literal).
+// Queues a kernel that is registered with the simulator on a stream. args[i] points to argument i of arg_bytes[i]
+// bytes; all are copied before this returns. type: an ascend_sim::KernelType, 0 (kUnset) takes what the kernel
+// declares. The place (file, line) heads the findings; file must outlive the process's launches (a string literal).
 extern "C" aclError ascend_sim_acl_launch(const char* kernel, int type, uint32_t blocks, void* stream,
                                           void* const* args, const uint64_t* arg_bytes, uint32_t arg_count,
                                           const char* file, uint32_t line);

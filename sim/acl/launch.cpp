@@ -1,0 +1,143 @@
+#include "acl/launch.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+
+#include "acl/error.h"
+#include "acl/memory.h"
+#include "acl/settings.h"
+#include "acl/work.h"
+#include "core/capi.h"
+#include "core/machine.h"
+#include "core/report.h"
+
+namespace ascend_sim {
+namespace acl {
+
+namespace {
+
+constexpr int kFindingsExitCode = 86;
+bool g_findings = false;
+
+// A program whose kernels had findings that no ACL call reported does not end with success.
+void AtExit(int status, void*) {
+  if (status != 0 || !g_findings) return;
+  std::cout.flush();
+  std::fflush(nullptr);
+  _exit(kFindingsExitCode);
+}
+
+void NoteFindings() {
+  static const int registered = on_exit(AtExit, nullptr);
+  static_cast<void>(registered);
+  g_findings = true;
+}
+
+// The number after `"key":` outside strings; keys of the report's top level are unique there.
+double NumberIn(const std::string& json, const std::string& key) {
+  const size_t at = json.find(",\"" + key + "\":");
+  return at == std::string::npos ? 0 : std::strtod(json.c_str() + at + key.size() + 4, nullptr);
+}
+
+std::string Line(const Launch& launch, const std::string& json) {
+  const size_t cores = json.rfind(",\"cores\":[");  // one entry a core and pipe: too much for every launch
+  return "{\"kernel\":" + JsonQuote(launch.kernel) + ",\"blocks\":" + std::to_string(launch.blocks) +
+         ",\"device\":" + std::to_string(launch.device) + ",\"stream\":" + std::to_string(launch.stream) + "," +
+         json.substr(1, cores == std::string::npos ? std::string::npos : cores - 1) +
+         (cores == std::string::npos ? "" : "}");
+}
+
+// What the kernel can reach through its arguments, it may have written.
+void MarkReachable(const std::vector<std::vector<uint8_t>>& args) {
+  for (const auto& bytes : args) {
+    for (size_t at = 0; at + sizeof(void*) <= bytes.size(); at += sizeof(void*)) {
+      void* pointer = nullptr;
+      std::memcpy(&pointer, bytes.data() + at, sizeof pointer);
+      MarkWritten(pointer);
+    }
+  }
+}
+
+}  // namespace
+
+Outcome Launch::Run() const {
+  Outcome outcome;
+  if (Injected("launch", &outcome.code)) {
+    outcome.text = kernel + ": failure injected by ASCEND_SIM_FAIL";
+    return outcome;
+  }
+  const Settings& settings = TheSettings();
+  std::vector<std::string> names;
+  std::vector<ascend_sim_buffer> buffers;
+  const auto& allocations = Memory::Get().allocations();
+  names.reserve(allocations.size());
+  for (const auto& [address, allocation] : allocations) {
+    if (allocation.device != device) continue;
+    names.push_back("device memory " + std::to_string(allocation.number));
+    buffers.push_back(
+        {names.back().c_str(), reinterpret_cast<void*>(address), allocation.bytes, allocation.written ? 1 : 0});
+  }
+  ascend_sim_launch_options options{};
+  options.soc = settings.soc.c_str();
+  options.parameters = settings.parameters.c_str();
+  options.type = type.c_str();
+  options.order = settings.order.c_str();
+  options.block_dim = blocks;
+  options.seed = settings.seed;
+  options.auto_sync = settings.auto_sync ? 1 : 0;
+  options.determinism = settings.determinism ? 1 : 0;
+  options.watchdog_seconds = settings.watchdog_seconds;
+  std::vector<void*> values;
+  std::vector<uint64_t> bytes;
+  for (const auto& arg : args) {
+    values.push_back(const_cast<uint8_t*>(arg.data()));
+    bytes.push_back(arg.size());
+  }
+  ascend_sim_report* report =
+      ascend_sim_launch("", kernel.c_str(), &options, values.data(), bytes.data(), static_cast<uint32_t>(args.size()),
+                        buffers.data(), static_cast<uint32_t>(buffers.size()));
+  std::fflush(stdout);
+  MarkReachable(args);
+
+  char* json = ascend_sim_report_json(report);
+  const double ghz = NumberIn(json, "ghz");
+  if (ghz > 0) outcome.microseconds = NumberIn(json, "cycles") / ghz / 1e3;
+  WriteReport(Line(*this, json));
+  ascend_sim_free(json);
+
+  const uint32_t findings = ascend_sim_report_findings(report);
+  if (findings != 0) {
+    char* text = ascend_sim_report_text(report);
+    outcome.text = file + ":" + std::to_string(line) + ": " + kernel + "<<<" + std::to_string(blocks) +
+                   ">>>: " + std::to_string(findings) + " findings\n" + text;
+    ascend_sim_free(text);
+    if (!settings.findings_fail) {
+      std::fputs(outcome.text.c_str(), stderr);
+      NoteFindings();
+    }
+  }
+  if (ascend_sim_report_completed(report) == 0 || (findings != 0 && settings.findings_fail)) {
+    outcome.code = ACL_ERROR_RT_AICORE_EXCEPTION;
+  }
+  ascend_sim_report_free(report);
+  return outcome;
+}
+
+void WriteReport(const std::string& line) {
+  const std::string& path = TheSettings().report;
+  if (path.empty()) return;
+  std::FILE* out = std::fopen(path.c_str(), "a");
+  if (out == nullptr) {
+    std::fprintf(stderr, "ASCEND_SIM_REPORT: %s cannot be written\n", path.c_str());
+    return;
+  }
+  std::fprintf(out, "%s\n", line.c_str());
+  std::fclose(out);
+}
+
+}  // namespace acl
+}  // namespace ascend_sim

@@ -1,0 +1,27 @@
+// What the environment says about the simulated devices; README.md lists it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace ascend_sim {
+namespace acl {
+
+enum class StreamOrder { kEager, kLate, kRandom };
+
+struct Settings {
+  std::string soc, order, parameters, report, cann;
+  uint64_t seed = 0, hbm_bytes = 0;
+  uint32_t devices = 2;
+  StreamOrder streams = StreamOrder::kEager;
+  bool auto_sync = true, determinism = false, poison = false;
+  bool findings_fail = false;  // a launch with findings fails its stream, also where the kernel ran to its end
+  double watchdog_seconds = 10;
+  std::string wrong;  // which variable cannot be read, or ""
+};
+
+// Read once, at the first call.
+const Settings& TheSettings();
+
+}  // namespace acl
+}  // namespace ascend_sim

@@ -85,10 +85,43 @@ class SimBackend(TorchBackend):
         return Result(out, lse, dq, dk, dv)
 
 
+class NpuBackend(TorchBackend):
+    """The operators on NPU tensors through torch_npu; the kernels run on the chip, or on the simulated one with its
+    checkers (scripts/npu_env.sh).
+    """
+
+    def __init__(self) -> None:
+        super().__init__("npu", "npu:0", (torch.bfloat16, torch.float16))
+
+    def supports(self, case: Case, dtype: torch.dtype) -> bool:
+        float_mask = case.mask is not None and case.mask.startswith(("float", "finfo"))
+        return dtype in self.dtypes and not case.dropout_p and not float_mask
+
+    def run(self, case: Case, inputs: Inputs) -> Result:
+        moved = Inputs(**{name: None if t is None else as_it_lies(t, self.device) for name, t in vars(inputs).items()})
+        q, k, v = (t.detach().requires_grad_() for t in (moved.q, moved.k, moved.v))
+        out, lse = torch.ops.triangle.attn_lse(q, k, v, **arguments(case, moved))
+        dq, dk, dv = torch.autograd.grad((out, lse), (q, k, v), (moved.dout, moved.dlse))
+        return Result(*(t.detach().cpu() for t in (out, lse, dq, dk, dv)))
+
+
+def as_it_lies(t: Tensor, device: str) -> Tensor:
+    """The tensor on a device with the strides it has: `.to()` would close its gaps. Its memory there begins at its
+    first element and ends behind its last.
+    """
+    if t.numel() == 0:
+        return t.to(device)
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(t.shape, t.stride()))
+    memory = t.as_strided((extent,), (1,), t.storage_offset())
+    return memory.to(device).as_strided(t.shape, t.stride())
+
+
 def get(name: str) -> TorchBackend:
     """The backend of that name; ValueError for an unknown one."""
     if name == "cpu":
         return CPU
     if name == "sim":
         return SimBackend()
-    raise ValueError(f"--backend: expected cpu or sim, got {name}")
+    if name == "npu":
+        return NpuBackend()
+    raise ValueError(f"--backend: expected cpu, sim or npu, got {name}")

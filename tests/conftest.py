@@ -10,7 +10,7 @@ import torch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--backend", default="cpu", help="which backend runs the case table: cpu")
+    parser.addoption("--backend", default="cpu", help="which backend runs the case table: cpu, sim or npu")
     parser.addoption("--seed", type=int, default=None, help="seed of the random inputs; by default fresh in every run")
 
 

@@ -16,7 +16,7 @@ template <class Tile>
 constexpr int32_t kEventV = kEventK + Tile::kKSlots;
 template <class Tile>
 constexpr int32_t kEventP = kEventV<Tile> + Tile::kVSlots;
-// AIC, L0: MTE1_M "loaded" and M_MTE1 "free again".
+// AIC, L0: MTE1_M "loaded", of A and of the B before it, and M_MTE1 "free again".
 constexpr int32_t kEventL0A = 0;  // and 1
 constexpr int32_t kEventL0B = 2;  // and 3
 // AIC, L0C: M_FIX "computed" and FIX_M "free again".

@@ -99,7 +99,6 @@ class ForwardAic {
       const int32_t b = begin_b();
       const AscendC::LocalTensor<T> l0b = chip_.template L0B<T>(b * Buffers::kL0Tile, kCubeTile * kCubeTile);
       load_b_transposed(l0b, k_tile, keys, d0, depth);
-      loaded_b(b);
       for (int32_t r = 0; r < Tile::kRowTiles; ++r) {
         if (key < columns[r].col0 || key >= columns[r].col0 + columns[r].cols) continue;
         const int32_t rows = tile_rows(stage, r);
@@ -129,7 +128,6 @@ class ForwardAic {
     int32_t p_issued = 0;
     for (; p_issued < Tile::kPSlots && p_issued < p_count(stage); ++p_issued) load_p(stage, p_issued);
     int32_t p_used = 0, v_used = 0;
-    if (kVResident) WaitFlag<HardEvent::MTE2_MTE1>(kEventV<Tile>);
     for (int32_t r = 0; r < Tile::kRowTiles; ++r) {
       const int32_t rows = tile_rows(stage, r);
       const Columns columns = visible_columns(stage, tile_row(stage, r), rows);
@@ -150,7 +148,6 @@ class ForwardAic {
           const int32_t b = begin_b();
           const AscendC::LocalTensor<T> l0b = chip_.template L0B<T>(b * Buffers::kL0Tile, kCubeTile * kCubeTile);
           load_b(l0b, v_tile(v_slot, in_v, keys, n), keys, n);
-          loaded_b(b);
           const int32_t a = begin_a();
           const AscendC::LocalTensor<T> l0a = chip_.template L0A<T>(a * Buffers::kL0Tile, kCubeTile * kCubeTile);
           load_a(l0a, p_tile(p_slot, rows), round_up(rows, 16), 0, rows, in_p, keys);
@@ -250,7 +247,8 @@ class ForwardAic {
       load_rows(v_tile(slot, key - first, kBlockKeys, n16), v_[at], tiling_->v.row,
                 min32(kBlockKeys, columns.cols - key), n);
     }
-    SetFlag<HardEvent::MTE2_MTE1>(kEventV<Tile> + slot);
+    if (!kVResident)
+      SetFlag<HardEvent::MTE2_MTE1>(kEventV<Tile> + slot);  // resident: loaded before P, which is waited for
   }
 
   // Slot `i` of a stage's P: row tile after row tile, each in slots of kPSlotKeys keys.
@@ -307,6 +305,7 @@ class ForwardAic {
     WaitFlag<HardEvent::M_MTE1>(kEventL0A + a);
     return a;
   }
+  // And B, which was loaded before.
   __aicore__ inline void loaded_a(int32_t a) {
     SetFlag<HardEvent::MTE1_M>(kEventL0A + a);
     WaitFlag<HardEvent::MTE1_M>(kEventL0A + a);
@@ -315,10 +314,6 @@ class ForwardAic {
     const int32_t b = b_used_++ & 1;
     WaitFlag<HardEvent::M_MTE1>(kEventL0B + b);
     return b;
-  }
-  __aicore__ inline void loaded_b(int32_t b) {
-    SetFlag<HardEvent::MTE1_M>(kEventL0B + b);
-    WaitFlag<HardEvent::MTE1_M>(kEventL0B + b);
   }
   __aicore__ inline int32_t begin_c() {
     const int32_t c = c_used_++ & 1;

@@ -229,8 +229,8 @@ class ForwardAiv {
 
   __aicore__ inline void finish(const Stage& stage) {
     const int32_t first = own_row(stage), rows = own_rows(stage);
-    const bool loaded = !state_.fresh;
     if (state_.fresh) {  // no chunk had a key for these rows
+      WaitFlag<HardEvent::V_MTE2>(kEventAcc);
       barrier();
       AscendC::Duplicate(chip_.accumulator(), 0.0f, rows * dv16_);
       AscendC::Duplicate(chip_.run_max(), kLeastMax, rows);
@@ -241,7 +241,7 @@ class ForwardAiv {
     const int64_t row = stage.first_q + stage.row0 + first;
     store_lse(lse_[row_offset(tiling_->lse, stage.batch, stage.head_q, row)], rows);
     store_out(out_[row_offset(tiling_->out, stage.batch, stage.head_q, row)], rows);
-    if (loaded) SetFlag<HardEvent::V_MTE2>(kEventAcc);
+    SetFlag<HardEvent::V_MTE2>(kEventAcc);
     state_.fresh = true;
   }
 

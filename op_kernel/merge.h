@@ -13,7 +13,6 @@ __aicore__ inline void first_stats(AivChip& chip, const Floats& max, const Float
   barrier();
   AscendC::Muls(chip.run_max(), max, 1.0f, rows);
   AscendC::Muls(chip.run_sum(), sum, 1.0f, rows);
-  barrier();
 }
 
 // run_max, run_sum and both factors. `max` is used up.

@@ -56,7 +56,6 @@ class AivChip {
     // Brcb reads statistics in groups of 8 rows, past the last row that exists.
     AscendC::Duplicate(chip_.UB<float>(AivBuffers::kStats, AivBuffers::kStatsBytes / 4), 0.0f,
                        static_cast<int32_t>(AivBuffers::kStatsBytes / 4));
-    barrier();
   }
   __aicore__ inline Floats scores(int32_t slot) {
     return chip_.UB<float>(AivBuffers::kScores + slot * AivBuffers::kScoresBytes, AivBuffers::kSlotFloats);

@@ -50,13 +50,13 @@ class CMakeBuild(build_ext):
         build = ROOT / "build" / (f"cmake-cann{cann.version}" if cann else "cmake")
         shutil.rmtree(output / "lib", ignore_errors=True)  # the NPU library of an earlier build
         cmake, environment = find_tool("cmake")
-        ninja, _ = find_tool("ninja")
+        generator = cann.generator if cann else "Ninja"
         env = {**os.environ, **environment}
         jobs = os.environ.get("MAX_JOBS", str(os.cpu_count() or 1))
         configure = [
             "-G",
-            "Ninja",
-            f"-DCMAKE_MAKE_PROGRAM={ninja}",
+            generator,
+            *([f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')[0]}"] if generator == "Ninja" else []),
             f"-DPython3_EXECUTABLE={sys.executable}",
             f"-DTRIANGLE_TORCH_DIR={torch.__path__[0]}",
             f"-DTRIANGLE_OUTPUT_DIR={output}",

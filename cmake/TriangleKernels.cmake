@@ -48,6 +48,10 @@ if(TRIANGLE_KERNEL_WAY STREQUAL "asc")
     tikcpp/ascendc_kernel_cmake lib64/cmake)
   enable_language(ASC)
 elseif(TRIANGLE_KERNEL_WAY STREQUAL "ascendc_library")
+  if(CMAKE_GENERATOR MATCHES "Ninja")
+    # Its nested projects look preprocessed files up by name, and Ninja's names have a "./" in them.
+    message(FATAL_ERROR "CANN's ascendc_library does not work with Ninja: cmake -G \"Unix Makefiles\"")
+  endif()
   find_path(TRIANGLE_ASCENDC_CMAKE ascendc.cmake NO_DEFAULT_PATH
     PATHS ${_triangle_cann}/tools/tikcpp/ascendc_kernel_cmake ${_triangle_cann}/compiler/tikcpp/ascendc_kernel_cmake
     ${_triangle_cann}/ascendc_devkit/tikcpp/samples/cmake ${_triangle_cann_arch}/tikcpp/ascendc_kernel_cmake

@@ -24,6 +24,11 @@ class Cann(NamedTuple):
     version: str
     way: str
 
+    @property
+    def generator(self) -> str:
+        """Of CMake. CANN's nested projects of 8.1 to 8.3 look files up by names, which Ninja spells otherwise."""
+        return "Unix Makefiles" if self.way == "ascendc_library" else "Ninja"
+
 
 def find(home: str | None = None) -> Cann | None:
     """The CANN at `home`, by default ASCEND_HOME_PATH; None where that is not set. ValueError where the folder tells no

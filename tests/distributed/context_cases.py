@@ -39,6 +39,8 @@ class Case:
         if self.kind == "zigzag_documents":
             assert self.cu_seq is not None
             return ContextLayout.zigzag_documents(self.cu_seq, n)
+        if self.kind == "zigzag by window":
+            return ContextLayout.zigzag(self.length, n, self.cu_seq, self.window)
         return getattr(ContextLayout, self.kind)(self.length, n, self.cu_seq)
 
 
@@ -52,6 +54,7 @@ CASES = [
     Case("window", window=9, length=96),
     Case("window of one", window=0),
     Case("window over most", window=70, length=96, heads=(4, 2)),
+    Case("split by the window", window=24, length=96, heads=(4, 2), kind="zigzag by window"),
     Case("contiguous", kind="contiguous"),
     Case("contiguous, window", kind="contiguous", window=5),
     Case("strided", transposed=True, batch=2, heads=(4, 2)),

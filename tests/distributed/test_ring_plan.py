@@ -16,6 +16,8 @@ LAYOUTS = [
     ("zigzag ragged", ContextLayout.zigzag(37, 3)),
     ("zigzag short", ContextLayout.zigzag(3, 4)),
     ("one rank", ContextLayout.zigzag(9, 1)),
+    ("zigzag by window", ContextLayout.zigzag(61, 3, window_size_left=7)),
+    ("zigzag by window, packed", ContextLayout.zigzag(50, 2, [0, 1, 30, 50], window_size_left=30)),
     ("contiguous", ContextLayout.contiguous(41, 4)),
     ("packed zigzag", ContextLayout.zigzag(64, 4, [0, 5, 5, 40, 64])),
     ("packed contiguous", ContextLayout.contiguous(50, 3, [0, 1, 30, 50])),
@@ -86,6 +88,7 @@ def test_every_visible_pair_is_computed_once_for_any_layout(data: st.DataObject)
 def test_only_keys_that_are_seen_are_sent(name: str, layout: ContextLayout, window: int | None) -> None:
     for rank in range(layout.ranks):
         assert plan.rows_received(layout, rank, window) == plan.least_rows_received(layout, rank, window)
+        assert plan.rows_sent(layout, rank, window) == plan.least_rows_sent(layout, rank, window)
     ranks = range(layout.ranks)
     assert sum(plan.rows_sent(layout, r, window) for r in ranks) == sum(
         plan.rows_received(layout, r, window) for r in ranks
@@ -101,6 +104,33 @@ def test_zigzag_is_balanced_in_every_step(ranks: int) -> None:
         assert len({plan.plan_step(layout, r, (r - distance) % ranks).blocks() for r in range(ranks)}) == 1
     contiguous = [plan.rank_blocks(ContextLayout.contiguous(layout.length, ranks), rank) for rank in range(ranks)]
     assert max(contiguous) > 1.3 * sum(contiguous) / ranks  # the figure that zigzag is measured against can be missed
+
+
+@pytest.mark.parametrize("ranks", [2, 4, 8])
+@pytest.mark.parametrize(("length", "window"), [(8192, 128), (8192, 256), (32768, 1024), (131072, 4096)])
+def test_windows_below_a_26th_of_the_sequence_are_balanced(length: int, window: int, ranks: int) -> None:
+    layout = ContextLayout.zigzag(length, ranks)
+    blocks = [plan.rank_blocks(layout, rank, window) for rank in range(ranks)]
+    pairs = [plan.rank_pairs(layout, rank, window) for rank in range(ranks)]
+    assert max(blocks) <= 1.02 * sum(blocks) / ranks
+    assert max(pairs) / (sum(pairs) / ranks) - 1 <= window / (2 * length - window)
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_wider_windows_are_balanced_by_a_layout_that_knows_them(ranks: int) -> None:
+    length, window = 8192, 1024
+    figures = []
+    for layout in (
+        ContextLayout.zigzag(length, ranks),
+        ContextLayout.zigzag(length, ranks, window_size_left=window),
+    ):
+        blocks = [plan.rank_blocks(layout, rank, window) for rank in range(ranks)]
+        assert {layout.local_length(rank) for rank in range(ranks)} == {length // ranks}
+        figures.append((sum(blocks), max(blocks) / (sum(blocks) / ranks) - 1))
+    (total, plain), (cut, balanced) = figures
+    assert plain > 0.06
+    assert balanced == 0.0
+    assert cut == total  # no block more
 
 
 def test_documents_are_balanced_each() -> None:
@@ -153,6 +183,7 @@ def test_batch_split_keeps_positions_and_next_tokens() -> None:
     ("make", "message"),
     [
         (lambda: ContextLayout.zigzag(8, 0), "ranks: expected at least 1, got 0"),
+        (lambda: ContextLayout.zigzag(8, 2, window_size_left=-1), "window_size_left: expected None or at least 0"),
         (lambda: ContextLayout.zigzag(8, 2, [0, 5]), "cu_seq: expected its last offset to be the 8 tokens, got 5"),
         (lambda: ContextLayout.zigzag_documents([0, 5, 3], 2), "cu_seq: expected offsets from 0 that never decrease"),
         (lambda: ContextLayout.of_local(3, 2), "q: expected an even number of tokens a rank"),

@@ -47,14 +47,26 @@ class ContextLayout:
     cu_seq: tuple[int, ...] | None = None
 
     @staticmethod
-    def zigzag(length: int, ranks: int, cu_seq: Sequence[int] | Tensor | None = None) -> ContextLayout:
+    def zigzag(
+        length: int, ranks: int, cu_seq: Sequence[int] | Tensor | None = None, window_size_left: int | None = None
+    ) -> ContextLayout:
         """Rank r holds chunks r and 2n - 1 - r of 2n nearly equal chunks: Megatron's split. With cu_seq the sequence is
         packed documents.
+
+        Under a sliding window the first w rows see less than the others, so that the busiest rank has w / (2 S - w)
+        more work than the mean. With window_size_left = w those rows are cut in zigzag by themselves, and so are the
+        rest: equal work, for about 4/3 of the bytes. Worth it where w is many blocks a rank, at least 2n of them.
         """
         _check_sizes(length, ranks)
-        edges = _edges(length, 2 * ranks)
-        chunks = [[(edges[c], edges[c + 1]) for c in (r, 2 * ranks - 1 - r)] for r in range(ranks)]
-        return _cut("zigzag", length, chunks, cu_seq)
+        if window_size_left is not None and window_size_left < 0:
+            raise ValueError(f"window_size_left: expected None or at least 0, got {window_size_left}")
+        ramp = 0 if window_size_left is None or window_size_left >= length else window_size_left
+        chunks: list[list[tuple[int, int]]] = [[] for _ in range(ranks)]
+        for begin, end in ((0, ramp), (ramp, length)):
+            edges = [begin + edge for edge in _edges(end - begin, 2 * ranks)]
+            for r in range(ranks):
+                chunks[r] += [(edges[c], edges[c + 1]) for c in (r, 2 * ranks - 1 - r)]
+        return _cut(f"zigzag by window {ramp}" if ramp else "zigzag", length, chunks, cu_seq)
 
     @staticmethod
     def contiguous(length: int, ranks: int, cu_seq: Sequence[int] | Tensor | None = None) -> ContextLayout:

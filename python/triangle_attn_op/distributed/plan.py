@@ -208,14 +208,25 @@ def least_rows_received(layout: ContextLayout, rank: int, window_size_left: int 
     """The fewest key rows that can reach `rank`: those of other ranks that one of its queries sees, counted token by
     token from the definition.
     """
-    own = layout.segments[rank]
-    foreign = [segment for other in range(layout.ranks) if other != rank for segment in layout.segments[other]]
+    return sum(_rows_seen(layout, rank, other, window_size_left) for other in range(layout.ranks) if other != rank)
+
+
+def least_rows_sent(layout: ContextLayout, rank: int, window_size_left: int | None = None) -> int:
+    """The fewest key rows that can leave `rank`: its own, once for each other rank of which a query sees them."""
+    return sum(_rows_seen(layout, other, rank, window_size_left) for other in range(layout.ranks) if other != rank)
+
+
+def _rows_seen(layout: ContextLayout, q_rank: int, k_rank: int, window_size_left: int | None) -> int:
+    """Key rows of k_rank that a query of q_rank sees, by the definition: the tokens of its document up to itself."""
     ranges = []
-    for query in own:
+    for query in layout.segments[q_rank]:
         first = query.origin if window_size_left is None else max(query.origin, query.start - window_size_left)
         ranges.append((first, query.stop))
-    seen = _union(ranges)
-    return sum(max(0, min(end, segment.stop) - max(begin, segment.start)) for begin, end in seen for segment in foreign)
+    return sum(
+        max(0, min(end, segment.stop) - max(begin, segment.start))
+        for begin, end in _union(ranges)
+        for segment in layout.segments[k_rank]
+    )
 
 
 def _visible_pieces(layout: ContextLayout, q_rank: int, k_rank: int, window: int | None) -> list[Piece]:

@@ -141,8 +141,9 @@ class _Ulysses(torch.autograd.Function):
         whole_out, whole_lse = ops.attn_lse(whole_q, whole_k, whole_v, None, cu_seq, cu_seq, **options)
         out = ops.like_layout(q, [*q.shape[:-1], v.shape[-1]]).zero_()
         trade.to_tokens([whole_out], [True], [out])
-        lse = whole_lse.new_zeros(q.shape[:-1])
-        trade.to_tokens([whole_lse], [True], [lse])
+        lse = whole_lse.new_zeros(q.shape[:-1] if with_lse else [0])
+        if with_lse:
+            trade.to_tokens([whole_lse], [True], [lse])
         ctx.save_for_backward(whole_q, whole_k, whole_v, whole_out, whole_lse, cu_seq)
         # Where the gradients will lie in memory, without keeping the inputs.
         ctx.like = [torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="meta") for t in (q, k, v)]

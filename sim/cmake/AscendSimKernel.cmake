@@ -4,6 +4,9 @@
 # the same names with different bodies (`if ASCEND_IS_AIC`), so each is linked into one relocatable object whose symbols
 # are then made local. Kernels are found by their `__global__`; KERNELS adds template instances such as "k<half>".
 set(ASCEND_SIM_DIR ${CMAKE_CURRENT_LIST_DIR}/.. CACHE INTERNAL "")
+# A kernel's assert() and exit() are findings.
+set(ASCEND_SIM_LINK_OPTIONS -Wl,--wrap=__assert_fail -Wl,--wrap=exit -Wl,--wrap=_exit -Wl,--wrap=_Exit -Wl,--wrap=quick_exit
+  CACHE INTERNAL "")
 
 function(_ascend_sim_kernels_of source out)
   file(READ ${source} text)
@@ -111,8 +114,7 @@ function(ascend_sim_add_kernel name)
   _ascend_sim_objects(${name} "${wrappers}" "${arg_INCLUDES}" "${arg_DEFINES}" TRUE objects)
   add_library(${name} SHARED ${objects})
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
-  # A kernel's assert() is a finding.
-  target_link_libraries(${name} PRIVATE ${libraries} -Wl,--wrap=__assert_fail)
+  target_link_libraries(${name} PRIVATE ${libraries} ${ASCEND_SIM_LINK_OPTIONS})
 endfunction()
 
 # ascend_sim_add_executable(name SOURCES a.asc host.cpp ... [INCLUDES dirs] [DEFINES defs])
@@ -140,5 +142,5 @@ function(ascend_sim_add_executable name)
   target_include_directories(${name} PRIVATE ${arg_INCLUDES})
   target_compile_definitions(${name} PRIVATE ${arg_DEFINES})
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
-  target_link_libraries(${name} PRIVATE ascendcl_sim -Wl,--wrap=__assert_fail)
+  target_link_libraries(${name} PRIVATE ascendcl_sim ${ASCEND_SIM_LINK_OPTIONS})
 endfunction()

@@ -157,7 +157,9 @@ void RegisterKernelType(const char* function, int type) {
   text = text.substr(0, text.find('('));
   const size_t space = text.rfind(' ');
   if (space != std::string::npos) text = text.substr(space + 1);
-  Loading().types[text.substr(0, text.find('<'))] = static_cast<KernelType>(type);
+  const auto added = Loading().types.emplace(text.substr(0, text.find('<')), static_cast<KernelType>(type));
+  // Tiling keys, by which a kernel may have several types, are not modelled: which one it is must be said at launch.
+  if (!added.second && added.first->second != static_cast<KernelType>(type)) added.first->second = KernelType::kUnset;
 }
 
 }  // namespace ascend_sim
@@ -224,7 +226,7 @@ ascend_sim_report* ascend_sim_launch(const char* path, const char* name, const a
   if (machine.options.type == KernelType::kUnset) {
     Fail(report.get(),
          std::string("kernel '") + name +
-             "' declares no KERNEL_TASK_TYPE; state the type (aiv_only, aic_only, mix_1_2, ...) at launch");
+             "' declares no KERNEL_TASK_TYPE, or several; state the type (aiv_only, aic_only, mix_1_2, ...) at launch");
     return report.release();
   }
   if (arg_count != kernel.args.size()) {

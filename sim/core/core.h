@@ -36,6 +36,7 @@ struct Registers {
   bool counter_mode = false;
   AtomicOp atomic = AtomicOp::kNone;
   DType atomic_type = DType::kF32;
+  Site atomic_site;        // of the call that set it
   bool saturate = false;   // control bit: inf -> +-max, NaN -> 0 in conversions
   uint64_t pad_value = 0;  // SetPadValue, or the last DataCopyPad that gave a value
   bool pad_value_set = false;

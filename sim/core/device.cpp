@@ -41,13 +41,23 @@ void Barrier(Pipe pipe, Site site) { CurrentMachine().Barrier(pipe, site); }
 void CrossSet(int mode, Pipe pipe, int id, Site site) { CurrentMachine().CrossSet(mode, pipe, id, site); }
 void CrossWait(int id, Site site) { CurrentMachine().CrossWait(id, site); }
 
+namespace {
+void CheckEventId(int id, Site site, const char* call, Pipe pipe) {
+  if (id != 6 && id != 7) return;
+  CurrentMachine().Report(Rule::kPortability, site, call, pipe,
+                          "event id " + std::to_string(id) + " is reserved by CANN; a kernel's own are 0..5");
+}
+}  // namespace
+
 void KernelSetFlag(Pipe from, Pipe to, int id, Site site) {
+  CheckEventId(id, site, "SetFlag", from);
   uint32_t call;
   if (CurrentMachine().BeginSync(site, FlagCallName(true, from, to), &call)) {
     CurrentMachine().SetFlag(from, to, id, site, call);
   }
 }
 void KernelWaitFlag(Pipe from, Pipe to, int id, Site site) {
+  CheckEventId(id, site, "WaitFlag", to);
   uint32_t call;
   if (CurrentMachine().BeginSync(site, FlagCallName(false, from, to), &call)) {
     CurrentMachine().WaitFlag(from, to, id, site, call);

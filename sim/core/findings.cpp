@@ -26,6 +26,7 @@ const RuleInfo& InfoOf(Rule rule) {
       {"flag.wait-without-set", "ErrorSync3", false},
       {"flag.left-set", "ErrorSync3", false},
       {"flag.id", "", true},
+      {"atomic.left-set", "", false},
       {"cross-flag.id", "", true},
       {"cross-flag.overflow", "", false},
       {"cross-flag.half-handshake", "", false},
@@ -59,7 +60,10 @@ void Findings::Add(Finding finding) {
     ++all_[at->second].count;
     return;
   }
-  if (all_.size() >= limit) return;
+  if (all_.size() >= limit && !InfoOf(finding.rule).fatal) {
+    ++dropped_;
+    return;
+  }
   index_.emplace(std::move(key), all_.size());
   all_.push_back(std::move(finding));
 }
@@ -67,6 +71,7 @@ void Findings::Add(Finding finding) {
 void Findings::Clear() {
   all_.clear();
   index_.clear();
+  dropped_ = 0;
 }
 
 }  // namespace ascend_sim

@@ -32,6 +32,7 @@ enum class Rule : uint8_t {
   kFlagWaitWithoutSet,
   kFlagLeftSet,
   kFlagId,
+  kAtomicLeftSet,
   kCrossFlagId,
   kCrossFlagOverflow,
   kCrossFlagHalf,
@@ -87,11 +88,13 @@ class Findings {
   const std::vector<Finding>& all() const { return all_; }
   bool empty() const { return all_.empty(); }
   void Clear();
-  uint64_t limit = 1000;  // distinct findings kept
+  uint64_t limit = 1000;  // distinct findings kept; one that stops the launch always is
+  uint64_t dropped() const { return dropped_; }
 
  private:
   std::vector<Finding> all_;
   std::map<std::string, size_t> index_;
+  uint64_t dropped_ = 0;
 };
 
 }  // namespace ascend_sim

@@ -222,6 +222,14 @@ void Machine::FinishCore(Core& core) {
     break;
   }
   core.unit_bits.assign(core.unit_bits.size(), Core::UnitBit{});
+  if (core.registers.atomic != AtomicOp::kNone) {
+    Finding finding;
+    finding.rule = Rule::kAtomicLeftSet;
+    finding.site =
+        Place{core.registers.atomic_site.file, core.registers.atomic_site.line, "SetAtomic", core.index, Pipe::kS};
+    finding.message = "the atomic mode set here is still on when the kernel ends: the next kernel's stores would add";
+    findings.Add(std::move(finding));
+  }
   scalar_caches.CleanAndInvalidate(core.index, 0);  // the end of a kernel writes the cache back
   core.state = Core::State::kDone;
   FinishBlock(core);

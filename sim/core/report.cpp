@@ -89,7 +89,8 @@ std::string ReportJson(const Machine& machine, bool completed) {
   Moment end;
   for (const auto& core : machine.cores) end.Later(machine.timeline.EndOf(core->index));
   const MemoryTotals& memory = machine.timeline.memory().totals();
-  json += "],\"soc\":" + JsonQuote(machine.soc.name) + ",\"ghz\":" + Number(machine.soc.ghz) +
+  json += "],\"dropped_findings\":" + std::to_string(machine.findings.dropped()) +
+          ",\"soc\":" + JsonQuote(machine.soc.name) + ",\"ghz\":" + Number(machine.soc.ghz) +
           ",\"cycles\":" + Number(end.at) + ",\"instructions\":" + std::to_string(machine.instructions()) +
           ",\"cube_steps\":" + std::to_string(machine.timeline.cube_steps()) +
           ",\"cube_flops\":" + std::to_string(machine.timeline.cube_flops()) + ",\"cube_peak_flops_per_second\":" +
@@ -147,6 +148,9 @@ std::string FindingsText(const Machine& machine) {
     text += ": " + f.message;
     if (f.count > 1) text += " [" + std::to_string(f.count) + " times]";
     text += "\n";
+  }
+  if (machine.findings.dropped() > 0) {
+    text += "and " + std::to_string(machine.findings.dropped()) + " further findings, which are not kept\n";
   }
   return text;
 }

@@ -1,5 +1,7 @@
 #include "framework/print.h"
 
+#include <unistd.h>
+
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -125,6 +127,23 @@ void AssertionFailed(const char* expression, Site site, const char* format, ...)
 }
 
 }  // namespace ascend_sim
+
+// A kernel that ends the process is a crash; host code of an .asc program, which is linked the same way, may do it.
+#define ASCEND_SIM_WRAP_EXIT(name)                                                                        \
+  extern "C" __attribute__((noreturn)) void __wrap_##name(int status) {                                   \
+    if (ascend_sim::device::Running()) {                                                                  \
+      const ascend_sim::Core& core = ascend_sim::CurrentCore();                                           \
+      ascend_sim::CurrentMachine().Report(ascend_sim::Rule::kCrash, core.last_site, core.last_name,       \
+                                          ascend_sim::Pipe::kS,                                           \
+                                          "the kernel called " #name "(" + std::to_string(status) + ")"); \
+    }                                                                                                     \
+    name(status);                                                                                         \
+    std::abort();                                                                                         \
+  }
+ASCEND_SIM_WRAP_EXIT(exit)
+ASCEND_SIM_WRAP_EXIT(_exit)
+ASCEND_SIM_WRAP_EXIT(_Exit)
+ASCEND_SIM_WRAP_EXIT(quick_exit)
 
 // <cassert> in kernels: ascend_sim_add_kernel links with --wrap=__assert_fail.
 extern "C" __attribute__((noreturn)) void __wrap___assert_fail(const char* expression, const char* file, unsigned line,

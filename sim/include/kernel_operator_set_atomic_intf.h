@@ -11,26 +11,27 @@
 namespace AscendC {
 
 template <typename T>
-__aicore__ inline void SetAtomicType() {
+__aicore__ inline void SetAtomicType(ascend_sim::Site site = ascend_sim::Site::Here()) {
   static_assert(std::is_same<T, float>::value || std::is_same<T, half>::value || std::is_same<T, bfloat16_t>::value ||
                     std::is_same<T, int32_t>::value || std::is_same<T, int16_t>::value ||
                     std::is_same<T, int8_t>::value,
                 "atomics take float, half, bfloat16_t, int32_t, int16_t and int8_t");
   ascend_sim::device::Regs().atomic_type = ascend_sim::kDTypeOf<T>;
+  ascend_sim::device::Regs().atomic_site = site;
 }
 template <typename T>
-__aicore__ inline void SetAtomicAdd() {
-  SetAtomicType<T>();
+__aicore__ inline void SetAtomicAdd(ascend_sim::Site site = ascend_sim::Site::Here()) {
+  SetAtomicType<T>(site);
   ascend_sim::device::Regs().atomic = ascend_sim::AtomicOp::kAdd;
 }
 template <typename T>
-__aicore__ inline void SetAtomicMax() {
-  SetAtomicType<T>();
+__aicore__ inline void SetAtomicMax(ascend_sim::Site site = ascend_sim::Site::Here()) {
+  SetAtomicType<T>(site);
   ascend_sim::device::Regs().atomic = ascend_sim::AtomicOp::kMax;
 }
 template <typename T>
-__aicore__ inline void SetAtomicMin() {
-  SetAtomicType<T>();
+__aicore__ inline void SetAtomicMin(ascend_sim::Site site = ascend_sim::Site::Here()) {
+  SetAtomicType<T>(site);
   ascend_sim::device::Regs().atomic = ascend_sim::AtomicOp::kMin;
 }
 __aicore__ inline void SetAtomicNone() { ascend_sim::device::Regs().atomic = ascend_sim::AtomicOp::kNone; }
@@ -39,21 +40,21 @@ __aicore__ inline void DisableDmaAtomic() { SetAtomicNone(); }
 enum class AtomicDtype { ATOMIC_NONE = 0, ATOMIC_F32, ATOMIC_F16, ATOMIC_S16, ATOMIC_S32, ATOMIC_S8, ATOMIC_BF16 };
 enum class AtomicOp { ATOMIC_SUM = 0 };
 template <AtomicDtype type, AtomicOp op>
-__aicore__ inline void SetStoreAtomicConfig() {
+__aicore__ inline void SetStoreAtomicConfig(ascend_sim::Site site = ascend_sim::Site::Here()) {
   if constexpr (type == AtomicDtype::ATOMIC_NONE) {
     SetAtomicNone();
   } else if constexpr (type == AtomicDtype::ATOMIC_F32) {
-    SetAtomicAdd<float>();
+    SetAtomicAdd<float>(site);
   } else if constexpr (type == AtomicDtype::ATOMIC_F16) {
-    SetAtomicAdd<half>();
+    SetAtomicAdd<half>(site);
   } else if constexpr (type == AtomicDtype::ATOMIC_S16) {
-    SetAtomicAdd<int16_t>();
+    SetAtomicAdd<int16_t>(site);
   } else if constexpr (type == AtomicDtype::ATOMIC_S32) {
-    SetAtomicAdd<int32_t>();
+    SetAtomicAdd<int32_t>(site);
   } else if constexpr (type == AtomicDtype::ATOMIC_S8) {
-    SetAtomicAdd<int8_t>();
+    SetAtomicAdd<int8_t>(site);
   } else {
-    SetAtomicAdd<bfloat16_t>();
+    SetAtomicAdd<bfloat16_t>(site);
   }
 }
 

@@ -369,6 +369,26 @@ def test_flag_set_twice(kernels):
     assert "flag MTE2 -> V id 2 is set again before it was waited for" in finding.message
 
 
+def test_atomic_left_set(kernels):
+    kernels("rules").launch("atomic_left_set", 1).raise_on_findings()
+    finding = only(kernels("rules").launch("atomic_left_set", 0), "atomic.left-set")
+    assert finding.site.line == line_of("atomic_left_set.set")
+
+
+def test_two_task_types(kernels):
+    kernels("rules").launch("two_types", type="aiv_only").raise_on_findings()
+    assert "KERNEL_TASK_TYPE, or several" in only(kernels("rules").launch("two_types"), "launch").message
+
+
+def test_more_findings_than_are_kept(kernels):
+    report = kernels("rules").launch("many_findings", 1500, instruction_budget=1 << 30)
+    assert (len(report.findings), report.dropped_findings) == (1000, 500)
+    with pytest.raises(Exception, match="and 500 further findings, which are not kept"):
+        report.raise_on_findings()
+    report = kernels("rules").launch("many_findings", -1500, instruction_budget=1 << 30)  # and one that stops it
+    assert (len(report.findings), report.findings[-1].rule) == (1001, "assertion")
+
+
 def test_flag_wait_without_set(kernels):
     kernels("rules").launch("wait_without_set", 1).raise_on_findings()
     finding = only(kernels("rules").launch("wait_without_set", 0), "flag.wait-without-set")
@@ -382,7 +402,7 @@ def test_flag_left_set(kernels):
     assert "V -> MTE2 id 3 is still set when the kernel ends" in finding.message
 
 
-@pytest.mark.parametrize(("number", "good"), [(0, True), (7, True), (8, False), (-1, False)])
+@pytest.mark.parametrize(("number", "good"), [(0, True), (5, True), (8, False), (-1, False)])
 def test_flag_id(kernels, number, good):
     report = kernels("rules").launch("flag_id", number)
     if good:
@@ -391,6 +411,14 @@ def test_flag_id(kernels, number, good):
         finding = only(report, "flag.id")
         assert f"event id {number} is outside 0..7" in finding.message
         assert finding.site.line == line_of("flag_id.set")
+
+
+@pytest.mark.parametrize("number", [6, 7])
+def test_flag_id_that_cann_reserves(kernels, number):
+    findings = kernels("rules").launch("flag_id", number).findings
+    assert [f.rule for f in findings] == ["portability"] * 2  # the set and the wait
+    assert f"event id {number} is reserved by CANN" in findings[0].message
+    assert findings[0].site.line == line_of("flag_id.set")
 
 
 @pytest.mark.parametrize(("number", "good"), [(0, True), (10, True), (11, False), (16, False)])
@@ -469,6 +497,8 @@ MISBEHAVIOUR = [
     (6, "crash", "Illegal instruction"),
     (7, "crash", "overflowed its stack"),
     (8, "crash", "Segmentation fault at address"),
+    (9, "crash", r"the kernel called exit\(3\)"),
+    (10, "crash", r"the kernel called _exit\(3\)"),
 ]
 
 
@@ -577,7 +607,7 @@ def test_wrong_launch(kernels, call, text):
 
 
 def test_ignored_sites(kernels):
-    """A good kernel without one of its synchronisation calls is the bad one; without a pair its protocol still holds."""
+    """A good kernel without one of its synchronisation calls is the bad one; without a pair its protocol holds."""
     launch = kernels("rules").launch
     x, out = tiles(2), np.zeros((1, TILE), np.float32)
     good = launch("race_mte2_v", x, out, 1)
@@ -593,8 +623,8 @@ def test_ignored_sites(kernels):
     for sites in ([both], [str(set_), str(wait)], [f"{both} -> {both}"], [f"{set_} -> {wait}"]):
         finding = only(launch("race_mte2_v", x, out, 1, ignore_sites=sites), RAW)
         assert finding.site.line == line_of("race_mte2_v.read")
-    only(launch("race_mte2_v", x, out, 1, ignore_sites=[str(set_)]), "flag.wait-without-set")
-    only(launch("race_mte2_v", x, out, 1, ignore_sites=[str(wait)]), "flag.left-set")
+    assert launch("race_mte2_v", x, out, 1, ignore_sites=[str(set_)]).rules() == {"flag.wait-without-set", RAW}
+    assert launch("race_mte2_v", x, out, 1, ignore_sites=[str(wait)]).rules() == {"flag.left-set", RAW}
     assert not launch("race_v_v", x, out, 1, ignore_sites=[f"rules.cpp:{line_of('race_v_v.write') + 1}"]).ok
     quick = launch("race_v_v", x, out, 1, timing_only=True, ignore_sites=[f"rules.cpp:{line_of('race_v_v.write') + 1}"])
     assert quick.cycles < launch("race_v_v", x, out, 1, timing_only=True).cycles

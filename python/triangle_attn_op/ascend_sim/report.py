@@ -117,6 +117,11 @@ class Report:
         )
 
     @property
+    def dropped_findings(self) -> int:
+        """Findings beyond the first 1000 different ones, which are only counted."""
+        return int(self.raw.get("dropped_findings", 0))
+
+    @property
     def microseconds(self) -> float:
         return self.cycles / (self.ghz * 1e3)
 
@@ -131,7 +136,10 @@ class Report:
     def raise_on_findings(self) -> Report:
         """Returns self, or raises KernelError listing every finding."""
         if not self.ok:
-            raise KernelError("\n".join(str(f) for f in self.findings) or "the launch did not complete")
+            lines = [str(f) for f in self.findings]
+            if self.dropped_findings:
+                lines.append(f"and {self.dropped_findings} further findings, which are not kept")
+            raise KernelError("\n".join(lines) or "the launch did not complete")
         return self
 
     def busy(self, pipe: str) -> float:

@@ -21,6 +21,8 @@ bool KernelTypeMarker<Tag, kType>::registered = KernelTypeMarker<Tag, kType>::Re
 }  // namespace detail
 }  // namespace ascend_sim
 
-#define ASCEND_SIM_KERNEL_TYPE(value) \
-  struct Tag {};                      \
-  static_cast<void>(&ascend_sim::detail::KernelTypeMarker<Tag, value>::registered)
+#define ASCEND_SIM_KERNEL_TYPE(value) ASCEND_SIM_KERNEL_TYPE_AT(value, __LINE__)
+#define ASCEND_SIM_KERNEL_TYPE_AT(value, line) ASCEND_SIM_KERNEL_TYPE_TAG(value, line)
+#define ASCEND_SIM_KERNEL_TYPE_TAG(value, line) \
+  struct Tag##line {};                          \
+  static_cast<void>(&ascend_sim::detail::KernelTypeMarker<Tag##line, value>::registered)

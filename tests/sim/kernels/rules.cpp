@@ -1,6 +1,11 @@
 // One kernel per checker rule. `good` chooses the twin: 1 has the synchronisation (or the right argument), 0 lacks it.
 // `// @name` marks a line that the test expects in the finding.
 // check_cann: no, because its helpers hand on the place of their caller
+#include <unistd.h>
+
+#include <cassert>
+#include <cstdlib>
+
 #include "kernel_operator.h"
 
 using namespace AscendC;
@@ -414,6 +419,27 @@ extern "C" __global__ __aicore__ void left_set(int32_t good) {
   if (good) WaitFlag<HardEvent::V_MTE2>(EVENT_ID3);
 }
 
+extern "C" __global__ __aicore__ void atomic_left_set(int32_t good) {
+  TYPE_AIV;
+  SetAtomicAdd<float>();  // @atomic_left_set.set
+  if (good) SetAtomicNone();
+}
+
+extern "C" __global__ __aicore__ void two_types() {
+  KERNEL_TASK_TYPE(1, KERNEL_TYPE_AIV_ONLY);
+  KERNEL_TASK_TYPE(2, KERNEL_TYPE_MIX_AIC_1_2);
+}
+
+// |count| findings at as many lines; count < 0: then one that stops the launch.
+extern "C" __global__ __aicore__ void many_findings(int32_t count) {
+  TYPE_AIV;
+  for (int32_t i = 0; i < (count < 0 ? -count : count); ++i) {
+    ascend_sim::device::Report(static_cast<int>(ascend_sim::Rule::kPortability),
+                               Site{__FILE__, 1000u + static_cast<uint32_t>(i)}, "call", "number %d", i);
+  }
+  assert(count >= 0);
+}
+
 extern "C" __global__ __aicore__ void flag_id(int32_t id) {
   TYPE_AIV;
   SetFlag<HardEvent::V_MTE2>(id);  // @flag_id.set
@@ -499,6 +525,8 @@ extern "C" __global__ __aicore__ void misbehave(GM_ADDR x, int32_t how) {
     };
     zero = Recurse::Down(0);
   }
+  if (how == 9) std::exit(3);
+  if (how == 10) _exit(3);
   if (how == 8) reinterpret_cast<volatile float*>(x)[kTile + 128] = 1.0f;  // past the buffer: its guard page
 }
 

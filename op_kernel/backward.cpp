@@ -1,7 +1,8 @@
 // The backward kernels: dQ, dK, dV from dO, Q, K, V, O and lse, for the blocks that hold a visible pair only.
 //
-// Reading order: backward_sections.h (what a section is), backward_aic.h (cube core), backward_aiv.h (vector cores,
-// main pass), backward_rows.h (vector cores, before and after it), backward_range.h (the range of fp16).
+// Reading order: backward_sections.h (what a section is), backward_aic.h and backward_cube.h (cube core),
+// backward_aiv.h (vector cores, main pass), backward_rows.h (vector cores, before and after it), backward_range.h (the
+// range of fp16).
 #include "backward_aic.h"
 #include "backward_aiv.h"
 #include "backward_range.h"
@@ -14,8 +15,13 @@ template <class T>
 __aicore__ inline void backward(const BackwardArguments& arguments, const TriangleBackwardTiling& tiling) {
   const ForwardSequences sequences(&tiling.problem, arguments.cu_seq_q, arguments.cu_seq_k);
   if ASCEND_IS_AIC {
-    BackwardAic<T> aic(&tiling, arguments, sequences, AscendC::GetBlockIdx());
-    aic.run();
+    if (tile_rows(tiling.problem.d, tiling.problem.dv) == WideTile::kRows) {
+      BackwardAic<T, WideTile> aic(&tiling, arguments, sequences, AscendC::GetBlockIdx());
+      aic.run();
+    } else {
+      BackwardAic<T, NarrowTile> aic(&tiling, arguments, sequences, AscendC::GetBlockIdx());
+      aic.run();
+    }
   } else {
     const int64_t core = AscendC::GetBlockIdx() / AscendC::GetSubBlockNum();
     BackwardUb ub;

@@ -7,7 +7,7 @@
 
 namespace triangle {
 
-constexpr int32_t kEventBound = 0;  // V_S: the bound is there
+constexpr int32_t kEventBound = 0;  // V_S: the bound is there; S_V: it has been read
 
 template <class T>
 class BackwardRange {
@@ -18,12 +18,10 @@ class BackwardRange {
 
   // After BackwardRows::prepare of all cores; before the main pass of any.
   __aicore__ inline void run() {
-    for (int32_t i = 0; i < 2; ++i) SetFlag<HardEvent::V_MTE2>(kEventTile + i);
-    SetFlag<HardEvent::MTE3_V>(kEventResult);
+    free_all();
     const int64_t heads = sequences_.count() * tiling_->batch * tiling_->heads_kv;
     for (int64_t head = vector_core_; head < heads; head += 2 * tiling_->problem.cores) choose(head);
-    for (int32_t i = 0; i < 2; ++i) WaitFlag<HardEvent::V_MTE2>(kEventTile + i);
-    WaitFlag<HardEvent::MTE3_V>(kEventResult);
+    take_all();
   }
 
  private:
@@ -65,6 +63,10 @@ class BackwardRange {
     WaitFlag<HardEvent::V_S>(kEventBound);
     // The bound is below 2^exponent.
     const int32_t bits = gradient.template ReinterpretCast<int32_t>().GetValue(0);
+    SetFlag<HardEvent::S_V>(kEventBound);
+    WaitFlag<HardEvent::S_V>(kEventBound);
+    SetFlag<HardEvent::S_V>(kEventBound);
+    WaitFlag<HardEvent::S_V>(kEventBound);
     const int32_t exponent = static_cast<int32_t>(clamp64((bits >> 23) - 127 + 1, -kMostExponent, kMostExponent));
 
     for (int64_t head = first_head; head < first_head + group; ++head) {
@@ -80,7 +82,6 @@ class BackwardRange {
 
   __aicore__ inline Floats begin_largest(int32_t i) {
     const Floats result = ub_.dp(0)[i * kAtOnce];
-    barrier();
     AscendC::Duplicate(result, 0.0f, kAtOnce);
     return result;
   }
@@ -95,7 +96,6 @@ class BackwardRange {
                            AscendC::DataCopyPadExtParams<float>(false, 0, 0, 0.0f));
       SetFlag<HardEvent::MTE2_V>(kEventTile + slot);
       WaitFlag<HardEvent::MTE2_V>(kEventTile + slot);
-      barrier();
       AscendC::Abs(loaded, loaded, now);
       barrier();
       AscendC::Max(result, result, loaded, now);
@@ -125,6 +125,15 @@ class BackwardRange {
       AscendC::DataCopyPad(dst[at], tile, AscendC::DataCopyExtParams(1, static_cast<uint32_t>(now * 4), 0, 0, 0));
     }
     SetFlag<HardEvent::MTE3_V>(kEventResult);
+  }
+
+  __aicore__ inline void free_all() {
+    for (int32_t i = 0; i < 2; ++i) SetFlag<HardEvent::V_MTE2>(kEventTile + i);
+    SetFlag<HardEvent::MTE3_V>(kEventResult);
+  }
+  __aicore__ inline void take_all() {
+    for (int32_t i = 0; i < 2; ++i) WaitFlag<HardEvent::V_MTE2>(kEventTile + i);
+    WaitFlag<HardEvent::MTE3_V>(kEventResult);
   }
 
   const TriangleBackwardTiling* tiling_;

@@ -9,6 +9,8 @@
 #                    which LAUNCH, plain C++, includes. TRIANGLE_LAUNCH_ASCENDC_LIBRARY.
 #   sim              g++ and this project's simulator; SIM_LIBRARIES are what LAUNCH calls. TRIANGLE_LAUNCH_SIM.
 #
+# triangle_add_npu_library([SIM_LIBRARIES targets]) adds this project's kernels so: libtriangle_attn_npu.so.
+#
 # bisheng inserts no synchronisation of its own in any of them: what the simulator checks is what runs.
 #
 # Include this file in the directory that calls the function, after project(): the asc way enables a language here. CANN
@@ -99,6 +101,13 @@ function(triangle_add_kernels name)
   endif()
   # The libraries of CANN are in the process already, or on the loader's path: no folder of this machine is recorded.
   set_target_properties(${name} PROPERTIES SKIP_BUILD_RPATH ON INSTALL_RPATH "" INSTALL_RPATH_USE_LINK_PATH OFF)
+endfunction()
+
+function(triangle_add_npu_library)
+  triangle_add_kernels(triangle_attn_npu
+    SOURCES ${TRIANGLE_ROOT}/op_kernel/forward.cpp ${TRIANGLE_ROOT}/op_kernel/backward.cpp
+    LAUNCH ${TRIANGLE_ROOT}/op_kernel/launch.cpp
+    INCLUDES ${TRIANGLE_ROOT}/op_kernel ${TRIANGLE_ROOT} ${ARGN})
 endfunction()
 
 function(_triangle_asc name sources launch includes definitions)

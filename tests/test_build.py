@@ -15,6 +15,7 @@ import ctypes
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from triangle_attn_op import _cann, _library, env
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,6 +118,20 @@ def test_wheel_name(small_project: Path, tmp_path: Path, version: str | None) ->
     machine = os.uname().machine
     expected = f"triangle_attn_op-{release}{local}-cp310-abi3-linux_{machine}.whl"
     assert [path.name for path in (tmp_path / "dist").iterdir()] == [expected]
+
+
+def test_release_workflow_names_versions_and_scripts_that_exist() -> None:
+    release = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    jobs = release["jobs"]
+    tags = jobs["npu"]["strategy"]["matrix"]["cann"]
+    assert all(_cann.VERSION.fullmatch(tag.split("-910b-")[0]) for tag in tags)
+    assert {runner.endswith("-arm") for runner in jobs["npu"]["strategy"]["matrix"]["runner"]} == {True, False}
+    assert sorted(jobs["release"]["needs"]) == ["cpu", "npu", "sdist"]
+    text = (ROOT / "docs" / "build.md").read_text() + json.dumps(jobs)
+    for script in set(re.findall(r"(?<![\w/.])((?:scripts|tests/toolchain)/\w+\.(?:sh|py))", text)):
+        assert (ROOT / script).is_file(), script
+    for job in ("npu", "cpu"):
+        assert any(f"scripts/build_wheel.sh {job}" in step.get("run", "") for step in jobs[job]["steps"])
 
 
 # ---- CANN's compilers

@@ -55,6 +55,8 @@ def stated(home: Path) -> Iterator[str]:
     """What the files of a toolkit say of its version, the most reliable first; some of it are other numbers."""
     for pattern, keys in (
         ("*-linux/ascend_*_install.info", ("version",)),
+        ("ascend_*_install.info", ("version",)),
+        ("version.info", ("version", "version_dir")),
         ("share/info/asc-devkit/version.info", ("version", "version_dir")),
         ("compiler/version.info", ("version", "version_dir")),
         ("toolkit/version.info", ("version", "version_dir")),

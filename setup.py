@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -60,6 +61,7 @@ class CMakeBuild(build_ext):
             f"-DPython3_EXECUTABLE={sys.executable}",
             f"-DTRIANGLE_TORCH_DIR={torch.__path__[0]}",
             f"-DTRIANGLE_OUTPUT_DIR={output}",
+            *shlex.split(os.environ.get("CMAKE_ARGS", "")),
         ]
         subprocess.check_call([cmake, "-S", str(ROOT), "-B", str(build), *configure], env=env)
         subprocess.check_call([cmake, "--build", str(build), "-j", jobs], env=env)

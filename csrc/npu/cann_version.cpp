@@ -80,8 +80,8 @@ bool CannVersion::parse(const std::string& text) {
 
 CannComparison compare_cann(const std::string& build, const std::string& run) {
   CannVersion built, running;
-  const std::string head = "triangle_attn_op: the NPU kernels were built with CANN " +
-                           (build.empty() ? "of an unknown version" : build) + ", ";
+  const std::string head =
+      "the NPU kernels were built with CANN " + (build.empty() ? "of an unknown version" : build) + ", ";
   if (run.empty()) {
     return {CannMatch::kWarn,
             head + "the version of the CANN in this process cannot be found out; if a call fails, " + advice("")};

@@ -12,11 +12,12 @@
 
 #define TRIANGLE_EXPORT extern "C" __attribute__((visibility("default")))
 
-// Every thread runs the fp32 micro-kernel `repeats` times; returns the multiply-adds of all of them, -1 on an error.
-TRIANGLE_EXPORT double triangle_cpu_micro_kernel(int repeats) {
+// Every thread runs `repeats` times the micro-kernel that q, k and v of bf16 (or, of any other 16- or 32-bit type) are
+// multiplied by; returns the multiply-adds of all of them, -1 on an error.
+TRIANGLE_EXPORT double triangle_cpu_micro_kernel(int bf16, int repeats) {
   using namespace triangle::cpu;
   try {
-    const Kernels& table = kernels(DType::kFloat32);
+    const Kernels& table = kernels(bf16 ? DType::kBFloat16 : DType::kFloat32);
     const int workers = num_threads();
     std::vector<double> products(workers);
     run_workers(workers, [&](int worker) { products[worker] = table.micro_kernel(repeats, thread_scratch(65536)); });

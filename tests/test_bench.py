@@ -221,7 +221,7 @@ def test_figures_against_sdpa(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problem.flops("forward") == flops
     assert problem.flops("backward") == 2.5 * flops
     assert problem.flops("forward+backward") == 3.5 * flops
-    monkeypatch.setattr(opponents, "micro_kernel", lambda: (lambda: None, lambda: 3000.0))
+    monkeypatch.setattr(opponents, "micro_kernel", lambda dtype: (lambda: None, lambda: 3000.0))
     fake_times(monkeypatch, ours=1e-6, SDPA=3e-6, SGEMM=2.0, micro=1e-6)
     measured = measures.against_sdpa(problem, "forward", Effort())
     assert measured.figures["x SDPA"] == pytest.approx(3)
@@ -431,13 +431,14 @@ def test_scaling_needs_two_threads() -> None:
 
 
 def test_the_machines_limits_run() -> None:
-    run, flops = opponents.micro_kernel(repeats=10)
-    run()
-    one = flops()
-    assert one > 0
-    run, flops = opponents.micro_kernel(repeats=30)
-    run()
-    assert flops() == 3 * one
+    for dtype in ("fp32", "bf16", "fp16"):
+        run, flops = opponents.micro_kernel(dtype, repeats=10)
+        run()
+        one = flops()
+        assert one > 0
+        run, flops = opponents.micro_kernel(dtype, repeats=30)
+        run()
+        assert flops() == 3 * one
     words = torch.arange(1 << 12, dtype=torch.int64)
     opponents.read_in_c(words)()
     assert opponents._library.load().triangle_cpu_read(words.data_ptr(), words.numel() * 8) == int(words.sum())

@@ -59,12 +59,14 @@ def test_last_backend() -> None:
     }
 
 
-@pytest.mark.parametrize("isa", ["portable", "avx2", "avx512", "neon"])
+@pytest.mark.parametrize("isa", ["portable", "avx2", "avx512", "avx512_bf16", "neon"])
 def test_isa_can_be_chosen(isa: str) -> None:
     program = (
         "import torch, triangle_attn_op; q = torch.randn(1, 2, 70, 16); "
         "want = torch.nn.functional.scaled_dot_product_attention(q, q, q, is_causal=True); "
         "torch.testing.assert_close(torch.ops.triangle.attn(q, q, q), want); "
+        "b = q.bfloat16(); "
+        "torch.testing.assert_close(torch.ops.triangle.attn(b, b, b).float(), want, atol=2e-2, rtol=2e-2); "
         "print(triangle_attn_op.last_backend())"
     )
     done = subprocess.run(

@@ -56,8 +56,8 @@ struct Backward {
 void forward(const Forward& args);
 void backward(const Backward& args);
 
-// Which instruction set runs ("avx512", "avx2", "neon", "portable"), chosen once from the CPU and
-// TRIANGLE_ATTN_CPU_ISA.
+// Which instruction set runs ("avx512_bf16", "avx512", "avx2", "neon", "portable"), chosen once from the CPU and
+// TRIANGLE_ATTN_CPU_ISA. "avx512_bf16" is "avx512" with pairs of bf16 numbers multiplied as such.
 const char* isa();
 
 }  // namespace triangle::cpu

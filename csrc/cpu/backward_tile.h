@@ -9,55 +9,75 @@
 
 namespace triangle::cpu::TRIANGLE_ISA {
 
-template <class T>
+template <class E>
 struct BackwardScratch {
+  using T = Sum<E>;
   // Of the column, kept from begin_column to end_column.
-  T* k_transposed = nullptr;  // [keys / nr][D][nr]
-  T* v_transposed = nullptr;  // [keys / nr][Dv][nr]
-  T* k = nullptr;             // [D / nr][keys][nr]
+  E* k_transposed = nullptr;  // [keys / nr][D / step][nr][step]
+  E* v_transposed = nullptr;  // [keys / nr][Dv / step][nr][step]
+  E* k = nullptr;             // [D / nr][keys / step][nr][step]
   T* dk = nullptr;            // [D / nr][keys][nr]
   T* dv = nullptr;            // [Dv / nr][keys][nr]
-  // Of the row block.
-  T* q = nullptr;     // [D / nr][rows][nr]
-  T* dout = nullptr;  // [Dv / nr][rows][nr]
-  T* p = nullptr;     // [keys / nr][rows][nr]
-  T* ds = nullptr;    // [keys / nr][rows][nr]
-  T* dropout = nullptr;
+  // Of the row block. What is multiplied along rows as well as along columns exists twice, unless a word is one
+  // element.
+  E* q = nullptr;           // [D / nr][rows][nr]
+  E* q_inner = nullptr;     // [D / nr][rows / step][nr][step]
+  E* dout = nullptr;        // [Dv / nr][rows][nr]
+  E* dout_inner = nullptr;  // [Dv / nr][rows / step][nr][step]
+  T* scores = nullptr;      // [keys / nr][rows][nr]
+  T* dp = nullptr;          // [keys / nr][rows][nr]
+  E* p_inner = nullptr;     // [keys / nr][rows / step][nr][step]
+  E* ds = nullptr;          // [keys / nr][rows][nr]
+  E* ds_inner = nullptr;    // [keys / nr][rows / step][nr][step]
+  T* dropout = nullptr;     // [step][keys]
 
   size_t lay_out(void* base, int dim, int dim_v) {
     using G = Tiles<T>;
-    Arena<T> arena{static_cast<T*>(base)};
+    Arena arena{base};
     const size_t rows = G::kRowsBackward, keys = G::kKeysBackward;
     const size_t d = padded(dim, G::kNr), dv_wide = padded(dim_v, G::kNr);
-    k_transposed = arena.take(keys * dim);
-    v_transposed = arena.take(keys * dim_v);
-    k = arena.take(keys * d);
-    dk = arena.take(keys * d);
-    dv = arena.take(keys * dv_wide);
-    q = arena.take(rows * d);
-    dout = arena.take(rows * dv_wide);
-    p = arena.take(rows * keys);
-    ds = arena.take(rows * keys);
-    dropout = arena.take(keys);
-    return arena.used * sizeof(T);
+    arena.take(k_transposed, keys * padded(dim, kStep<E>));
+    arena.take(v_transposed, keys * padded(dim_v, kStep<E>));
+    arena.take(k, keys * d);
+    arena.take(dk, keys * d);
+    arena.take(dv, keys * dv_wide);
+    arena.take(q, rows * d);
+    arena.take(dout, rows * dv_wide);
+    arena.take(scores, rows * keys);
+    arena.take(dp, rows * keys);
+    if constexpr (kStep<E> == 1) {
+      q_inner = q;
+      dout_inner = dout;
+      p_inner = scores;
+      ds = ds_inner = dp;
+    } else {
+      arena.take(q_inner, rows * d);
+      arena.take(dout_inner, rows * dv_wide);
+      arena.take(p_inner, rows * keys);
+      arena.take(ds, rows * keys);
+      arena.take(ds_inner, rows * keys);
+    }
+    arena.take(dropout, kStep<E> * keys);
+    return arena.used;
   }
 };
 
-template <class T>
+template <class E>
 void begin_column(const BackwardColumn& column) {
+  using T = Sum<E>;
   using G = Tiles<T>;
   const Common& common = *column.common;
   const Keys& keys = column.keys;
-  BackwardScratch<T> s;
+  BackwardScratch<E> s;
   s.lay_out(column.scratch, common.dim, common.dim_v);
-  with_storage<T>(common.dtype, [&](auto* storage) {
+  with_storage<E>(common.dtype, [&](auto* storage) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
     const S* k = static_cast<const S*>(keys.k) + column.key0 * keys.k_row;
     const S* v = static_cast<const S*>(keys.v) + column.key0 * keys.v_row;
-    pack_transposed<T, S>(k, keys.k_row, column.count, common.dim, s.k_transposed);
-    pack_transposed<T, S>(v, keys.v_row, column.count, common.dim_v, s.v_transposed);
-    pack_rows<T, S>([&](int r) { return k + r * keys.k_row; }, column.count, common.dim, s.k,
-                    ptrdiff_t(G::kKeysBackward) * G::kNr);
+    pack_transposed<E, S>(k, keys.k_row, column.count, common.dim, s.k_transposed);
+    pack_transposed<E, S>(v, keys.v_row, column.count, common.dim_v, s.v_transposed);
+    pack_inner_rows<E, S>([&](int r) { return k + r * keys.k_row; }, column.count, common.dim, s.k,
+                          ptrdiff_t(G::kKeysBackward) * G::kNr);
   });
   for (int c = 0; c < common.dim; c += G::kNr)
     std::memset(s.dk + ptrdiff_t(c) * G::kKeysBackward, 0, sizeof(T) * column.count * G::kNr);
@@ -65,134 +85,186 @@ void begin_column(const BackwardColumn& column) {
     std::memset(s.dv + ptrdiff_t(c) * G::kKeysBackward, 0, sizeof(T) * column.count * G::kNr);
 }
 
-// Row r: s in p and dP in ds become P (with dropout applied) and dS over the panels [begin, end); unseen pairs become
-// 0.
+// A row's P (with dropout applied) and dS from its scores and dP, a vector of keys at a time; unseen pairs give 0.
 template <class T>
-TRIANGLE_INLINE void gradient_row(const Common& common, const BackwardScratch<T>& s, const BackwardRow& row, int r,
-                                  int64_t key0, int begin, int end) {
-  using V = Vector<T>;
-  constexpr int lanes = kLanes<T>;
-  constexpr int nr = Tiles<T>::kNr;
-  constexpr ptrdiff_t panel = ptrdiff_t(Tiles<T>::kRowsBackward) * nr;
-  const int64_t from = row.lo - key0, to = row.hi - key0;
-  const int first = from < begin ? begin : from > end ? end : int(from);
-  const int past = to < first ? first : to > end ? end : int(to);
-  // A row hidden altogether has lse = -inf, and every score is -inf: +inf in its place gives exp(-inf) = 0.
-  const V lse = splat(row.lse == -kInfinity<double> ? kInfinity<T> : T(row.lse));
-  const V delta = splat(T(row.delta));
-  if (common.dropout && first < past)
-    dropout_factors<T>(common, row.philox_row, row.philox_head, key0, past, s.dropout);
-  for (int c = begin; c < end; c += lanes) {
-    const ptrdiff_t at = c / nr * panel + r * nr + c % nr;
+struct GradientRow {
+  const Common& common;
+  const BackwardRow& row;
+  int64_t key0;
+  int first, past;  // visible columns
+  Vector<T> lse, delta;
+  T* dropout;
+
+  TRIANGLE_INLINE GradientRow(const Common& common, const BackwardRow& row, int64_t key0, int begin, int end,
+                              T* dropout)
+      : common(common), row(row), key0(key0), dropout(dropout) {
+    const int64_t from = row.lo - key0, to = row.hi - key0;
+    first = from < begin ? begin : from > end ? end : int(from);
+    past = to < first ? first : to > end ? end : int(to);
+    // A row hidden altogether has lse = -inf, and every score is -inf: +inf in its place gives exp(-inf) = 0.
+    lse = splat(row.lse == -kInfinity<double> ? kInfinity<T> : T(row.lse));
+    delta = splat(T(row.delta));
+    if (common.dropout && first < past)
+      dropout_factors<T>(common, row.philox_row, row.philox_head, key0, past, dropout);
+  }
+
+  // Columns c, c + 1, ..., of which the scores and dP lie at the pointers.
+  TRIANGLE_INLINE void at(int c, const T* scores, const T* dps, Vector<T>& kept, Vector<T>& ds) const {
+    constexpr int lanes = kLanes<T>;
     if (c + lanes <= first || c >= past) {
-      store(s.p + at, V{});
-      store(s.ds + at, V{});
-      continue;
+      kept = ds = Vector<T>{};
+      return;
     }
-    V score = load(s.p + at);
-    V dp = load(s.ds + at);
+    Vector<T> score = load(scores);
+    Vector<T> dp = load(dps);
     if (row.mask)
       score = apply_mask<T>(score, common, row.mask, key0 + c, larger(first - c, 0), smaller(past - c, lanes));
     if (c < first || c + lanes > past) score = hide_outside<T>(score, c, first, past);
-    const V p = exp(score - lse);
-    V kept = p;
+    const Vector<T> p = exp(score - lse);
+    kept = p;
     if (common.dropout) {
-      const V factor = load(s.dropout + c);
+      const Vector<T> factor = load(dropout + c);
       kept = p * factor;
       dp = dp * factor;
     }
-    store(s.p + at, kept);
-    store(s.ds + at, p * (dp - delta));
+    ds = p * (dp - delta);
+  }
+};
+
+// P and dS of the rows [row, past) over the panels [begin, end), as operands along rows and, dS, along keys. `row` is a
+// multiple of step, and so is `past` but at the tile's end.
+template <class E>
+void gradient_rows(const Common& common, const BackwardScratch<E>& s, const BackwardRow* rows, int row, int past,
+                   int64_t key0, int begin, int end) {
+  using T = Sum<E>;
+  constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr, step = kStep<E>;
+  constexpr ptrdiff_t panel = ptrdiff_t(Tiles<T>::kRowsBackward) * nr;
+  for (; row < past; row += step) {
+    const GradientRow<T> first(common, rows[row], key0, begin, end, s.dropout);
+    if constexpr (step == 1) {
+      for (int c = begin; c < end; c += lanes) {
+        const ptrdiff_t at = c / nr * panel + row * nr + c % nr;
+        Vector<T> p, ds;
+        first.at(c, s.scores + at, s.dp + at, p, ds);
+        store(s.p_inner + at, p);
+        store(s.ds + at, ds);
+      }
+    } else {
+      const bool alone = row + 1 == past;
+      const GradientRow<T> second(common, rows[alone ? row : row + 1], key0, begin, end,
+                                  s.dropout + Tiles<T>::kKeysBackward);
+      for (int c = begin; c < end; c += lanes) {
+        const ptrdiff_t at = c / nr * panel + row * nr + c % nr, inner = c / nr * panel + row * nr + c % nr * step;
+        Vector<T> p[2], ds[2];
+        first.at(c, s.scores + at, s.dp + at, p[0], ds[0]);
+        if (alone) {
+          p[1] = ds[1] = Vector<T>{};
+        } else {
+          second.at(c, s.scores + at + nr, s.dp + at + nr, p[1], ds[1]);
+        }
+        store_words<E>(s.p_inner + inner, pair_halves(round_both(p[0], p[1])));
+        const Vector<T> both = round_both(ds[0], ds[1]);
+        store_words<E>(s.ds_inner + inner, pair_halves(both));
+        store_halves(s.ds + at, s.ds + at + nr, both);
+      }
+    }
   }
 }
 
-// gradient [columns / nr][keys][nr] += weights^T rows, weights [keys / nr][rows][nr] (P or dS), rows [columns /
-// nr][rows][nr].
-template <class T>
-void add_key_gradient(const BackwardColumn& column, const BackwardTile& tile, const T* weights, const T* rows,
-                      int columns, T* gradient) {
-  using G = Tiles<T>;
-  constexpr int nr = G::kNr;
-  Product<T> g;
+// gradient [columns / nr][keys][nr] += weights^T rows, weights [keys / nr][rows / step][nr][step] (P or dS), rows
+// [columns / nr][rows / step][nr][step].
+template <class E>
+void add_key_gradient(const BackwardColumn& column, const BackwardTile& tile, const E* weights, const E* rows,
+                      int columns, Sum<E>* gradient) {
+  using G = Tiles<Sum<E>>;
+  constexpr int nr = G::kNr, step = kStep<E>;
+  Product<E> g;
   g.finish = Finish::kAdd;
   for (int c = 0; c < columns; c += nr) {
     for (int key = 0; key < column.count;) {
-      const int keys = micro_rows<T>(smaller(column.count, key / nr * nr + nr) - key);
+      const int keys = micro_rows<Sum<E>>(smaller(column.count, key / nr * nr + nr) - key);
       // Rows that see one of these keys; both ends of what a row sees never decrease from row to row.
       const int64_t key0 = column.key0 + key;
       int begin = 0, end = tile.rows;
       while (begin < end && tile.row[begin].hi <= key0) ++begin;
       while (begin < end && tile.row[end - 1].lo >= key0 + keys) --end;
       if (begin < end) {
-        g.a = weights + ptrdiff_t(key / nr) * G::kRowsBackward * nr + begin * nr + key % nr;
+        // A pair of rows lies in one micro-tile, which begins at an even row: its other row was computed too.
+        begin -= begin % step;
+        g.a = weights + ptrdiff_t(key / nr) * G::kRowsBackward * nr + begin * nr + key % nr * step;
         g.b = rows + (ptrdiff_t(c / nr) * G::kRowsBackward + begin) * nr;
         g.k = end - begin;
         g.c = gradient + (ptrdiff_t(c / nr) * G::kKeysBackward + key) * nr;
-        multiply_transposed<T>(keys, columns - c, g);
+        multiply_transposed<E>(keys, columns - c, g);
       }
       key += keys;
     }
   }
 }
 
-template <class T>
+template <class E>
 void column_rows(const BackwardColumn& column, const BackwardTile& tile) {
+  using T = Sum<E>;
   using G = Tiles<T>;
   constexpr int nr = G::kNr, width = G::kKeysBackward;
   constexpr ptrdiff_t panel = ptrdiff_t(G::kRowsBackward) * nr;
   const Common& common = *column.common;
-  BackwardScratch<T> s;
+  BackwardScratch<E> s;
   s.lay_out(column.scratch, common.dim, common.dim_v);
   MicroTiles micro;
   micro.cut<T>(tile.row, tile.rows);
-  with_storage<T>(common.dtype, [&](auto* storage) {
+  with_storage<E>(common.dtype, [&](auto* storage) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
-    pack_rows<T, S>([&](int r) { return static_cast<const S*>(tile.row[r].q); }, tile.rows, common.dim, s.q, panel);
-    pack_rows<T, S>([&](int r) { return static_cast<const S*>(tile.row[r].dout); }, tile.rows, common.dim_v, s.dout,
-                    panel);
+    const auto q = [&](int r) { return static_cast<const S*>(tile.row[r].q); };
+    const auto dout = [&](int r) { return static_cast<const S*>(tile.row[r].dout); };
+    pack_rows<E, S>(q, tile.rows, common.dim, s.q, panel);
+    pack_rows<E, S>(dout, tile.rows, common.dim_v, s.dout, panel);
+    if constexpr (kStep<E> > 1) {
+      pack_inner_rows<E, S>(q, tile.rows, common.dim, s.q_inner, panel);
+      pack_inner_rows<E, S>(dout, tile.rows, common.dim_v, s.dout_inner, panel);
+    }
   });
 
-  const auto product = [&](const T* a, const T* b, int inner, T alpha, T* c) {
-    Product<T> g;
+  const auto product = [&](const E* a, const E* b, int inner, T alpha, T* c) {
+    Product<E> g;
     g.a_panel = panel;
     g.k = inner;
     g.alpha = alpha;
     for (int key = 0; key < width; key += nr) {
-      g.b = b + ptrdiff_t(key) * inner;
+      g.b = b + ptrdiff_t(key) * padded(inner, kStep<E>);
       for (int i = 0; i < micro.count; ++i) {
         const MicroTile& t = micro.tile[i];
         if (t.end(column.key0, width) <= key || t.begin<T>(column.key0, width) > key) continue;
         g.a = a + t.row * nr;
         g.c = c + key / nr * panel + t.row * nr;
-        multiply<T>(t.rows, t.end(column.key0, width) - key, g);
+        multiply<E>(t.rows, t.end(column.key0, width) - key, g);
       }
     }
   };
-  product(s.q, s.k_transposed, common.dim, T(common.scale), s.p);
-  product(s.dout, s.v_transposed, common.dim_v, T(1), s.ds);
+  product(s.q, s.k_transposed, common.dim, T(common.scale), s.scores);
+  product(s.dout, s.v_transposed, common.dim_v, T(1), s.dp);
 
   for (int i = 0; i < micro.count; ++i) {
     const MicroTile& t = micro.tile[i];
     const int begin = t.begin<T>(column.key0, width), end = t.end(column.key0, width);
-    if (begin >= end) continue;
-    for (int r = t.row; r < t.row + t.rows; ++r)
-      gradient_row<T>(common, s, tile.row[r], r, column.key0, begin, padded(end, nr));
+    if (begin < end) gradient_rows<E>(common, s, tile.row, t.row, t.row + t.rows, column.key0, begin, padded(end, nr));
   }
-  add_key_gradient<T>(column, tile, s.p, s.dout, common.dim_v, s.dv);
-  add_key_gradient<T>(column, tile, s.ds, s.q, common.dim, s.dk);
+  add_key_gradient<E>(column, tile, s.p_inner, s.dout_inner, common.dim_v, s.dv);
+  add_key_gradient<E>(column, tile, s.ds_inner, s.q_inner, common.dim, s.dk);
 }
 
-template <class T>
+template <class E>
 void column_dq(const BackwardColumn& column, const BackwardTile& tile) {
+  using T = Sum<E>;
   using G = Tiles<T>;
   constexpr int nr = G::kNr, width = G::kKeysBackward;
   constexpr ptrdiff_t panel = ptrdiff_t(G::kRowsBackward) * nr;
   const Common& common = *column.common;
-  BackwardScratch<T> s;
+  BackwardScratch<E> s;
   s.lay_out(column.scratch, common.dim, common.dim_v);
   MicroTiles micro;
   micro.cut<T>(tile.row, tile.rows);
-  Product<T> g;
+  Product<E> g;
   g.a_panel = panel;
   g.finish = tile.first ? Finish::kScale : Finish::kAdd;
   for (int c = 0; c < common.dim; c += nr) {
@@ -204,19 +276,20 @@ void column_dq(const BackwardColumn& column, const BackwardTile& tile) {
       g.a = s.ds + begin / nr * panel + t.row * nr;
       g.b = s.k + (ptrdiff_t(c / nr) * width + begin) * nr;
       g.c = static_cast<T*>(tile.dq) + c / nr * panel + t.row * nr;
-      multiply<T>(t.rows, common.dim - c, g);
+      multiply<E>(t.rows, common.dim - c, g);
     }
   }
 }
 
-template <class T>
+template <class E>
 void end_column(const BackwardColumn& column) {
+  using T = Sum<E>;
   using G = Tiles<T>;
   constexpr ptrdiff_t panel = ptrdiff_t(G::kKeysBackward) * G::kNr;
   const Common& common = *column.common;
-  BackwardScratch<T> s;
+  BackwardScratch<E> s;
   s.lay_out(column.scratch, common.dim, common.dim_v);
-  with_storage<T>(common.dtype, [&](auto* storage) {
+  with_storage<E>(common.dtype, [&](auto* storage) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
     for (int key = 0; key < column.count; ++key) {
       const int64_t row = column.key0 + key;
@@ -231,25 +304,26 @@ void end_column(const BackwardColumn& column) {
 // delta[r] = dout[r] . out[r], [Dv] each, r < rows. One chain over Dv a row, as in the product dP = dout v^T: where a
 // row sees one key, or one key dominates, out is v and dP - delta cancels exactly. Lanes are rows, as lanes are keys
 // there.
-template <class T>
+template <class E>
 void deltas(const Common& common, int rows, const void* const* dout, const void* const* out, double* delta) {
-  constexpr int lanes = kLanes<T>;
+  using T = Sum<E>;
+  constexpr int lanes = kLanes<T>, width = kWidth<E>;
   static_assert(kDeltaRows % lanes == 0);
-  with_storage<T>(common.dtype, [&](auto* storage) {
+  with_storage<E>(common.dtype, [&](auto* storage) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
     for (int first = 0; first < rows; first += lanes) {
       const int present = smaller(lanes, rows - first);
       Vector<T> sum{};
-      for (int c = 0; c < common.dim_v; c += lanes) {
-        const int count = smaller(lanes, common.dim_v - c);
+      for (int c = 0; c < common.dim_v; c += width) {
+        const int count = smaller(width, common.dim_v - c);
         const auto load_columns = [&](const void* const* row,
                                       Vector<T>(&columns)[lanes]) __attribute__((always_inline)) {
-          if (present == lanes && count == lanes) {
+          if (present == lanes && count == width) {
 #pragma GCC unroll 16
-            for (int r = 0; r < lanes; ++r) columns[r] = load_as(static_cast<const S*>(row[first + r]) + c);
+            for (int r = 0; r < lanes; ++r) columns[r] = load_words<E>(static_cast<const S*>(row[first + r]) + c);
           } else {
             for (int r = 0; r < lanes; ++r)
-              columns[r] = load_part<T>(static_cast<const S*>(row[first + (r < present ? r : 0)]) + c, count);
+              columns[r] = load_words_part<E>(static_cast<const S*>(row[first + (r < present ? r : 0)]) + c, count);
           }
           transpose<T>(columns);
         };
@@ -257,17 +331,18 @@ void deltas(const Common& common, int rows, const void* const* dout, const void*
         load_columns(dout, a);
         load_columns(out, b);
 #pragma GCC unroll 16
-        for (int i = 0; i < lanes; ++i) sum = fma(a[i], b[i], sum);  // columns past Dv are zeros
+        for (int i = 0; i < lanes; ++i) sum = multiply_add<E>(a[i], b[i], sum);  // columns past Dv are zeros
       }
       for (int r = 0; r < present; ++r) delta[first + r] = sum[r];
     }
   });
 }
 
-template <class T>
+template <class E>
 void write_dq(const Common& common, const void* accumulator, int rows, void* const* dq) {
+  using T = Sum<E>;
   using G = Tiles<T>;
-  with_storage<T>(common.dtype, [&](auto* storage) {
+  with_storage<E>(common.dtype, [&](auto* storage) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
     for (int r = 0; r < rows; ++r) {
       if (accumulator) {

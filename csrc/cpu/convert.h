@@ -14,22 +14,6 @@ struct Float16 {
   uint16_t bits;
 };
 
-// Calls f with a null pointer to the storage type: f(const float*), f(const BFloat16*), ...
-template <class T, class F>
-TRIANGLE_INLINE void with_storage(DType dtype, F f) {
-  if constexpr (sizeof(T) == 8) {
-    f(static_cast<const double*>(nullptr));
-  } else {
-    switch (dtype) {
-      case DType::kBFloat16:
-        return f(static_cast<const BFloat16*>(nullptr));
-      case DType::kFloat16:
-        return f(static_cast<const Float16*>(nullptr));
-      default:
-        return f(static_cast<const float*>(nullptr));
-    }
-  }
-}
 inline int64_t storage_bytes(DType dtype) {
   switch (dtype) {
     case DType::kBool:

@@ -9,26 +9,29 @@
 
 namespace triangle::cpu {
 
-// Each exists where sources.cmake compiles it: on x86-64 the first two, on AArch64 NEON, the last everywhere.
+// Each exists where sources.cmake compiles it: on x86-64 the first three, on AArch64 NEON, the last everywhere.
+namespace avx512_bf16 {
+const Kernels& kernels(DType dtype);  // of bf16 only
+}
 namespace avx512 {
-const Kernels& kernels(bool fp64);
+const Kernels& kernels(DType dtype);
 }
 namespace avx2 {
-const Kernels& kernels(bool fp64);
+const Kernels& kernels(DType dtype);
 }
 namespace neon {
-const Kernels& kernels(bool fp64);
+const Kernels& kernels(DType dtype);
 }
 namespace portable {
-const Kernels& kernels(bool fp64);
+const Kernels& kernels(DType dtype);
 }
 
 namespace {
 
 struct Isa {
   const char* name;
-  bool (*supported)();  // by the CPU and, for the registers to be saved, by the operating system
-  const Kernels& (*kernels)(bool fp64);
+  bool (*supported)();                     // by the CPU and, for the registers to be saved, by the operating system
+  const Kernels& (*kernels)(DType dtype);  // of the DType of q, k and v
 };
 
 #if defined(__x86_64__)
@@ -39,11 +42,17 @@ bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+
+const Kernels& avx512_bf16_kernels(DType dtype) {
+  return dtype == DType::kBFloat16 ? avx512_bf16::kernels(dtype) : avx512::kernels(dtype);
+}
 #endif
 
 // Best first.
 const Isa kAll[] = {
 #if defined(__x86_64__)
+    {"avx512_bf16", has_avx512_bf16, avx512_bf16_kernels},
     {"avx512", has_avx512, avx512::kernels},
     {"avx2", has_avx2, avx2::kernels},
 #elif defined(__aarch64__)
@@ -72,6 +81,6 @@ const Isa& chosen() {
 
 const char* isa() { return chosen().name; }
 
-const Kernels& kernels(DType dtype) { return chosen().kernels(dtype == DType::kFloat64); }
+const Kernels& kernels(DType dtype) { return chosen().kernels(dtype); }
 
 }  // namespace triangle::cpu

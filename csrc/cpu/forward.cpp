@@ -101,14 +101,14 @@ class ForwardPass {
       tasks_ += unit.tasks();
       if (!unit.packed) continue;
       const int64_t keys = round_up(unit.sequence->band.sk, kernels_.key_block);
-      k_elements_ = std::max(k_elements_, keys * problem_.dim);
+      k_elements_ = std::max(k_elements_, keys * round_up(problem_.dim, kernels_.step));
       v_elements_ = std::max(v_elements_, keys * round_up(problem_.dim_v, kernels_.nr));
       unit.slot = next_slot;
       unit.slot_before = owner[next_slot];
       owner[next_slot] = static_cast<int64_t>(u);
       next_slot = (next_slot + 1) % slots;
     }
-    packed_ = Memory((k_elements_ + v_elements_) * slots * kernels_.element);
+    packed_ = Memory((k_elements_ + v_elements_) * slots * kernels_.operand);
     partials_ = Memory(partial_elements * kernels_.element);
   }
 
@@ -125,9 +125,9 @@ class ForwardPass {
     keys.v_row = args_.v.row;
     keys.count = s.band.sk;
     if (unit.packed) {
-      char* slot = static_cast<char*>(packed_.data()) + (k_elements_ + v_elements_) * unit.slot * kernels_.element;
+      char* slot = static_cast<char*>(packed_.data()) + (k_elements_ + v_elements_) * unit.slot * kernels_.operand;
       keys.packed_k = slot;
-      keys.packed_v = slot + k_elements_ * kernels_.element;
+      keys.packed_v = slot + k_elements_ * kernels_.operand;
     }
     return keys;
   }

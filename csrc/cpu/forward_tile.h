@@ -10,67 +10,74 @@
 
 namespace triangle::cpu::TRIANGLE_ISA {
 
-template <class T>
+template <class E>
 struct ForwardScratch {
-  T* q = nullptr;       // [D / nr][rows][nr]
-  T* s = nullptr;       // [key_block / nr][rows][nr]: scores, then probabilities
+  using T = Sum<E>;
+  E* q = nullptr;       // [D / nr][rows][nr]
+  T* s = nullptr;       // [key_block / nr][rows][nr]: scores
+  E* p = nullptr;       // [key_block / nr][rows][nr]: probabilities, in the scores' place where E is T
   T* acc = nullptr;     // [Dv / nr][rows][nr], of the chunk
   T* total = nullptr;   // [Dv / nr][rows][nr], of the chunks before it
-  T* k = nullptr;       // [key_block / nr][D][nr], used where keys are not packed beforehand
-  T* v = nullptr;       // [Dv / nr][key_block][nr]
+  E* k = nullptr;       // [key_block / nr][D / step][nr][step], used where keys are not packed beforehand
+  E* v = nullptr;       // [Dv / nr][key_block / step][nr][step]
   T* max = nullptr;     // [rows], of the chunk
   T* sum = nullptr;     // [rows][lanes], of the chunk: lane i sums keys i, i + lanes, ...
   T* factor = nullptr;  // [rows]: exp(old max - new max)
   T* total_max = nullptr;
   T* total_sum = nullptr;  // [rows]
   T* dropout = nullptr;    // [key_block]
-  T* stream_q = nullptr;   // [D][stream_rows], see stream.h
+  E* stream_q = nullptr;   // [D / step][stream_rows][step], see stream.h
 
-  size_t lay_out(T* base, int dim, int dim_v) {
+  size_t lay_out(void* base, int dim, int dim_v) {
     using G = Tiles<T>;
-    Arena<T> arena{base};
+    Arena arena{base};
     const size_t rows = G::kRowsForward, d = padded(dim, G::kNr), dv = padded(dim_v, G::kNr);
-    q = arena.take(rows * d);
-    s = arena.take(rows * G::kKeyBlock);
-    acc = arena.take(rows * dv);
-    total = arena.take(rows * dv);
-    k = arena.take(G::kKeyBlock * size_t(dim));
-    v = arena.take(G::kKeyBlock * dv);
-    max = arena.take(rows);
-    sum = arena.take(rows * kLanes<T>);
-    factor = arena.take(rows);
-    total_max = arena.take(rows);
-    total_sum = arena.take(rows);
-    dropout = arena.take(G::kKeyBlock);
-    stream_q = arena.take(size_t(dim) * kStreamRows);
-    return arena.used * sizeof(T);
+    arena.take(q, rows * d);
+    arena.take(s, rows * G::kKeyBlock);
+    if constexpr (std::is_same_v<E, T>) {
+      p = s;
+    } else {
+      arena.take(p, rows * G::kKeyBlock);
+    }
+    arena.take(acc, rows * dv);
+    arena.take(total, rows * dv);
+    arena.take(k, G::kKeyBlock * size_t(padded(dim, kStep<E>)));
+    arena.take(v, G::kKeyBlock * dv);
+    arena.take(max, rows);
+    arena.take(sum, rows * kLanes<T>);
+    arena.take(factor, rows);
+    arena.take(total_max, rows);
+    arena.take(total_sum, rows);
+    arena.take(dropout, G::kKeyBlock);
+    arena.take(stream_q, size_t(padded(dim, kStep<E>)) * kStreamRows);
+    return arena.used;
   }
 };
 
-template <class T>
+template <class E>
 struct ForwardContext {
   const ForwardTile& tile;
   const Common& common;
-  ForwardScratch<T> scratch;
+  ForwardScratch<E> scratch;
   MicroTiles micro;
   bool stream = false;      // few rows, keys not packed: see stream.h
   int64_t chunk_begin = 0;  // first key of the chunk at hand
 };
 
-template <class T>
-void pack_block_k(const Common& common, const Keys& keys, int64_t key0, int count, T* to) {
-  with_storage<T>(common.dtype, [&](auto* s) {
+template <class E>
+void pack_block_k(const Common& common, const Keys& keys, int64_t key0, int count, E* to) {
+  with_storage<E>(common.dtype, [&](auto* s) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(s)>::type>::type;
-    pack_transposed<T, S>(static_cast<const S*>(keys.k) + key0 * keys.k_row, keys.k_row, count, common.dim, to);
+    pack_transposed<E, S>(static_cast<const S*>(keys.k) + key0 * keys.k_row, keys.k_row, count, common.dim, to);
   });
 }
-template <class T>
-void pack_block_v(const Common& common, const Keys& keys, int64_t key0, int count, T* to) {
-  with_storage<T>(common.dtype, [&](auto* s) {
+template <class E>
+void pack_block_v(const Common& common, const Keys& keys, int64_t key0, int count, E* to) {
+  with_storage<E>(common.dtype, [&](auto* s) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(s)>::type>::type;
     const S* from = static_cast<const S*>(keys.v) + key0 * keys.v_row;
-    pack_rows<T, S>([&](int r) { return from + r * keys.v_row; }, count, common.dim_v, to,
-                    ptrdiff_t(Tiles<T>::kKeyBlock) * Tiles<T>::kNr);
+    pack_inner_rows<E, S>([&](int r) { return from + r * keys.v_row; }, count, common.dim_v, to,
+                          ptrdiff_t(Tiles<Sum<E>>::kKeyBlock) * Tiles<Sum<E>>::kNr);
   });
 }
 
@@ -86,8 +93,9 @@ TRIANGLE_INLINE Span visible_span(const R& row, int64_t key0, int begin, int end
 }
 
 // Hides what row r does not see, adds its mask, and returns its largest score of the block.
-template <class T>
-TRIANGLE_INLINE T row_max(ForwardContext<T>& x, int r, int64_t key0, int begin, int end) {
+template <class E>
+TRIANGLE_INLINE Sum<E> row_max(ForwardContext<E>& x, int r, int64_t key0, int begin, int end) {
+  using T = Sum<E>;
   using V = Vector<T>;
   constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr, block = Tiles<T>::kKeyBlock;
   const Row& row = x.tile.row[r];
@@ -118,16 +126,19 @@ TRIANGLE_INLINE T row_max(ForwardContext<T>& x, int r, int64_t key0, int begin, 
   return fold_max<T>(most);
 }
 
-// Scores of row r become probabilities exp(s - shift), zeros where the row sees nothing; its sum is brought up to date.
+// Scores of row r become probabilities exp(s - shift), zeros where the row sees nothing; its sum is brought up to date,
+// by the numbers before they are rounded to operands: lse is made from it.
 // The lanes' sums grow by four vectors at a time, wherever the row's first and last visible keys are.
-template <class T>
-TRIANGLE_INLINE void row_probabilities(ForwardContext<T>& x, int r, int64_t key0, int begin, int end, T shift) {
+template <class E>
+TRIANGLE_INLINE void row_probabilities(ForwardContext<E>& x, int r, int64_t key0, int begin, int end, Sum<E> shift) {
+  using T = Sum<E>;
   using V = Vector<T>;
   constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr, block = Tiles<T>::kKeyBlock;
   const Row& row = x.tile.row[r];
   const ptrdiff_t panel = ptrdiff_t(x.tile.rows) * nr;
-  T* s = x.scratch.s + r * nr;
-  const auto at = [&](int column) __attribute__((always_inline)) { return s + column / nr * panel + column % nr; };
+  const T* s = x.scratch.s + r * nr;
+  E* p_row = x.scratch.p + r * nr;
+  const auto offset = [&](int column) __attribute__((always_inline)) { return column / nr * panel + column % nr; };
   const V shifts = splat(shift);
   V sum = load(x.scratch.sum + r * lanes) * splat(x.scratch.factor[r]);
   const Span seen = visible_span(row, key0, begin, end);
@@ -136,9 +147,9 @@ TRIANGLE_INLINE void row_probabilities(ForwardContext<T>& x, int r, int64_t key0
     for (int c = 0; c < block; c += 4 * lanes) {
       V p[4];
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) p[i] = exp_of_nonpositive(load(at(c + i * lanes)) - shifts);
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) store(at(c + i * lanes), p[i]);
+      for (int i = 0; i < 4; ++i) p[i] = exp_of_nonpositive(load(s + offset(c + i * lanes)) - shifts);
+#pragma GCC unroll 2
+      for (int i = 0; i < 4; i += 2) store_operands(p_row + offset(c + i * lanes), p[i], p[i + 1]);
       sum += (p[0] + p[1]) + (p[2] + p[3]);
     }
   } else {
@@ -150,10 +161,11 @@ TRIANGLE_INLINE void row_probabilities(ForwardContext<T>& x, int r, int64_t key0
       for (int i = 0; i < 4; ++i) {
         const int column = c + i * lanes;
         if (column + lanes <= begin || column >= end) continue;
-        if (column + lanes > seen.first && column < seen.past) p[i] = exp_of_nonpositive(load(at(column)) - shifts);
+        if (column + lanes > seen.first && column < seen.past)
+          p[i] = exp_of_nonpositive(load(s + offset(column)) - shifts);
         V kept = p[i];
         if (x.common.dropout && column < seen.past) kept *= load(x.scratch.dropout + column);
-        store(at(column), kept);
+        store_operands(p_row + offset(column), kept);
       }
       sum += (p[0] + p[1]) + (p[2] + p[3]);
     }
@@ -162,17 +174,18 @@ TRIANGLE_INLINE void row_probabilities(ForwardContext<T>& x, int r, int64_t key0
 }
 
 // Scores of a micro-tile become probabilities; max, factor and sum of its rows are brought up to date.
-template <class T>
-void softmax(ForwardContext<T>& x, const MicroTile& t, int64_t key0) {
+template <class E>
+void softmax(ForwardContext<E>& x, const MicroTile& t, int64_t key0) {
+  using T = Sum<E>;
   constexpr int lanes = kLanes<T>, block = Tiles<T>::kKeyBlock;
   const int begin = t.begin<T>(key0, block), end = t.end(key0, block);  // columns that some row sees
   if (begin >= end) return;
-  const ForwardScratch<T>& s = x.scratch;
+  const ForwardScratch<E>& s = x.scratch;
   constexpr int most = larger(Tiles<T>::kMr, kStreamRows) + lanes;
   T old_max[most], new_max[most];
   for (int i = 0; i < t.rows; ++i) {
     old_max[i] = s.max[t.row + i];
-    new_max[i] = larger(old_max[i], row_max<T>(x, t.row + i, key0, begin, end));
+    new_max[i] = larger(old_max[i], row_max<E>(x, t.row + i, key0, begin, end));
     s.max[t.row + i] = new_max[i];
     if (new_max[i] == -kInfinity<T>) new_max[i] = 0;  // as what is subtracted: -inf - -inf would be NaN
   }
@@ -184,76 +197,79 @@ void softmax(ForwardContext<T>& x, const MicroTile& t, int64_t key0) {
       store_part<T>(s.factor + t.row + i, factor, t.rows - i);
     }
   }
-  for (int i = 0; i < t.rows; ++i) row_probabilities<T>(x, t.row + i, key0, begin, end, new_max[i]);
+  for (int i = 0; i < t.rows; ++i) row_probabilities<E>(x, t.row + i, key0, begin, end, new_max[i]);
 }
 
 // One key block: s = q k^T, softmax, acc = acc * factor + p v, the products by micro-kernels on panels.
-template <class T>
-void forward_block(ForwardContext<T>& x, int64_t key0) {
+template <class E>
+void forward_block(ForwardContext<E>& x, int64_t key0) {
+  using T = Sum<E>;
   using G = Tiles<T>;
   constexpr int nr = G::kNr, block = G::kKeyBlock;
+  const int inner = padded(x.common.dim, kStep<E>);
   const int rows = x.tile.rows, dim = x.common.dim, dim_v = x.common.dim_v;
   const ptrdiff_t panel = ptrdiff_t(rows) * nr;
   const Keys& keys = x.tile.keys;
-  const T* k = x.scratch.k;
-  const T* v = x.scratch.v;
+  const E* k = x.scratch.k;
+  const E* v = x.scratch.v;
   if (keys.packed_k) {
-    k = static_cast<const T*>(keys.packed_k) + key0 * dim;
-    v = static_cast<const T*>(keys.packed_v) + key0 * padded(dim_v, nr);
+    k = static_cast<const E*>(keys.packed_k) + key0 * inner;
+    v = static_cast<const E*>(keys.packed_v) + key0 * padded(dim_v, nr);
   } else {
     const int count = int(smaller<int64_t>(block, x.micro.hi - key0));
-    pack_block_k<T>(x.common, keys, key0, count, x.scratch.k);
-    pack_block_v<T>(x.common, keys, key0, count, x.scratch.v);
+    pack_block_k<E>(x.common, keys, key0, count, x.scratch.k);
+    pack_block_v<E>(x.common, keys, key0, count, x.scratch.v);
   }
 
-  Product<T> score;
+  Product<E> score;
   score.a_panel = panel;
   score.k = dim;
   score.alpha = T(x.common.scale);
   for (int c = 0; c < block; c += nr) {
-    score.b = k + ptrdiff_t(c) * dim;
+    score.b = k + ptrdiff_t(c) * inner;
     for (int i = 0; i < x.micro.count; ++i) {
       const MicroTile& t = x.micro.tile[i];
       if (t.end(key0, block) <= c || t.begin<T>(key0, block) > c) continue;
       score.a = x.scratch.q + t.row * nr;
       score.c = x.scratch.s + c / nr * panel + t.row * nr;
-      multiply<T>(t.rows, t.end(key0, block) - c, score);
+      multiply<E>(t.rows, t.end(key0, block) - c, score);
     }
   }
 
-  for (int i = 0; i < x.micro.count; ++i) softmax<T>(x, x.micro.tile[i], key0);
+  for (int i = 0; i < x.micro.count; ++i) softmax<E>(x, x.micro.tile[i], key0);
 
-  Product<T> value;
+  Product<E> value;
   value.a_panel = panel;
   for (int c = 0; c < dim_v; c += nr) {
     for (int i = 0; i < x.micro.count; ++i) {
       const MicroTile& t = x.micro.tile[i];
       const int begin = t.begin<T>(key0, block), end = t.end(key0, block);
       if (begin >= end) continue;
-      value.a = x.scratch.s + begin / nr * panel + t.row * nr;
+      value.a = x.scratch.p + begin / nr * panel + t.row * nr;
       value.b = v + ptrdiff_t(c) * block + begin * nr;
       value.k = end - begin;
       value.c = x.scratch.acc + c / nr * panel + t.row * nr;
       value.factor = x.scratch.factor + t.row;
       // The first block of the chunk that the micro-tile sees finds nothing to rescale.
       value.finish = key0 <= larger(x.chunk_begin, t.lo) ? Finish::kScale : Finish::kRescale;
-      multiply<T>(t.rows, dim_v - c, value);
+      multiply<E>(t.rows, dim_v - c, value);
     }
   }
 }
 
 // The same for a few rows, K and V read in place. The rows count as one micro-tile.
-template <class T>
-void stream_block(ForwardContext<T>& x, int64_t key0) {
+template <class E>
+void stream_block(ForwardContext<E>& x, int64_t key0) {
+  using T = Sum<E>;
   constexpr int block = Tiles<T>::kKeyBlock;
   const Keys& keys = x.tile.keys;
-  const ForwardScratch<T>& s = x.scratch;
+  const ForwardScratch<E>& s = x.scratch;
   const MicroTile all{0, x.tile.rows, x.micro.lo, x.micro.hi};
   const int begin = all.begin<T>(key0, block), end = all.end(key0, block);
-  with_stream<T>(x.common.dtype, x.tile.rows, [&](auto* storage, auto rows) {
+  with_stream<E>(x.common.dtype, x.tile.rows, [&](auto* storage, auto rows) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
     constexpr int n = decltype(rows)::value;
-    Stream<T> stream;
+    Stream<E> stream;
     stream.k = static_cast<const S*>(keys.k) + key0 * keys.k_row;
     stream.v = static_cast<const S*>(keys.v) + key0 * keys.v_row;
     stream.k_row = keys.k_row;
@@ -265,15 +281,16 @@ void stream_block(ForwardContext<T>& x, int64_t key0) {
     stream.rows = x.tile.rows;
     stream.q = s.stream_q;
     stream.alpha = T(x.common.scale);
-    stream_scores<T, S, n>(stream, begin, end, s.s);
-    softmax<T>(x, all, key0);
-    stream_values<T, S, n>(stream, begin, end, s.s, s.factor, s.acc);
+    stream_scores<E, S, n>(stream, begin, end, s.s);
+    softmax<E>(x, all, key0);
+    stream_values<E, S, n>(stream, begin, end, s.p, s.factor, s.acc);
   });
 }
 
 // The state of one chunk from nothing; false: no row of the tile sees a key of it.
-template <class T>
-bool forward_chunk(ForwardContext<T>& x, int64_t chunk) {
+template <class E>
+bool forward_chunk(ForwardContext<E>& x, int64_t chunk) {
+  using T = Sum<E>;
   using G = Tiles<T>;
   const int rows = x.tile.rows;
   const int64_t begin = larger<int64_t>(chunk * G::kChunk, x.micro.lo / G::kKeyBlock * G::kKeyBlock);
@@ -289,17 +306,19 @@ bool forward_chunk(ForwardContext<T>& x, int64_t chunk) {
   }
   for (int64_t key0 = begin; key0 < end; key0 += G::kKeyBlock) {
     if (x.stream) {
-      stream_block<T>(x, key0);
+      stream_block<E>(x, key0);
     } else {
-      forward_block<T>(x, key0);
+      forward_block<E>(x, key0);
     }
   }
   return begin < end;
 }
 
 // total = total merged with (max, sum, acc); either may be empty, and then the other comes out unchanged.
-template <class T>
-void merge_state(const ForwardScratch<T>& s, int rows, int dim_v, const T* acc, const T* max, const T* sum) {
+template <class E>
+void merge_state(const ForwardScratch<E>& s, int rows, int dim_v, const Sum<E>* acc, const Sum<E>* max,
+                 const Sum<E>* sum) {
+  using T = Sum<E>;
   constexpr int lanes = kLanes<T>;
   constexpr int nr = Tiles<T>::kNr;
   for (int r = 0; r < rows; ++r) {
@@ -317,13 +336,14 @@ void merge_state(const ForwardScratch<T>& s, int rows, int dim_v, const T* acc, 
 }
 
 // out = total / sum, lse = max + log(sum); a row that saw nothing gets 0 and -inf.
-template <class T>
-void write_rows(const ForwardScratch<T>& s, const Common& common, const Row* row, int rows) {
+template <class E>
+void write_rows(const ForwardScratch<E>& s, const Common& common, const Row* row, int rows) {
+  using T = Sum<E>;
   constexpr int nr = Tiles<T>::kNr;
   for (int r = 0; r < rows; ++r) {
     const bool empty = s.total_max[r] == -kInfinity<T>;
     const T inverse = empty ? T(0) : T(1) / s.total_sum[r];
-    with_storage<T>(common.dtype, [&](auto* storage) {
+    with_storage<E>(common.dtype, [&](auto* storage) {
       using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
       unpack_row<T, S>(static_cast<S*>(row[r].out), s.total + r * nr, ptrdiff_t(rows) * nr, common.dim_v, inverse);
     });
@@ -337,32 +357,34 @@ size_t partial_elements(int rows, int dim_v) {
   return size_t(rows) * (padded(dim_v, Tiles<T>::kNr) + 2);
 }
 
-template <class T>
-void clear_total(const ForwardScratch<T>& s, int rows, int dim_v) {
+template <class E>
+void clear_total(const ForwardScratch<E>& s, int rows, int dim_v) {
+  using T = Sum<E>;
   for (int r = 0; r < rows; ++r) s.total_max[r] = -kInfinity<T>;
   std::memset(s.total_sum, 0, sizeof(T) * rows);
   std::memset(s.total, 0, sizeof(T) * rows * padded(dim_v, Tiles<T>::kNr));
 }
 
-template <class T>
+template <class E>
 void forward_tile(const ForwardTile& tile) {
+  using T = Sum<E>;
   const Common& common = *tile.common;
   const int rows = tile.rows;
-  ForwardContext<T> x{tile, common, {}, {}, !tile.keys.packed_k && can_stream<T>(rows, common.dim, common.dim_v)};
-  ForwardScratch<T>& s = x.scratch;
-  s.lay_out(static_cast<T*>(tile.scratch), common.dim, common.dim_v);
+  ForwardContext<E> x{tile, common, {}, {}, !tile.keys.packed_k && can_stream<E>(rows, common.dim, common.dim_v)};
+  ForwardScratch<E>& s = x.scratch;
+  s.lay_out(tile.scratch, common.dim, common.dim_v);
   x.micro.template cut<T>(tile.row, rows);
-  with_storage<T>(common.dtype, [&](auto* storage) {
+  with_storage<E>(common.dtype, [&](auto* storage) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
-    pack_rows<T, S>([&](int r) { return static_cast<const S*>(tile.row[r].q); }, rows, common.dim, s.q,
+    pack_rows<E, S>([&](int r) { return static_cast<const S*>(tile.row[r].q); }, rows, common.dim, s.q,
                     ptrdiff_t(rows) * Tiles<T>::kNr);
   });
 
-  if (x.stream) pack_stream_q<T>(s.q, rows, common.dim, s.stream_q);
+  if (x.stream) pack_stream_q<E>(s.q, rows, common.dim, s.stream_q);
 
   T* const chunk_sum = s.factor;  // the lanes' sums folded, once the chunk's factors are no longer needed
   const auto run_chunk = [&](int64_t chunk) {
-    const bool seen = forward_chunk<T>(x, chunk);
+    const bool seen = forward_chunk<E>(x, chunk);
     for (int r = 0; r < rows; ++r) chunk_sum[r] = fold_sum<T>(load(s.sum + r * kLanes<T>));
     return seen;
   };
@@ -379,30 +401,29 @@ void forward_tile(const ForwardTile& tile) {
   for (int64_t chunk = tile.chunk_begin; chunk < tile.chunk_end; ++chunk) {
     if (!run_chunk(chunk)) continue;
     if (fresh) {
-      const T* total = s.total;
-      s.total = s.acc;
-      s.acc = const_cast<T*>(total);
+      std::swap(s.total, s.acc);
       std::memcpy(s.total_max, s.max, rows * sizeof(T));
       std::memcpy(s.total_sum, chunk_sum, rows * sizeof(T));
       fresh = false;
     } else {
-      merge_state<T>(s, rows, common.dim_v, s.acc, s.max, chunk_sum);
+      merge_state<E>(s, rows, common.dim_v, s.acc, s.max, chunk_sum);
     }
   }
   if (fresh) clear_total(s, rows, common.dim_v);
   write_rows(s, common, tile.row, rows);
 }
 
-template <class T>
+template <class E>
 void merge_tile(const MergeTile& tile) {
+  using T = Sum<E>;
   const int rows = tile.rows, dim_v = tile.common->dim_v;
-  ForwardScratch<T> s;
-  s.lay_out(static_cast<T*>(tile.scratch), tile.common->dim, dim_v);
+  ForwardScratch<E> s;
+  s.lay_out(tile.scratch, tile.common->dim, dim_v);
   clear_total(s, rows, dim_v);
   const size_t elements = size_t(rows) * padded(dim_v, Tiles<T>::kNr);
   for (int64_t chunk = 0; chunk < tile.chunks; ++chunk) {
     const T* acc = static_cast<const T*>(tile.partials) + chunk * partial_elements<T>(rows, dim_v);
-    merge_state<T>(s, rows, dim_v, acc, acc + elements, acc + elements + rows);
+    merge_state<E>(s, rows, dim_v, acc, acc + elements, acc + elements + rows);
   }
   write_rows(s, *tile.common, tile.row, rows);
 }

@@ -33,7 +33,7 @@ struct Common {
 };
 
 // The keys and values of one (sequence, kv head): in place, and in micro-panel order when `packed_k` is set:
-//   packed_k [Sk / nr][D][nr], packed_v [Sk / key_block][Dv / nr][key_block][nr], both padded up.
+//   packed_k [Sk / nr][D / step][nr][step], packed_v [Sk / key_block][Dv / nr][key_block / step][nr][step], padded up.
 struct Keys {
   const void* k = nullptr;  // row j at k + j * k_row elements
   const void* v = nullptr;
@@ -101,7 +101,9 @@ struct Kernels {
   int rows_forward = 0;   // most rows in a forward tile
   int rows_backward = 0;  // rows in a backward block
   int keys_backward = 0;  // keys in a backward column
+  int step = 0;           // elements of the inner dimension that one lane multiplies at a time: see operands.h
   size_t element = 0;     // bytes of an accumulator element
+  size_t operand = 0;     // bytes of a packed element
 
   size_t (*forward_scratch)(int dim, int dim_v);                       // bytes a thread needs
   size_t (*backward_scratch)(int dim, int dim_v);                      // bytes a thread needs

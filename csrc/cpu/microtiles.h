@@ -5,15 +5,15 @@
 namespace triangle::cpu::TRIANGLE_ISA {
 
 // Hands out pieces of scratch memory, each on a cache line. With a null base it only counts.
-template <class T>
 struct Arena {
-  T* base = nullptr;
-  size_t used = 0;
+  void* base = nullptr;
+  size_t used = 0;  // bytes
 
-  T* take(size_t elements) {
-    T* piece = base ? base + used : nullptr;
-    used += (elements + 63) / 64 * 64;
-    return piece;
+  template <class T>
+  void take(T*& piece, size_t elements) {
+    constexpr size_t line = 64;
+    piece = base ? reinterpret_cast<T*>(static_cast<char*>(base) + used) : nullptr;
+    used += (elements * sizeof(T) + line - 1) / line * line;
   }
 };
 

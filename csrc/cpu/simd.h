@@ -8,7 +8,7 @@
 #include <utility>
 
 #ifndef TRIANGLE_ISA
-#error "define TRIANGLE_ISA as avx512, avx2, neon or portable"
+#error "define TRIANGLE_ISA as avx512_bf16, avx512, avx2, neon or portable"
 #endif
 
 #if defined(__AVX512F__) || defined(__AVX2__)

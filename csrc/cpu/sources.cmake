@@ -5,7 +5,7 @@ get_filename_component(TRIANGLE_ROOT ${TRIANGLE_CPU_DIR}/../.. ABSOLUTE)
 
 set(TRIANGLE_CPU_ISAS portable)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  list(APPEND TRIANGLE_CPU_ISAS avx2 avx512)
+  list(APPEND TRIANGLE_CPU_ISAS avx2 avx512 avx512_bf16)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   list(APPEND TRIANGLE_CPU_ISAS neon)
 endif()
@@ -14,6 +14,7 @@ set(TRIANGLE_CPU_FLAGS_avx2 -mavx2 -mfma -mf16c)
 # GCC 12's own AVX-512 headers warn of the undefined vectors they are written with.
 set(TRIANGLE_CPU_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512
     -Wno-uninitialized -Wno-maybe-uninitialized)
+set(TRIANGLE_CPU_FLAGS_avx512_bf16 ${TRIANGLE_CPU_FLAGS_avx512} -mavx512bf16)
 set(TRIANGLE_CPU_FLAGS_neon "")
 
 add_library(triangle_cpu OBJECT

@@ -1,8 +1,8 @@
 // Products of a few rows (decode) straight from keys and values in user memory: K is transposed in registers, V is read
-// where it lies, and while one is worked on the other is prefetched. Every element is the same chain of fused
-// multiply-adds as in gemm.h, so the bits are the same; only what surrounds the chain differs.
+// where it lies, and while one is worked on the other is prefetched. Every element is the same chain of multiply-adds
+// as in gemm.h, so the bits are the same; only what surrounds the chain differs.
 #pragma once
-#include "csrc/cpu/convert.h"
+#include "csrc/cpu/operands.h"
 #include "csrc/cpu/tiles.h"
 
 namespace triangle::cpu::TRIANGLE_ISA {
@@ -27,7 +27,7 @@ TRIANGLE_INLINE void prefetch_row(const char* p, int64_t bytes) {
   for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 2);
 }
 
-template <class T>
+template <class E>
 struct Stream {
   int64_t dim = 0;
   const void* k = nullptr;  // [keys][dim], rows `k_row` elements apart
@@ -37,36 +37,39 @@ struct Stream {
   int keys = 0;          // present in this block
   int keys_after = 0;    // present after it: worth a prefetch of K
   int rows = 0;          // of the tile; all panels below are [..][rows][nr]
-  const T* q = nullptr;  // [dim][stream_rows(rows)], transposed by pack_stream_q
-  T alpha = 1;
+  const E* q = nullptr;  // words [dim / step][stream_rows(rows)][step], by pack_stream_q
+  Sum<E> alpha = 1;
 };
 
-// q [D / nr][rows][nr] -> [D][stream_rows(rows)], zeros in rows that do not exist.
-template <class T>
-void pack_stream_q(const T* q, int rows, int dim, T* to) {
-  constexpr int nr = Tiles<T>::kNr;
+// q [D / nr][rows][nr] -> [D / step][stream_rows(rows)][step], zeros in rows that do not exist.
+template <class E>
+void pack_stream_q(const E* q, int rows, int dim, E* to) {
+  constexpr int nr = Tiles<Sum<E>>::kNr, step = kStep<E>;
   const int wide = stream_rows(rows);
   for (int d = 0; d < dim; ++d)
-    for (int r = 0; r < wide; ++r) to[d * wide + r] = r < rows ? q[(d / nr * rows + r) * nr + d % nr] : T(0);
+    for (int r = 0; r < wide; ++r)
+      to[(d / step * wide + r) * step + d % step] = r < rows ? q[(d / nr * rows + r) * nr + d % nr] : E{};
 }
 
-// The next kLanes values of d, one vector of keys each, into row[]; `present` < kLanes: the other keys are zeros.
-template <class T, class S>
-TRIANGLE_INLINE void load_transposed(const S* from, int64_t stride, int present, Vector<T> (&row)[kLanes<T>]) {
-  constexpr int lanes = kLanes<T>;
+// The next kLanes words of d, one vector of keys each, into word[]; `present` < kLanes: the other keys are zeros.
+template <class E, class S>
+TRIANGLE_INLINE void load_transposed(const S* from, int64_t stride, int present,
+                                     Vector<Sum<E>> (&word)[kLanes<Sum<E>>]) {
+  constexpr int lanes = kLanes<Sum<E>>;
   if (present >= lanes) {
 #pragma GCC unroll 16
-    for (int i = 0; i < lanes; ++i) row[i] = load_as(from + i * stride);
+    for (int i = 0; i < lanes; ++i) word[i] = load_words<E>(from + i * stride);
   } else {
-    for (int i = 0; i < lanes; ++i) row[i] = i < present ? load_as(from + i * stride) : Vector<T>{};
+    for (int i = 0; i < lanes; ++i) word[i] = i < present ? load_words<E>(from + i * stride) : Vector<Sum<E>>{};
   }
-  transpose<T>(row);
+  transpose<Sum<E>>(word);
 }
 
 // s [keys / nr][rows][nr] = alpha q k^T over the block's key panels [begin, end).
-template <class T, class S, int kRows>
-void stream_scores(const Stream<T>& x, int begin, int end, T* s) {
-  constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr;
+template <class E, class S, int kRows>
+void stream_scores(const Stream<E>& x, int begin, int end, Sum<E>* s) {
+  using T = Sum<E>;
+  constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr, step = kStep<E>, width = kWidth<E>;
   const S* const k = static_cast<const S*>(x.k);
   const char* const v = static_cast<const char*>(x.v);
   const int64_t v_stride = x.v_row * int64_t(sizeof(S));
@@ -76,20 +79,20 @@ void stream_scores(const Stream<T>& x, int begin, int end, T* s) {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) sum[r] = Vector<T>{};
     const S* from = k + key * x.k_row;
-    const T* q = x.q;
+    const E* q = x.q;
     int prefetched = 0;  // rows of V, as large a share of this group's as of D is done
     const auto prefetch_v = [&](int64_t done) __attribute__((always_inline)) {
       const int part = smaller(present, int(done * lanes / x.dim));
       for (; prefetched < part; ++prefetched)
         prefetch_row(v + (key + prefetched) * v_stride, x.dim_v * int64_t(sizeof(S)));
     };
-    const auto add = [&](Vector<T> column) __attribute__((always_inline)) {
+    const auto add = [&](Vector<T> word) __attribute__((always_inline)) {
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) sum[r] = fma(splat(q[r]), column, sum[r]);
-      q += kRows;
+      for (int r = 0; r < kRows; ++r) sum[r] = multiply_add<E>(splat_word(q + r * step), word, sum[r]);
+      q += kRows * step;
     };
     int64_t d = 0;
-    if constexpr (std::is_same_v<S, BFloat16>) {
+    if constexpr (std::is_same_v<S, BFloat16> && step == 1) {
       // Pairs of d are transposed as one 32-bit element: half the shuffles.
       for (; present >= lanes && d + 2 * lanes <= x.dim; d += 2 * lanes, from += 2 * lanes) {
         prefetch_v(d + 2 * lanes);
@@ -104,12 +107,23 @@ void stream_scores(const Stream<T>& x, int begin, int end, T* s) {
         }
       }
     }
-    for (; d < x.dim; d += lanes, from += lanes) {
-      prefetch_v(d + lanes);
-      Vector<T> column[lanes];
-      load_transposed<T, S>(from, x.k_row, present, column);
+    for (; d + width <= x.dim; d += width, from += width) {
+      prefetch_v(d + width);
+      Vector<T> word[lanes];
+      load_transposed<E, S>(from, x.k_row, present, word);
 #pragma GCC unroll 16
-      for (int i = 0; i < lanes; ++i) add(column[i]);
+      for (int i = 0; i < lanes; ++i) add(word[i]);
+    }
+    if constexpr (step > 1) {
+      if (d < x.dim) {  // a part of a vector
+        const int left = int(x.dim - d);
+        prefetch_v(x.dim);
+        Vector<T> word[lanes];
+        for (int i = 0; i < lanes; ++i)
+          word[i] = i < present ? load_words_part<E>(from + i * x.k_row, left) : Vector<T>{};
+        transpose<T>(word);
+        for (int i = 0; i * step < left; ++i) add(word[i]);
+      }
     }
     T* to = s + ptrdiff_t(key / nr) * x.rows * nr + key % nr;
     const Vector<T> alpha = splat(x.alpha);
@@ -119,10 +133,33 @@ void stream_scores(const Stream<T>& x, int begin, int end, T* s) {
   }
 }
 
+// kVectors vectors of columns, as words: of one row of v, or of two rows (the second null: zeros) paired up.
+template <class E, int kVectors, class S>
+TRIANGLE_INLINE void load_value_words(const S* first, const S* second, Vector<Sum<E>> (&word)[kVectors]) {
+  constexpr int lanes = kLanes<Sum<E>>;
+  if constexpr (kStep<E> == 1) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kVectors; ++i) word[i] = load_as(first + i * lanes);
+  } else if constexpr (kVectors == 1) {
+    word[0] =
+        pair_up<0>(load_words_part<E>(first, lanes), second ? load_words_part<E>(second, lanes) : Vector<Sum<E>>{});
+  } else {
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; i += 2) {
+      const Vector<Sum<E>> a = load_words<E>(first + i * lanes);
+      const Vector<Sum<E>> b = second ? load_words<E>(second + i * lanes) : Vector<Sum<E>>{};
+      word[i] = pair_up<0>(a, b);
+      word[i + 1] = pair_up<1>(a, b);
+    }
+  }
+}
+
 // Columns [first, first + kVectors * lanes) of acc [Dv / nr][rows][nr] = acc * factor + p v over keys [begin, end).
-template <class T, class S, int kRows, int kVectors>
-void stream_value_columns(const Stream<T>& x, int begin, int end, const T* p, const T* factor, int first, T* acc) {
-  constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr;
+template <class E, class S, int kRows, int kVectors>
+void stream_value_columns(const Stream<E>& x, int begin, int end, const E* p, const Sum<E>* factor, int first,
+                          Sum<E>* acc) {
+  using T = Sum<E>;
+  constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr, step = kStep<E>;
   const S* v = static_cast<const S*>(x.v) + begin * x.v_row + first;
   Vector<T> sum[kRows][kVectors];
 #pragma GCC unroll 8
@@ -138,17 +175,19 @@ void stream_value_columns(const Stream<T>& x, int begin, int end, const T* p, co
   const int64_t from_byte = first * x.dim / x.dim_v * int64_t(sizeof(S)) / 64 * 64;
   const int64_t past_byte = (first + kVectors * lanes) * x.dim / x.dim_v * int64_t(sizeof(S));
   for (int key = begin; key < end;) {
-    const T* weights = p + ptrdiff_t(key / nr) * x.rows * nr + key % nr;
-    for (const int past = smaller(end, key / nr * nr + nr); key < past; ++key, ++weights, v += x.v_row) {
-      if (key < x.keys_after) prefetch_row(next_k + key * k_stride + from_byte, past_byte - from_byte);
+    const E* weights = p + ptrdiff_t(key / nr) * x.rows * nr + key % nr;
+    for (const int past = smaller(end, key / nr * nr + nr); key < past;
+         key += step, weights += step, v += step * x.v_row) {
+#pragma GCC unroll 2
+      for (int i = 0; i < step; ++i)
+        if (key + i < x.keys_after) prefetch_row(next_k + (key + i) * k_stride + from_byte, past_byte - from_byte);
       Vector<T> column[kVectors];
-#pragma GCC unroll 8
-      for (int i = 0; i < kVectors; ++i) column[i] = load_as(v + i * lanes);
+      load_value_words<E, kVectors>(v, step == 1 || key + 1 >= end ? nullptr : v + x.v_row, column);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        const Vector<T> weight = splat(weights[row[r]]);
+        const Vector<T> weight = splat_word(weights + row[r]);
 #pragma GCC unroll 8
-        for (int i = 0; i < kVectors; ++i) sum[r][i] = fma(weight, column[i], sum[r][i]);
+        for (int i = 0; i < kVectors; ++i) sum[r][i] = multiply_add<E>(weight, column[i], sum[r][i]);
       }
     }
   }
@@ -164,13 +203,14 @@ void stream_value_columns(const Stream<T>& x, int begin, int end, const T* p, co
   }
 }
 
-template <class T, class S, int kRows>
-void stream_values(const Stream<T>& x, int begin, int end, const T* p, const T* factor, T* acc) {
+template <class E, class S, int kRows>
+void stream_values(const Stream<E>& x, int begin, int end, const E* p, const Sum<E>* factor, Sum<E>* acc) {
+  using T = Sum<E>;
   constexpr int lanes = kLanes<T>, most = stream_columns<T>(kRows);
   int c = 0;
   const auto columns = [&](auto vectors) {
     constexpr int n = decltype(vectors)::value;
-    stream_value_columns<T, S, kRows, n>(x, begin, end, p, factor, c, acc);
+    stream_value_columns<E, S, kRows, n>(x, begin, end, p, factor, c, acc);
     c += n * lanes;
   };
   while (c + most * lanes <= x.dim_v) columns(std::integral_constant<int, most>());
@@ -178,9 +218,9 @@ void stream_values(const Stream<T>& x, int begin, int end, const T* p, const T* 
 }
 
 // Calls f(storage, rows) with the storage type and the compiled number of rows.
-template <class T, class F>
+template <class E, class F>
 TRIANGLE_INLINE void with_stream(DType dtype, int rows, F f) {
-  with_storage<T>(dtype, [&](auto* storage) {
+  with_storage<E>(dtype, [&](auto* storage) {
     switch (stream_rows(rows)) {
       case 1:
         return f(storage, std::integral_constant<int, 1>());
@@ -195,9 +235,9 @@ TRIANGLE_INLINE void with_stream(DType dtype, int rows, F f) {
 }
 
 // Whole vectors of d and of columns only: ragged ones go through packed panels.
-template <class T>
+template <class E>
 constexpr bool can_stream(int rows, int dim, int dim_v) {
-  return rows <= kStreamRows && dim % kLanes<T> == 0 && dim_v % kLanes<T> == 0;
+  return rows <= kStreamRows && dim % kLanes<Sum<E>> == 0 && dim_v % kLanes<Sum<E>> == 0;
 }
 
 }  // namespace triangle::cpu::TRIANGLE_ISA

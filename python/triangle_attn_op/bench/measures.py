@@ -57,7 +57,7 @@ def against_sdpa(problem: Problem, direction: str, effort: Effort) -> Measuremen
     """Speed over SDPA, and the rate as a share of SGEMM's and of the micro-kernel's."""
     run, tensors = checked(problem, direction)
     sgemm, sgemm_flops = opponents.sgemm()
-    micro, micro_flops = opponents.micro_kernel()
+    micro, micro_flops = opponents.micro_kernel(problem.dtype)
     times = alternate(
         {
             "ours": run,

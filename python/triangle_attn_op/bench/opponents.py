@@ -86,16 +86,17 @@ def _sgemm_operands() -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def micro_kernel(repeats: int = 4000) -> tuple[Callable[[], object], Callable[[], float]]:
-    """The kernels' own fp32 micro-kernel on operands that stay in the first-level cache, on every torch thread: the
-    bound of what they could reach. Returns the call and, once it ran, its FLOPs.
+def micro_kernel(dtype: str = "fp32", repeats: int = 4000) -> tuple[Callable[[], object], Callable[[], float]]:
+    """The micro-kernel that multiplies q, k and v of `dtype` ("fp32", "bf16", "fp16"), on operands that stay in the
+    first-level cache, on every torch thread: the bound of what the kernels could reach. It is the fp32 one unless bf16
+    has instructions of its own. Returns the call and, once it ran, its FLOPs.
     """
     function = _library.load().triangle_cpu_micro_kernel
-    function.argtypes, function.restype = [ctypes.c_int], ctypes.c_double
+    function.argtypes, function.restype = [ctypes.c_int, ctypes.c_int], ctypes.c_double
     products = [0.0]
 
     def run() -> None:
-        products[0] = function(repeats)
+        products[0] = function(dtype == "bf16", repeats)
         if products[0] < 0:
             raise RuntimeError("the CPU micro-kernel did not run")
 

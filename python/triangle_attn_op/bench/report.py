@@ -76,7 +76,8 @@ def drawable(results: Sequence[Result]) -> list[Result]:
 
 
 def draw(path: Path, results: Sequence[Result], title: str) -> None:
-    """Bars of GFLOP/s against the SGEMM line and the micro-kernel's; one panel each for forward, backward and others.
+    """Bars of GFLOP/s against the SGEMM line and each case's micro-kernel; one panel each for forward, backward and
+    others.
 
     Raises ValueError where no result has rates to draw.
     """
@@ -89,22 +90,20 @@ def draw(path: Path, results: Sequence[Result], title: str) -> None:
     panels = {family: chosen for family, chosen in panels.items() if chosen}
     if not panels:
         raise ValueError("--png: no measured case of forward, backward or others to draw")
-    limits = {
-        name: statistics.median(values)
-        for name in ("SGEMM", "micro")
-        if (values := [r.rates[name] for chosen in panels.values() for r in chosen if name in r.rates])
-    }
+    measured = [r.rates["SGEMM"] for chosen in panels.values() for r in chosen if "SGEMM" in r.rates]
+    sgemm = statistics.median(measured) if measured else None
     widest = max(map(len, panels.values()))
     figure = Figure(figsize=(max(7.5, 0.95 * widest + 1.5), 3.7 * len(panels) + 0.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=10)
     for index, (family, chosen) in enumerate(panels.items()):
         axes = figure.add_subplot(len(panels), 1, index + 1)
-        _draw_panel(axes, family, chosen, limits)
+        _draw_panel(axes, family, chosen, sgemm)
     figure.savefig(path)
 
 
-def _draw_panel(axes: Axes, family: str, results: Sequence[Result], limits: dict[str, float]) -> None:
+def _draw_panel(axes: Axes, family: str, results: Sequence[Result], sgemm: float | None) -> None:
+    micro_drawn = False
     for x, result in enumerate(results):
         opponent = next(name for name in result.rates if name not in ("ours", "SGEMM", "micro"))
         for offset, name in ((-0.2, "ours"), (0.2, opponent)):
@@ -112,10 +111,12 @@ def _draw_panel(axes: Axes, family: str, results: Sequence[Result], limits: dict
             axes.bar(x + offset, rate, 0.38, color=COLORS.get(name, COLORS["other"]))
             label = axes.text(x + offset, rate, f"{rate:.0f}", ha="center", va="bottom", fontsize=6.5, zorder=4)
             label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.85})  # over the lines
-    for name, style in (("SGEMM", "-"), ("micro", ":")):
-        if name in limits:
-            text = {"SGEMM": "torch.mm 2048\u00b3, fp32", "micro": "micro-kernel in cache"}[name]
-            axes.axhline(limits[name], linestyle=style, color="black", linewidth=1, label=f"{text}: {limits[name]:.0f}")
+        if "micro" in result.rates:
+            label_once = None if micro_drawn else "micro-kernel in cache"
+            axes.hlines(result.rates["micro"], x - 0.45, x + 0.45, "black", ":", linewidth=1, label=label_once)
+            micro_drawn = True
+    if sgemm is not None:
+        axes.axhline(sgemm, color="black", linewidth=1, label=f"torch.mm 2048\u00b3, fp32: {sgemm:.0f}")
     axes.bar(0, 0, color=COLORS["ours"], label="triangle_attn_op")
     if family == "others":
         axes.bar(0, 0, color=COLORS["other"], label="opponent named below")
@@ -123,8 +124,7 @@ def _draw_panel(axes: Axes, family: str, results: Sequence[Result], limits: dict
         axes.bar(0, 0, color=COLORS["SDPA"], label="PyTorch SDPA")
     axes.set_xticks(range(len(results)), [_tick(result) for result in results], fontsize=7)
     axes.set_xlim(-0.6, len(results) - 0.4)
-    bars = [rate for r in results for name, rate in r.rates.items() if name not in ("SGEMM", "micro")]
-    top = max([*bars, *limits.values()])
+    top = max([rate for r in results for name, rate in r.rates.items() if name != "SGEMM"] + [sgemm or 0.0])
     axes.set_ylim(0, top * 1.32)
     axes.set_ylabel("GFLOP/s, triangle only", fontsize=8)
     axes.set_title({"others": "against attention written in Python"}.get(family, family), fontsize=9)

@@ -65,8 +65,6 @@ class BackwardRange {
     const int32_t bits = gradient.template ReinterpretCast<int32_t>().GetValue(0);
     SetFlag<HardEvent::S_V>(kEventBound);
     WaitFlag<HardEvent::S_V>(kEventBound);
-    SetFlag<HardEvent::S_V>(kEventBound);
-    WaitFlag<HardEvent::S_V>(kEventBound);
     const int32_t exponent = static_cast<int32_t>(clamp64((bits >> 23) - 127 + 1, -kMostExponent, kMostExponent));
 
     for (int64_t head = first_head; head < first_head + group; ++head) {

@@ -112,7 +112,7 @@ def _draw_panel(axes: Axes, family: str, results: Sequence[Result], sgemm: float
             label = axes.text(x + offset, rate, f"{rate:.0f}", ha="center", va="bottom", fontsize=6.5, zorder=4)
             label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.85})  # over the lines
         if "micro" in result.rates:
-            label_once = None if micro_drawn else "micro-kernel in cache"
+            label_once = "" if micro_drawn else "micro-kernel in cache"
             axes.hlines(result.rates["micro"], x - 0.45, x + 0.45, "black", ":", linewidth=1, label=label_once)
             micro_drawn = True
     if sgemm is not None:

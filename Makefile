@@ -7,6 +7,11 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(shell find csrc op_host op_kernel cmake sim -type f \( -name '*.h' -o -name '*.hpp' -o -name '*.cpp' -o -name '*.cmake' -o -name 'CMakeLists.txt' -o -name '*.inc' \) 2>/dev/null)
+# The NPU path: torch_npu and the torch it pairs with, in an environment of their own.
+NPU_TORCH ?= torch==2.13.0
+TORCH_NPU ?= torch_npu==2.13.0
+NPU_VENV := .venv-npu
+NPU_ARGS ?=
 RUN_ARGS ?=
 TEST_ARGS ?=
 
@@ -15,6 +20,7 @@ TEST_ARGS ?=
 help:
 	@echo "make run      train a small Llama on real text with triangle attention, and compare (1 to 3 minutes)"
 	@echo "make test     all tests"
+	@echo "make npu-test the tests of the NPU path: torch_npu on the simulator; REAL=1: on this machine's NPU and CANN"
 	@echo "make lint     ruff, mypy, clang-format"
 	@echo "make format   let ruff and clang-format rewrite the sources"
 	@echo "make sim-report   what the NPU kernels reach in the timing model, against their goals"
@@ -41,6 +47,30 @@ run: build/.installed
 
 test: build/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST_ARGS)
+	$(MAKE) npu-test
+
+$(NPU_VENV)/.ready: requirements-npu.txt
+	test -x $(NPU_VENV)/bin/python || $(PYTHON) -m venv $(NPU_VENV)
+	$(NPU_VENV)/bin/pip install -q --upgrade pip
+	$(NPU_VENV)/bin/pip install -q "$(NPU_TORCH)" -r requirements-npu.txt
+	$(NPU_VENV)/bin/pip install -q --no-deps "$(TORCH_NPU)"
+	$(NPU_VENV)/bin/python -c "import pathlib, sysconfig; \
+	  pathlib.Path(sysconfig.get_path('purelib'), 'triangle_attn_op.pth').write_text('$(CURDIR)/python\n')"
+	@touch $@
+
+# The simulator's libraries with CANN's names, and the kernels for it: build/npu/lib.
+npu-build: $(VENV)/.ready
+	$(BIN)/cmake -S tests/npu -B build/npu -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja --log-level=WARNING
+	$(BIN)/ninja -C build/npu --quiet
+
+ifdef REAL
+# On a machine with an NPU: its own CANN (source set_env.sh first), torch and torch_npu. PYTHON: the one that has them.
+npu-test:
+	$(PYTHON) -m pytest tests/npu $(NPU_ARGS)
+else
+npu-test: build/.installed $(NPU_VENV)/.ready npu-build
+	scripts/npu_env.sh $(NPU_VENV)/bin/python -m pytest -n 2 --dist loadgroup tests/npu $(NPU_ARGS)
+endif
 
 lint: build/.installed
 	$(BIN)/ruff check .

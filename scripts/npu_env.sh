@@ -20,6 +20,7 @@ fi
 export ASCEND_HOME_PATH="${ASCEND_HOME_PATH:-$home}"
 export ASCEND_OPP_PATH="${ASCEND_OPP_PATH:-$home/opp}"
 export LD_LIBRARY_PATH="$build/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export TRIANGLE_ATTN_NPU_LIBRARY="${TRIANGLE_ATTN_NPU_LIBRARY:-$build/lib/libtriangle_attn_npu.so}"
 export ASCEND_SIM_STREAMS="${ASCEND_SIM_STREAMS:-late}"
 export ASCEND_SIM_FINDINGS="${ASCEND_SIM_FINDINGS:-error}"
 export ASCEND_SIM_AUTO_SYNC="${ASCEND_SIM_AUTO_SYNC:-0}"  # the kernels are built with --cce-auto-sync=off

@@ -1,5 +1,6 @@
 #include "acl/launch.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -130,13 +131,13 @@ Outcome Launch::Run() const {
 void WriteReport(const std::string& line) {
   const std::string& path = TheSettings().report;
   if (path.empty()) return;
-  std::FILE* out = std::fopen(path.c_str(), "a");
-  if (out == nullptr) {
+  // One write, so that the lines of several processes do not mix.
+  const std::string text = line + "\n";
+  const int out = open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  if (out < 0 || write(out, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     std::fprintf(stderr, "ASCEND_SIM_REPORT: %s cannot be written\n", path.c_str());
-    return;
   }
-  std::fprintf(out, "%s\n", line.c_str());
-  std::fclose(out);
+  if (out >= 0) close(out);
 }
 
 }  // namespace acl

@@ -1,7 +1,6 @@
 // Functions that must exist for torch_npu to load, and are not emulated: each returns an error that names it.
 //
-//   ASCEND_SIM_UNSUPPORTED(aclmdlInitDump, ACL_ERROR_API_NOT_SUPPORT)   the value it returns
-//   ASCEND_SIM_UNSUPPORTED(aclCreateTensorDesc, 0)                      a null pointer
+//   ASCEND_SIM_UNSUPPORTED(aclmdlInitDump, ACL_ERROR_API_NOT_SUPPORT)   what it returns
 //
 // Defined without parameters: C callers pass theirs and clean up after themselves.
 #pragma once

@@ -26,7 +26,7 @@ __aicore__ inline void backward(const BackwardArguments& arguments, const Triang
     const int64_t core = AscendC::GetBlockIdx() / AscendC::GetSubBlockNum();
     BackwardUb ub;
     ub.Init();
-    BackwardRows<T> rows(&tiling, arguments, &ub, AscendC::GetBlockIdx());
+    BackwardRows<T> rows(&tiling, arguments, sequences, &ub, AscendC::GetBlockIdx());
     rows.prepare();
     // All accumulators are zeros before any core adds: a cube core adds after its vector cores' first flag.
     AscendC::SyncAll<true>();

@@ -167,9 +167,11 @@ class BackwardAic {
       cube_.add_to_sum(ab, keys, n, rows, first);
     }
     cube_.end_ab(ab);
-    if (last && gradient == kDv) cube_.end_sum(workspace_.dv(section, section.key0(0))[n0], keys, n, dv16_);
-    if (last && gradient == kDk) cube_.end_sum(workspace_.dk(section, section.key0(0))[n0], keys, n, d16_);
-    if (last && gradient == kDq) cube_.end_sum(workspace_.dq(section, section.row0(0))[n0], rows, n, d16_);
+    if (last && gradient == kDv)
+      cube_.end_sum(workspace_.dv(section, section.key0(0))[n0], keys, n, dv16_, !section.stores);
+    if (last && gradient == kDk)
+      cube_.end_sum(workspace_.dk(section, section.key0(0))[n0], keys, n, d16_, !section.stores);
+    if (last && gradient == kDq) cube_.end_sum(workspace_.dq(section, section.row0(0))[n0], rows, n, d16_, true);
     if (gradient == kDk && adds_to_rows(section)) add_to_rows(section, block, slot, n0, n);
     cube_.end_use(event);
   }

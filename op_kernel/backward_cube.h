@@ -145,12 +145,12 @@ class BackwardCube {
   __aicore__ inline void add_to_sum(int32_t ab, int32_t rows, int32_t n, int32_t k, bool first) {
     mmad(sum(), l0a(ab), l0b(ab), rows, n, k, first);
   }
-  __aicore__ inline void end_sum(const Sums& dst, int32_t rows, int32_t n, int32_t pitch) {
+  __aicore__ inline void end_sum(const Sums& dst, int32_t rows, int32_t n, int32_t pitch, bool adds) {
     SetFlag<HardEvent::M_FIX>(kEventSum);
     WaitFlag<HardEvent::M_FIX>(kEventSum);
-    AscendC::SetAtomicAdd<float>();
+    if (adds) AscendC::SetAtomicAdd<float>();
     store_tile(dst, sum(), rows, n, pitch);
-    AscendC::SetAtomicNone();
+    if (adds) AscendC::SetAtomicNone();
     SetFlag<HardEvent::FIX_M>(kEventSum);
   }
 

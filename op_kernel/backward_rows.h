@@ -7,16 +7,44 @@
 
 namespace triangle {
 
+// The block columns that this core begins and does not own, where owns_columns(); of each the half that this vector
+// core has.
+class SharedColumns {
+ public:
+  __aicore__ inline SharedColumns(const TriangleBackwardTiling& tiling, const ForwardSequences& sequences,
+                                  int64_t vector_core)
+      : tiling_(tiling),
+        half_(static_cast<int32_t>(vector_core % 2)),
+        walker_(tiling.lines[kByColumns], sequences, kMain, tiling.starts[kByColumns][vector_core / 2],
+                tiling.starts[kByColumns][vector_core / 2 + 1]) {}
+
+  __aicore__ inline bool next(KeyRows* keys) {
+    Piece piece;
+    while (walker_.next(&piece)) {
+      if (!piece.opens || owns_column(tiling_, piece)) continue;
+      const int64_t key = piece.row * kGradBlock;
+      *keys = half_column(piece.batch, piece.head_kv, key,
+                          static_cast<int32_t>(min64(kGradBlock, tiling_.problem.total_k - key)), half_);
+      return true;
+    }
+    return false;
+  }
+
+ private:
+  const TriangleBackwardTiling& tiling_;
+  int32_t half_;
+  Walker<ForwardSequences> walker_;
+};
+
 template <class T>
 class BackwardRows {
  public:
   __aicore__ inline BackwardRows(const TriangleBackwardTiling* tiling, const BackwardArguments& arguments,
-                                 BackwardUb* ub, int64_t vector_core)
-      : tiling_(tiling), arguments_(arguments), ub_(*ub), vector_core_(vector_core) {}
+                                 const ForwardSequences& sequences, BackwardUb* ub, int64_t vector_core)
+      : tiling_(tiling), arguments_(arguments), sequences_(sequences), ub_(*ub), vector_core_(vector_core) {}
 
   __aicore__ inline void prepare() {
-    clear(global<float>(arguments_.workspace + tiling_->undo_q_offset),
-          (tiling_->end_offset - tiling_->undo_q_offset) / 4);
+    clear();
     free_all();
     const int32_t at_once = rows_at_once(dv16());
     for (Tile tile = first_tile(tiling_->heads_q, tiling_->problem.total_q, at_once); tile.exists(); tile.advance())
@@ -31,12 +59,17 @@ class BackwardRows {
   __aicore__ inline void finish() {
     free_all();
     const TriangleForwardTiling& p = tiling_->problem;
-    const float dv_scale = kNarrowRange<T> ? 1.0f / kProbFactor : 1.0f;
     write(arguments_.dq, tiling_->dq, tiling_->dq_offset, tiling_->heads_q, p.total_q, p.d, p.scale,
           tiling_->undo_q_offset);
-    write(arguments_.dk, tiling_->dk, tiling_->dk_offset, tiling_->heads_kv, p.total_k, p.d, p.scale,
-          tiling_->undo_k_offset);
-    write(arguments_.dv, tiling_->dv, tiling_->dv_offset, tiling_->heads_kv, p.total_k, p.dv, dv_scale, kNoUndo);
+    if (owns_columns(*tiling_)) {
+      KeyRows keys;
+      for (SharedColumns columns(*tiling_, sequences_, vector_core_); columns.next(&keys);)
+        write_keys<T>(ub_, *tiling_, arguments_, keys, &tiles_);
+    } else {
+      write(arguments_.dk, tiling_->dk, tiling_->dk_offset, tiling_->heads_kv, p.total_k, p.d, p.scale,
+            tiling_->undo_k_offset);
+      write(arguments_.dv, tiling_->dv, tiling_->dv_offset, tiling_->heads_kv, p.total_k, p.dv, dv_scale<T>(), kNoUndo);
+    }
     take_all();
   }
 
@@ -73,17 +106,34 @@ class BackwardRows {
 
   // ---- before the main pass ----
 
-  __aicore__ inline void clear(const AscendC::GlobalTensor<float>& dst, int64_t count) {
+  // The accumulators, and what undoes factors, become zeros; owned columns do not need it.
+  __aicore__ inline void clear() {
     const Floats zeros = ub_.s(0);
     AscendC::Duplicate(zeros, 0.0f, BackwardAivBuffers::kTileFloats);
     SetFlag<HardEvent::V_MTE3>(kEventResult);
     WaitFlag<HardEvent::V_MTE3>(kEventResult);
+    const bool owns = owns_columns(*tiling_);
+    const int64_t count = ((owns ? tiling_->dk_offset : tiling_->end_offset) - tiling_->undo_q_offset) / 4;
     const int64_t step = int64_t{2} * tiling_->problem.cores * BackwardAivBuffers::kTileFloats;
-    for (int64_t at = vector_core_ * BackwardAivBuffers::kTileFloats; at < count; at += step) {
-      AscendC::DataCopy(dst[at], zeros, static_cast<uint32_t>(min64(BackwardAivBuffers::kTileFloats, count - at)));
+    for (int64_t at = vector_core_ * BackwardAivBuffers::kTileFloats; at < count; at += step)
+      clear_some(tiling_->undo_q_offset, at, min64(BackwardAivBuffers::kTileFloats, count - at));
+    if (owns) {
+      const int64_t d16 = round_up(tiling_->problem.d, 16);
+      KeyRows keys;
+      for (SharedColumns columns(*tiling_, sequences_, vector_core_); columns.next(&keys);) {
+        const int64_t row = (keys.batch * tiling_->heads_kv + keys.head_kv) * tiling_->problem.total_k + keys.key;
+        for (int32_t i = 0; i < keys.rows; i += BackwardAivBuffers::kMaskedRows) {  // 256 columns at most
+          const int64_t rows = smaller(BackwardAivBuffers::kMaskedRows, keys.rows - i);
+          clear_some(tiling_->dk_offset, (row + i) * d16, rows * d16);
+          clear_some(tiling_->dv_offset, (row + i) * dv16(), rows * dv16());
+        }
+      }
     }
     SetFlag<HardEvent::MTE3_V>(kEventResult);
     WaitFlag<HardEvent::MTE3_V>(kEventResult);
+  }
+  __aicore__ inline void clear_some(int64_t offset, int64_t at, int64_t count) {
+    AscendC::DataCopy(global<float>(arguments_.workspace + offset)[at], ub_.s(0), static_cast<uint32_t>(count));
   }
 
   // lse and delta of a tile's rows.
@@ -225,57 +275,24 @@ class BackwardRows {
 
   // ---- after the main pass ----
 
+  // dst = scale * sums for all rows; `undo`: where their values are, or kNoUndo.
   static constexpr int64_t kNoUndo = -1;
-
-  // dst = scale * sums, for fp16 also times the rows' values at `undo`, unless it is kNoUndo.
   __aicore__ inline void write(GM_ADDR dst, const Strides& strides, int64_t from, int64_t heads, int64_t total,
                                int32_t columns, float scale, int64_t undo) {
     const int32_t width = round_up(columns, 16);
-    const bool undoes = kNarrowRange<T> && undo != kNoUndo;
-    const int32_t at_once = undoes ? rows_at_once(width) : BackwardAivBuffers::kTileFloats / width;
+    GradientTile<T> gradient;
+    gradient.undoes = kNarrowRange<T> && undo != kNoUndo;
+    gradient.columns = columns;
+    gradient.scale = scale;
+    const int32_t at_once = gradient.undoes ? rows_at_once(width) : BackwardAivBuffers::kTileFloats / width;
     for (Tile tile = first_tile(heads, total, at_once); tile.exists(); tile.advance()) {
-      const int32_t slot = tiles_++ & 1, rows = tile.rows(), count = rows * width;
-      const Floats sums = ub_.s(slot);
-      const AscendC::LocalTensor<T> result = ub_.template result<T>(slot);
-      WaitFlag<HardEvent::V_MTE2>(kEventTile + slot);
-      AscendC::DataCopy(sums, global<float>(arguments_.workspace + from)[tile.flat_row() * width],
-                        static_cast<uint32_t>(count));
-      if (undoes)
-        AscendC::DataCopyPad(ub_.undo(slot), global<float>(arguments_.workspace + undo)[tile.flat_row()],
-                             AscendC::DataCopyExtParams(1, static_cast<uint32_t>(rows * 4), 0, 0, 0),
-                             AscendC::DataCopyPadExtParams<float>(false, 0, 0, 0.0f));
-      SetFlag<HardEvent::MTE2_V>(kEventTile + slot);
-      WaitFlag<HardEvent::MTE2_V>(kEventTile + slot);
-      barrier();
-      if (undoes) {
-        spread_rows(ub_.undo_spread(slot), ub_.undo(slot), rows);
-        barrier();
-        mul_rows(sums, ub_.undo_spread(slot), rows, width);
-        barrier();
-      }
-      AscendC::Muls(sums, sums, scale, count);
-      barrier();
-      WaitFlag<HardEvent::MTE3_V>(kEventResult + slot);
-      AscendC::Cast(result, sums, AscendC::RoundMode::CAST_RINT, static_cast<uint32_t>(count));
-      SetFlag<HardEvent::V_MTE2>(kEventTile + slot);
-      SetFlag<HardEvent::V_MTE3>(kEventResult + slot);
-      WaitFlag<HardEvent::V_MTE3>(kEventResult + slot);
-      store(global<T>(dst)[row_offset(strides, tile.batch(), tile.head(), tile.row())], result, rows, columns, width,
-            strides.row);
-      SetFlag<HardEvent::MTE3_V>(kEventResult + slot);
+      gradient.dst = global<T>(dst)[row_offset(strides, tile.batch(), tile.head(), tile.row())];
+      gradient.pitch = strides.row;
+      gradient.sums = global<float>(arguments_.workspace + from)[tile.flat_row() * width];
+      if (gradient.undoes) gradient.undo = global<float>(arguments_.workspace + undo)[tile.flat_row()];
+      gradient.rows = tile.rows();
+      write_gradient(ub_, tiles_++ & 1, gradient);
     }
-  }
-
-  __aicore__ inline void store(const AscendC::GlobalTensor<T>& dst, const AscendC::LocalTensor<T>& src, int32_t rows,
-                               int32_t columns, int32_t width, int64_t pitch) {
-    const int64_t gap = (pitch - columns) * static_cast<int64_t>(sizeof(T));
-    const uint32_t bytes = static_cast<uint32_t>(columns * sizeof(T));
-    if (gap >= 0 && gap <= int64_t{0xffffffff}) {
-      AscendC::DataCopyPad(dst, src, AscendC::DataCopyExtParams(to16(rows), bytes, 0, static_cast<uint32_t>(gap), 0));
-      return;
-    }
-    for (int32_t row = 0; row < rows; ++row)
-      AscendC::DataCopyPad(dst[row * pitch], src[row * width], AscendC::DataCopyExtParams(1, bytes, 0, 0, 0));
   }
 
   // ---- events ----
@@ -295,6 +312,7 @@ class BackwardRows {
 
   const TriangleBackwardTiling* tiling_;
   BackwardArguments arguments_;
+  ForwardSequences sequences_;
   BackwardUb& ub_;
   int64_t vector_core_;
   int32_t tiles_ = 0;

@@ -22,6 +22,16 @@ struct BackwardArguments {
   GM_ADDR workspace;
 };
 
+// Whether a core that has all of a block column owns it: nobody else adds to its dK and dV, so they need no zeros, and
+// the core's vector cores round them as soon as they are done. Not where the query heads of a group are shared out. Nor
+// in packed batches, whose cumulative lengths may leave out keys, which get zeros.
+__aicore__ inline bool owns_columns(const TriangleBackwardTiling& tiling) {
+  return !tiling.problem.packed && (tiling.deterministic || tiling.heads_q == tiling.heads_kv);
+}
+__aicore__ inline bool owns_column(const TriangleBackwardTiling& tiling, const Piece& piece) {
+  return owns_columns(tiling) && piece.opens && piece.closes && piece.blocks.size() > 0;
+}
+
 // Blocks begin .. end of one column (by columns: block rows) or one row (by rows: block columns).
 struct Section {
   Band band;
@@ -33,6 +43,9 @@ struct Section {
   int64_t task = 0;   // on this core: counts changes of the anchor
   bool by_columns = true;
   bool opens = false, closes = false;  // first, last section with this anchor
+  // First, last section of an owned column (owns_columns()): its dK and dV are stored, not added; its dK and dV are
+  // done.
+  bool stores = false, completes = false;
 
   __aicore__ inline int32_t blocks() const { return static_cast<int32_t>(end - begin); }
   __aicore__ inline int64_t row0(int32_t block) const { return (by_columns ? begin + block : anchor) * kGradBlock; }
@@ -79,6 +92,8 @@ class SectionCursor {
     at_ = section->end;
     section->closes = at_ == piece_.blocks.end;
     if (section->closes) ++task_;
+    section->stores = owned_ && section->opens && query_ == 0;
+    section->completes = owned_ && section->closes && query_ == repeats_ - 1;
     return true;
   }
 
@@ -89,6 +104,7 @@ class SectionCursor {
     if (++query_ >= repeats_) {
       if (!walker_.next(&piece_)) return false;
       query_ = 0;
+      owned_ = by_columns_ && owns_column(*tiling_, piece_);
       const int64_t sequence = tiling_->problem.packed ? piece_.batch : 0;
       if (sequence != sequence_) {
         sequence_ = sequence;
@@ -104,7 +120,7 @@ class SectionCursor {
   const TriangleBackwardTiling* tiling_;
   ForwardSequences sequences_;
   Walker<ForwardSequences> walker_;
-  bool by_columns_;
+  bool by_columns_, owned_ = false;
   int64_t repeats_, query_;
   Piece piece_;
   Band band_;

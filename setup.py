@@ -49,7 +49,7 @@ class CMakeBuild(build_ext):
         output = Path(self.get_ext_fullpath(ext.name)).resolve().parent
         # A folder for each CANN: CMake does not change the compiler of a configured one.
         build = ROOT / "build" / (f"cmake-cann{cann.version}" if cann else "cmake")
-        shutil.rmtree(output / "lib", ignore_errors=True)  # the NPU library of an earlier build
+        shutil.rmtree(output / "lib", ignore_errors=True)
         cmake, environment = find_tool("cmake")
         generator = cann.generator if cann else "Ninja"
         env = {**os.environ, **environment}
@@ -65,6 +65,16 @@ class CMakeBuild(build_ext):
         ]
         subprocess.check_call([cmake, "-S", str(ROOT), "-B", str(build), *configure], env=env)
         subprocess.check_call([cmake, "--build", str(build), "-j", jobs], env=env)
+
+    def copy_extensions_to_source(self) -> None:
+        """For editable installs: all that CMake made, not the extension alone."""
+        super().copy_extensions_to_source()
+        built = Path(self.build_lib) / "triangle_attn_op"
+        package = ROOT / "python" / "triangle_attn_op"
+        shutil.copy(built / "_build_info.py", package)
+        shutil.rmtree(package / "lib", ignore_errors=True)  # the NPU library of an earlier build
+        if (built / "lib").is_dir():
+            shutil.copytree(built / "lib", package / "lib")
 
 
 cann = CANN["find"]()

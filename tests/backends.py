@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 import triangle_attn_op  # noqa: F401  registers the operators
-from cases import Case, Inputs
+from cases import CASES, Case, Inputs
 from torch import Tensor
 
 
@@ -61,28 +61,67 @@ CPU = TorchBackend("cpu", "cpu", (torch.float32, torch.bfloat16, torch.float16, 
 
 
 class SimBackend(TorchBackend):
-    """The NPU kernels on the simulated AI Core; a finding of its checkers fails the case."""
+    """The NPU kernels on the simulated AI Core; a finding of its checkers fails the case.
 
-    def __init__(self) -> None:
+    Each case runs in several schedules, those of its two dtypes differ; with `all_schedules` in all of them. The
+    forward and the backward's deterministic path must give the same bits in each, on any cores. Of the backward's two
+    paths one gives the gradients that are returned: which one changes from case to case and with the dtype.
+    """
+
+    SCHEDULES = (("eager", 0), ("lazy", 0), ("random", 1), ("random", 2), ("random", 3), ("random", 4), ("random", 5))
+    CORES = (1, 3, 2, 5)
+
+    def __init__(self, all_schedules: bool = False) -> None:
         super().__init__("sim", "cpu", (torch.bfloat16, torch.float16))
+        self.all_schedules = all_schedules
 
     def supports(self, case: Case, dtype: torch.dtype) -> bool:
         float_mask = case.mask is not None and case.mask.startswith(("float", "finfo"))
         no_width = 0 in (case.D, case.dim_v)
         return dtype in self.dtypes and not case.dropout_p and not float_mask and not no_width
 
+    def launches(self, index: int) -> list[dict[str, Any]]:
+        """The schedules and numbers of cores of the run with this number; neighbours have different ones."""
+        count = len(self.SCHEDULES) if self.all_schedules else 2
+        chosen = [(count * index + i) % len(self.SCHEDULES) for i in range(count)]
+        return [
+            {"order": order, "seed": seed, "cores": self.CORES[(index + i) % len(self.CORES)]}
+            for i, (order, seed) in enumerate(self.SCHEDULES[j] for j in chosen)
+        ]
+
     def run(self, case: Case, inputs: Inputs) -> Result:
         from triangle_attn_op import sim
 
+        place = CASES.index(case) if case in CASES else 0
+        index = 2 * place + self.dtypes.index(inputs.q.dtype)
+        launches = self.launches(index)
         extra = arguments(case, inputs)
         extra.pop("rng_state", None)
-        out, lse, report = sim.attn_forward(inputs.q, inputs.k, inputs.v, **extra)
-        report.raise_on_findings()
-        dq, dk, dv, report = sim.attn_backward(
-            inputs.dout, inputs.q, inputs.k, inputs.v, out, lse, dlse=inputs.dlse, **extra
-        )
-        report.raise_on_findings()
-        return Result(out, lse, dq, dk, dv)
+
+        def forward(launch: dict[str, Any]) -> list[Tensor]:
+            *results, report = sim.attn_forward(inputs.q, inputs.k, inputs.v, **launch, **extra)
+            report.raise_on_findings()
+            return results
+
+        def backward(launch: dict[str, Any], deterministic: bool) -> list[Tensor]:
+            tensors = inputs.dout, inputs.q, inputs.k, inputs.v, out, lse
+            *results, report = sim.attn_backward(
+                *tensors, dlse=inputs.dlse, deterministic=deterministic, **launch, **extra
+            )
+            report.raise_on_findings()
+            return results
+
+        out, lse = same_bits([forward(launch) for launch in launches])
+        whole = same_bits([backward(launch, True) for launch in launches])
+        fast = [backward(launch, False) for launch in (launches if self.all_schedules else launches[:1])]
+        return Result(out, lse, *(whole if (place + index) % 2 else fast[0]))
+
+
+def same_bits(results: list[list[Tensor]]) -> list[Tensor]:
+    """The first of several launches' results, which all are the same."""
+    for result in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], result)), "bits depend on the schedule or on the cores"
+    return results[0]
 
 
 class NpuBackend(TorchBackend):
@@ -116,12 +155,12 @@ def as_it_lies(t: Tensor, device: str) -> Tensor:
     return memory.to(device).as_strided(t.shape, t.stride())
 
 
-def get(name: str) -> TorchBackend:
-    """The backend of that name; ValueError for an unknown one."""
+def get(name: str, *, all_schedules: bool = False) -> TorchBackend:
+    """The backend of that name; ValueError for an unknown one. all_schedules: of the sim backend."""
     if name == "cpu":
         return CPU
     if name == "sim":
-        return SimBackend()
+        return SimBackend(all_schedules)
     if name == "npu":
         return NpuBackend()
     raise ValueError(f"--backend: expected cpu, sim or npu, got {name}")

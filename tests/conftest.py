@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 
-import backends
 import pytest
 import torch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--backend", default="cpu", help="which backend runs the case table: cpu, sim or npu")
+    parser.addoption(
+        "--backend", default="cpu,sim", help="the backends that run the case table: cpu, sim, npu, or several (cpu,sim)"
+    )
+    parser.addoption(
+        "--all-schedules", action="store_true", help="the sim backend runs each case in every schedule, not in some"
+    )
     parser.addoption("--seed", type=int, default=None, help="seed of the random inputs; by default fresh in every run")
 
 
@@ -23,11 +27,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"backend: {config.getoption('--backend')}, seed: {config.getoption('--seed')} (repeat with --seed)"
-
-
-@pytest.fixture
-def backend(request: pytest.FixtureRequest) -> backends.TorchBackend:
-    return backends.get(request.config.getoption("--backend"))
 
 
 @pytest.fixture

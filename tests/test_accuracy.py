@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import backends
 import pytest
 import reference
 import torch
@@ -20,12 +21,35 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: str(d).removeprefix("torch."))
-@pytest.mark.parametrize("case", CASES, ids=str)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The table is run by each backend of --backend, as far as the backend says that it supports a case."""
+    if "backend" not in metafunc.fixturenames:
+        return
+    option = metafunc.config.getoption
+    chosen = [backends.get(name, all_schedules=option("--all-schedules")) for name in option("--backend").split(",")]
+    supported = metafunc.function is not test_unsupported_cases_are_named
+    table = KINDS if metafunc.function is test_adversarial else CASES
+    runs = [
+        (backend, row, dtype)
+        for backend in chosen
+        for row in table
+        for dtype in DTYPES
+        if dtype in backend.dtypes and backend.supports(row if isinstance(row, Case) else Case(row), dtype) is supported
+    ]
+    metafunc.parametrize(
+        ("backend", "case" if table is CASES else "kind", "dtype"),
+        runs,
+        ids=[f"{backend.name}-{row}-{str(dtype).removeprefix('torch.')}" for backend, row, dtype in runs],
+    )
+
+
 def test_against_fp64(case: Case, dtype: torch.dtype, backend: TorchBackend, seed: int) -> None:
-    if not backend.supports(case, dtype):
-        pytest.skip(f"{backend.name} does not support {dtype} or this case")
     assert_within_bounds(case, dtype, backend, lambda seed: make_inputs(case, dtype, seed), seed)
+
+
+def test_unsupported_cases_are_named(case: Case, dtype: torch.dtype, backend: TorchBackend, seed: int) -> None:
+    with pytest.raises((NotImplementedError, ValueError), match=r"^(attn_mask|dropout_p|q|v): "):
+        backend.run(case, make_inputs(case, dtype, seed))
 
 
 def assert_within_bounds(
@@ -195,12 +219,11 @@ def test_any_shape(data: st.DataObject) -> None:
     )
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: str(d).removeprefix("torch."))
-@pytest.mark.parametrize("kind", ["one dominant key", "constant rows", "largest fp16 values", "largest fp16 products"])
+KINDS = ["one dominant key", "constant rows", "largest fp16 values", "largest fp16 products"]
+
+
 def test_adversarial(kind: str, dtype: torch.dtype, backend: TorchBackend, seed: int) -> None:
     case = Case(kind, Hq=2, Hkv=1, Sq=150, Sk=150, D=64)
-    if not backend.supports(case, dtype):
-        pytest.skip(f"{backend.name} does not support {dtype}")
 
     def draw(seed: int) -> Inputs:
         inputs = make_inputs(case, dtype, seed)

@@ -47,6 +47,8 @@ def draw_rng_state(q: Tensor, dropout_p: float) -> Tensor | None:
     """int64 [2] (seed, offset) from the generator of q's device, or None where nothing is dropped."""
     if dropout_p == 0.0:
         return None
+    if q.device.type == "npu":  # here, before the state is drawn; the kernel says the same
+        raise NotImplementedError(f"dropout_p: not supported on the NPU yet, expected 0.0, got {dropout_p}")
     if not torch.compiler.is_compiling() and type(q).__name__ == "DTensor":
         raise NotImplementedError(f"dropout_p: not supported for DTensor inputs yet, expected 0.0, got {dropout_p}")
     return torch.randint(0, 2**63 - 1, (2,), dtype=torch.int64, device=q.device)
@@ -74,6 +76,7 @@ def varlen(
 
 def _forward(*args: Any, **options: Any) -> tuple[Tensor, Tensor]:
     """`attn_lse`, whose kernel's errors come as the exceptions that the checks raise."""
+    _tell_dtensor(args[0])
     if torch.compiler.is_compiling():
         return attn_lse(*args, **options)
     try:
@@ -88,6 +91,12 @@ def _translated(error: RuntimeError) -> Exception:
     """The stable ABI knows RuntimeError only: an error of ours as what it is, any other as it came."""
     prefix, _, message = str(error).partition("triangle_attn_op: ")
     return error if prefix or not message else refusal(message)
+
+
+def _tell_dtensor(q: Tensor) -> None:
+    """Registers where DTensors of the operators may lie, when the first one comes: importing DTensor takes long."""
+    if type(q).__name__ == "DTensor":
+        from .distributed import sharding  # noqa: F401  registers by being imported
 
 
 _fragment.impl("attn", lambda *args, **options: dense(*args, **options)[0], "CompositeImplicitAutograd")
@@ -226,6 +235,7 @@ class _GuardedLibrary(torch.library.Library):
         def guarded(keyset: Any, *args: Any, **kwargs: Any) -> Any:
             mask = args[mask_at] if len(args) > mask_at else None
             check_differentiable(mask, *args[:mask_at])
+            _tell_dtensor(args[0])
             return fn(keyset, *args, **kwargs)
 
         super().impl(op_name, guarded, dispatch_key, **options)

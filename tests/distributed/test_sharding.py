@@ -5,6 +5,9 @@ ranks.
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Partial, Replicate, Shard, distribute_tensor
 from triangle_attn_op import call_counts, triangle_attention
-from triangle_attn_op.distributed import checkpoint_contexts
+from triangle_attn_op.distributed import checkpoint_contexts, ring_attention
 from triangle_attn_op.distributed.sharding import _divides
 
 pytestmark = pytest.mark.xdist_group("distributed")
@@ -242,3 +245,60 @@ def test_selective_checkpointing_runs_attention_once() -> None:
     plain, full, selective = ranks.run(checkpointing, 1)[0]
     assert [plain[0], full[0], selective[0]] == [2, 4, 2]  # two layers: once each, twice each where all is recomputed
     assert full[1] == selective[1] == 0.0
+
+
+def test_a_dtensor_needs_no_import_and_an_import_no_dtensor(tmp_path: Path) -> None:
+    """DTensor and the compiler take longer to import than all of this package: they wait until they are used."""
+    program = """
+import sys, torch
+before = set(sys.modules)
+import triangle_attn_op.distributed
+new = set(sys.modules) - before
+assert not {"torch._dynamo", "torch.distributed.tensor"} & new, sorted(new)
+
+import torch.distributed as dist
+from torch.distributed.tensor import Shard, distribute_tensor, init_device_mesh
+dist.init_process_group("gloo", init_method=f"file://{sys.argv[1]}", rank=0, world_size=1)
+mesh = init_device_mesh("cpu", (1,))
+q = distribute_tensor(torch.randn(2, 2, 8, 8), mesh, [Shard(1)]).requires_grad_()
+
+def step(q):
+    return triangle_attn_op.triangle_attention(q, q, q) * 2
+
+if sys.argv[2] == "compiled":
+    step = torch.compile(step, fullgraph=True, backend="aot_eager")
+elif sys.argv[2] == "raw operator":
+    def step(q):
+        return torch.ops.triangle.attn_lse(q, q, q)[0] * 2
+out = step(q)
+out.sum().backward()
+assert out.placements == q.grad.placements == (Shard(1),), (out.placements, q.grad.placements)
+dist.destroy_process_group()
+"""
+    for way in ("compiled", "raw operator"):
+        command = [sys.executable, "-c", program, str(tmp_path / way), way]
+        environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, (way, done.stderr[-2000:])
+
+
+def compiled(rank: int, n: int) -> list[Tensor]:
+    """Ring attention in a compiled function is a break in its graph."""
+    torch.manual_seed(rank)
+    q = torch.randn(1, 2, 16, 8, requires_grad=True)
+    results = []
+    for function in (ring_layer, torch.compile(ring_layer, backend="aot_eager")):
+        q.grad = None
+        function(q).sum().backward()
+        assert q.grad is not None
+        results.append(q.grad)
+    return results
+
+
+def ring_layer(q: Tensor) -> Tensor:
+    return ring_attention(q * 2, q, q) + q
+
+
+def test_ring_attention_in_a_compiled_function() -> None:
+    for eager, in_compiled in ranks.run(compiled, 2):
+        assert torch.equal(eager, in_compiled)

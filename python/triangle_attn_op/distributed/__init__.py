@@ -1,11 +1,11 @@
 """Triangle attention over many devices: a sequence cut over ranks (ring, all-to-all), DTensor sharding, checkpointing.
 
+DTensor, which takes long to import, is told of the operators when the first DTensor comes (`sharding`).
 `python -m triangle_attn_op.distributed --table` prints what each rank computes and sends, measured on local processes.
 """
 
 from __future__ import annotations
 
-from . import sharding as sharding  # registers the operators' placements with DTensor
 from .checkpoint import checkpoint_contexts, checkpoint_policy
 from .exchange import Counters, counters, reset_counters
 from .layout import ContextLayout, Segment, split_batch

@@ -54,7 +54,7 @@ def ring_attention(
 ) -> tuple[Tensor, Tensor]: ...
 
 
-@torch.compiler.disable
+@torch._disable_dynamo  # torch.compiler.disable would import the compiler here, this does at the first call
 def ring_attention(
     q: Tensor,
     k: Tensor,

@@ -1,5 +1,5 @@
-"""DTensor: the operators run on shards of the batch and of the heads. Importing `triangle_attn_op.distributed`
-registers it.
+"""DTensor: the operators run on shards of the batch and of the heads. Importing this module registers it, which the
+operators do when the first DTensor comes (but for raw operators in inference mode).
 
 A placement that a shard could not compute by itself (the sequence, the head dimension, heads that would tear a group of
 queries from its key head) is not offered, so DTensor redistributes first.

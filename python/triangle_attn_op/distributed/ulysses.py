@@ -53,7 +53,7 @@ def ulysses_attention(
 ) -> tuple[Tensor, Tensor]: ...
 
 
-@torch.compiler.disable
+@torch._disable_dynamo  # torch.compiler.disable would import the compiler here, this does at the first call
 def ulysses_attention(
     q: Tensor,
     k: Tensor,

@@ -1,0 +1,293 @@
+"""Every synchronisation of the NPU kernels is needed, and its absence is noticed: one after the other is taken out, and
+the simulator must report it.
+
+What is taken out, of what small problems executed:
+- each call alone: SetFlag, WaitFlag, PipeBarrier, cross-core flags, SyncAll;
+- each pair of a set and a wait that took it: the flag still passes, so the protocol holds, but it orders nothing.
+A call of the sources that no problem executes fails the test, and so does a removal that nobody notices, unless
+REDUNDANT says why it stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import backends
+import pytest
+import torch
+from torch import Tensor
+from triangle_attn_op import sim
+from triangle_attn_op.ascend_sim import Report, SyncCall
+
+SOURCES = Path(__file__).parents[1] / "op_kernel"
+SHARDS = 2  # of each kernel's mutants, so that processes share them
+
+# Pairs whose flag only passes: the functions of the set or of the wait. Either call alone is taken out all the same.
+CREDITS = {
+    "free_all": "a buffer's first round: nothing was there before it to be waited for",
+    "take_all": "takes the last flag back, so that none is left to the next kernel",
+}
+
+# What stays although no problem of the kernels named shows its absence: (function, text) of a call or of both of a
+# pair, and why. The text of a barrier is the two lines of code after it.
+Spot = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Redundant:
+    kernels: str  # a pattern
+    spot: Spot | tuple[Spot, Spot]
+    reason: str
+
+
+# Select of CANN 8.1 begins with barriers of its own.
+SELECT = "what Select begins with orders it, but no document says that it will in the next CANN"
+ONE_A = "with one row tile each B has one A, so B's flag would do; with two it would not"
+
+REDUNDANT: list[Redundant] = [
+    Redundant(
+        "",
+        (
+            "hide_edges",
+            "for (int32_t row = 0; row < rows && edges.end(row) < width - 1; ++row) { "
+            "AscendC::Select(tile[row * width + left], bits[row * kBitsPitch], tile[row * width + left], kHidden,",
+        ),
+        SELECT,
+    ),
+    Redundant(
+        "",
+        ("hide_edges", "for (int32_t row = 0; row < rows; ++row) { if (edges.begin(row) <= 0) continue;"),
+        SELECT,
+    ),
+    Redundant(
+        "",
+        (
+            "hide_masked",
+            "for (int32_t row = 0; row < rows; ++row) { "
+            "AscendC::Select(tile[row * width], bits[row * kBitsPitch], tile[row * width], kHidden,",
+        ),
+        SELECT,
+    ),
+    Redundant(
+        "forward",
+        (
+            ("store_lse", "SetFlag<HardEvent::MTE3_V>(kEventProbs + p);"),
+            ("store_lse", "WaitFlag<HardEvent::MTE3_V>(kEventProbs + p);"),
+        ),
+        "kEventLse, which finish() waits for, was set after the same store; as a user of the slot it keeps its rule",
+    ),
+    Redundant(
+        "forward",
+        (
+            ("finish", "SetFlag<HardEvent::V_MTE2>(kEventAcc);"),
+            ("finish", "WaitFlag<HardEvent::V_MTE2>(kEventAcc);"),
+        ),
+        "between two tasks without keys nothing is loaded into the accumulator",
+    ),
+    *(
+        Redundant(
+            "forward, wide",
+            (
+                (function, "SetFlag<HardEvent::M_MTE1>(kEventL0A + a);"),
+                ("begin_a", "WaitFlag<HardEvent::M_MTE1>(kEventL0A + a);"),
+            ),
+            ONE_A,
+        )
+        for function in ("score_block", "make_output")
+    ),
+]
+
+Mutant = SyncCall | tuple[SyncCall, SyncCall]
+Run = Callable[[Sequence[str]], Report]
+
+
+Problem = tuple[tuple[Tensor, ...], dict[str, Any]]  # dout, q, k, v and the keyword arguments of a launch
+
+
+def draw(seed: int, dtype: torch.dtype, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def dense(
+    hq: int,
+    hkv: int,
+    sq: int,
+    sk: int,
+    d: int,
+    dv: int,
+    *,
+    dtype: torch.dtype = torch.bfloat16,
+    cores: int = 1,
+    mask: bool = False,
+    **options: Any,
+) -> Problem:
+    shapes = (hq, sq, dv), (hq, sq, d), (hkv, sk, d), (hkv, sk, dv)
+    if mask:
+        options["attn_mask"] = torch.rand(sq, sk, generator=torch.Generator().manual_seed(5)) > 0.3
+    return tuple(draw(i, dtype, 1, *shape) for i, shape in enumerate(shapes)), {"cores": cores, **options}
+
+
+def packed(lens: tuple[int, ...], heads: int, d: int, dv: int, *, dtype: torch.dtype = torch.bfloat16) -> Problem:
+    """Documents, whose lse lies [T, H]: its rows are apart."""
+    lengths = backends.cumulative(lens)
+    tensors = tuple(draw(i, dtype, sum(lens), heads, width) for i, width in enumerate((dv, d, d, dv)))
+    return tensors, {"cores": 1, "cu_seq_q": lengths, "cu_seq_k": lengths}
+
+
+def forward(problem: Problem) -> Run:
+    (_, q, k, v), options = problem
+    return lambda sites: sim.attn_forward(q, k, v, ignore_sites=sites, **options)[2]
+
+
+def backward(problem: Problem, *, deterministic: bool, dlse: bool = False) -> Run:
+    (dout, q, k, v), options = problem
+    out, lse, report = sim.attn_forward(q, k, v, **options)
+    report.raise_on_findings()
+    given = torch.ones_like(lse) if dlse else None
+    return lambda sites: sim.attn_backward(
+        dout, q, k, v, out, lse, dlse=given, deterministic=deterministic, ignore_sites=sites, **options
+    )[3]
+
+
+def backward_runs(deterministic: bool) -> list[Run]:
+    fp16 = torch.float16
+    return [
+        backward(dense(1, 1, 140, 150, 16, 80, mask=True, window_size_left=60), deterministic=deterministic, dlse=True),
+        backward(packed((150, 0, 20), 2, 16, 16, dtype=fp16), deterministic=deterministic, dlse=True),
+        backward(dense(1, 1, 300, 300, 32, 32), deterministic=deterministic),
+        backward(dense(2, 2, 300, 300, 16, 16, cores=3), deterministic=deterministic),
+        backward(dense(2, 1, 200, 1300, 144, 160, dtype=fp16), deterministic=deterministic),
+    ]
+
+
+# The cheapest problems first: a mutant is tried on one after the other until it is noticed.
+KERNELS: dict[str, Callable[[], list[Run]]] = {
+    "forward, narrow": lambda: [
+        forward(dense(2, 1, 80, 80, 16, 16)),
+        forward(dense(1, 1, 40, 30, 16, 16, mask=True)),
+        forward(dense(1, 1, 700, 20, 16, 16)),  # tasks that see no key
+        forward(packed((270, 20), 2, 16, 16)),
+        forward(dense(1, 1, 300, 700, 16, 16, window_size_left=100)),
+        forward(dense(1, 1, 300, 2300, 16, 16, cores=3)),  # a task that is cut
+        forward(dense(1, 1, 520, 2300, 16, 16, scale=-0.2)),  # a vector core without rows
+        forward(dense(1, 1, 200, 2500, 16, 128)),  # a ragged chunk after merges of two tiles
+    ],
+    "forward, wide": lambda: [
+        forward(dense(2, 1, 80, 80, 144, 16)),
+        forward(dense(1, 1, 40, 30, 144, 16, mask=True)),
+        forward(dense(1, 1, 300, 20, 144, 16)),
+        forward(packed((140, 20), 2, 16, 144)),
+        forward(dense(2, 1, 144, 264, 144, 16)),  # a task of few rows and many keys before one of many and few
+        forward(dense(1, 1, 150, 700, 144, 200, window_size_left=100)),
+        forward(dense(1, 1, 130, 2300, 16, 144, cores=3)),
+        forward(dense(1, 1, 130, 2500, 16, 160, scale=-0.2)),
+    ],
+    "backward, fast": lambda: backward_runs(False),
+    "backward, deterministic": lambda: backward_runs(True),
+}
+
+
+class Kernel:
+    """The problems of one kernel, run whole: what each executes."""
+
+    def __init__(self, name: str) -> None:
+        self.runs = KERNELS[name]()
+        self.reports = [run([]) for run in self.runs]
+        for report in self.reports:
+            report.raise_on_findings()
+
+    def calls(self) -> list[SyncCall]:
+        return list(dict.fromkeys(call for report in self.reports for call in report.sync_calls))
+
+    def pairs(self) -> list[tuple[SyncCall, SyncCall]]:
+        return list(dict.fromkeys(pair for report in self.reports for pair in report.sync_pairs))
+
+    def mutants(self) -> list[Mutant]:
+        return [*self.calls(), *(pair for pair in self.pairs() if not CREDITS.keys() & {function_of(c) for c in pair})]
+
+    def notices(self, mutant: Mutant) -> bool:
+        """Whether a problem that executes the mutated place reports a finding."""
+        for run, report in zip(self.runs, self.reports):
+            if isinstance(mutant, SyncCall):
+                executed, text = mutant in report.sync_calls, str(mutant)
+            else:
+                executed, text = mutant in report.sync_pairs, " -> ".join(map(str, mutant))
+            if executed and run([text]).findings:
+                return True
+        return False
+
+
+@cache
+def kernel(name: str) -> Kernel:
+    return Kernel(name)
+
+
+@cache
+def lines_of(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()
+
+
+def text_of(call: SyncCall) -> str:
+    code = [line.strip() for line in lines_of(call.file)[call.line - 1 :]]
+    if code[0] != "barrier();":
+        return code[0]
+    return " ".join([line for line in code[1:] if line and not line.startswith("//")][:2])
+
+
+def function_of(call: SyncCall) -> str:
+    """The function whose body holds the call: the last one declared above it."""
+    for line in reversed(lines_of(call.file)[: call.line]):
+        declared = re.search(r"__aicore__ (?:static )?inline .*?(\w+)\(", line)
+        if declared:
+            return declared.group(1)
+    raise AssertionError(f"{call}: in no function")
+
+
+def spot(mutant: Mutant) -> Spot | tuple[Spot, Spot]:
+    if isinstance(mutant, SyncCall):
+        return function_of(mutant), text_of(mutant)
+    return (function_of(mutant[0]), text_of(mutant[0])), (function_of(mutant[1]), text_of(mutant[1]))
+
+
+def describe(mutant: Mutant) -> str:
+    calls = (mutant,) if isinstance(mutant, SyncCall) else mutant
+    return " -> ".join(f"{Path(c.file).name}:{c.line} {function_of(c)}: {text_of(c)}" for c in calls)
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize("name", KERNELS)
+def test_every_removal_is_reported(name: str, shard: int) -> None:
+    tested = kernel(name)
+    mutants = tested.mutants()[shard::SHARDS]
+    explained = [entry.spot for entry in REDUNDANT if re.search(entry.kernels, name)]
+    missed = [mutant for mutant in mutants if not tested.notices(mutant)]
+    unexplained = [describe(mutant) for mutant in missed if spot(mutant) not in explained]
+    assert not unexplained, "not noticed:\n" + "\n".join(unexplained)
+    needless = [describe(mutant) for mutant in mutants if spot(mutant) in explained and mutant not in missed]
+    assert not needless, "noticed, although REDUNDANT says otherwise:\n" + "\n".join(needless)
+
+
+@pytest.mark.parametrize("entry", REDUNDANT, ids=lambda entry: f"{entry.kernels}: {entry.spot}")
+def test_what_is_redundant_is_there(entry: Redundant) -> None:
+    names = [name for name in KERNELS if re.search(entry.kernels, name)]
+    assert names
+    for name in names:
+        assert entry.spot in [spot(mutant) for mutant in kernel(name).mutants()]
+
+
+def test_every_call_of_the_sources_is_executed() -> None:
+    executed = {(Path(call.file).name, call.line) for name in KERNELS for call in kernel(name).calls()}
+    call = re.compile(r"\b(SetFlag|WaitFlag|PipeBarrier|CrossCoreSetFlag|CrossCoreWaitFlag|SyncAll)<|\bbarrier\(\)")
+    written = {
+        (path.name, number): line.strip()
+        for path in sorted(SOURCES.glob("*.h")) + sorted(SOURCES.glob("*.cpp"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if call.search(line.split("//")[0]) and "TRIANGLE_CALLED_FROM" not in line
+    }
+    assert len(written) > 100
+    assert [f"{file}:{line}: {text}" for (file, line), text in written.items() if (file, line) not in executed] == []

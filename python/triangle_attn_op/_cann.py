@@ -73,10 +73,10 @@ def stated(home: Path) -> Iterator[str]:
 
 
 def wheel_version(version: str, cann: Cann | None) -> str:
-    """`version`, with the CANN as its local part: 0.1.0+cann8.1.RC1. PEP 440 spells that +cann8.1.rc1 in names of
-    files, and 9.1.0-beta.2 as +cann9.1.0.beta.2: lower case, dots between the fields.
+    """`version`, with the CANN as its local part as PEP 440 spells one (lower case, dots between the fields):
+    0.1.0+cann8.1.rc1 of 8.1.RC1, 0.1.0+cann9.1.0.beta.2 of 9.1.0-beta.2.
     """
-    return f"{version}+cann{cann.version}" if cann else version
+    return f"{version}+cann{cann.version.lower().replace('-', '.')}" if cann else version
 
 
 def main() -> int:

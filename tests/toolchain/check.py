@@ -65,6 +65,11 @@ def build(stand_in: cann.StandIn, folder: Path) -> Built:
 def problems(built: Built) -> list[str]:
     """What is wrong with the recorded command lines and with the library; empty where all is as it should be."""
     found = LINKAGE["problems"](built.library)
+    # The process that opens the library has CANN's libraries, but not for everyone: it must name them itself.
+    needed = [value for tag, value in LINKAGE["dynamic"](built.library) if tag == "NEEDED"]
+    found += [
+        f"{built.library.name}: does not name {n}" for n in ("libruntime.so", "libascendcl.so") if n not in needed
+    ]
     if built.way == "asc":
         return found + _asc_problems(built.stand_in, built.version)
     return found + _ascendc_library_problems(built.stand_in) + _launch_problems(built)
@@ -124,7 +129,10 @@ def _ascendc_library_problems(stand_in: cann.StandIn) -> list[str]:
 
 def _launch_problems(built: Built) -> list[str]:
     found = []
-    text, returned = call_library(built)
+    try:
+        text, returned = call_library(built)
+    except subprocess.CalledProcessError as error:
+        return [f"{built.library.name}: {error.stderr.strip().splitlines()[-1]}"]
     if text != f"cann={built.version};way=ascendc_library;arch=dav-2201":
         found.append(f"triangle_npu_build: {text}")
     if returned != list(LAUNCHES.values()):

@@ -69,7 +69,7 @@ npu-test:
 	$(PYTHON) -m pytest tests/npu $(NPU_ARGS)
 else
 npu-test: build/.installed $(NPU_VENV)/.ready npu-build
-	scripts/npu_env.sh $(NPU_VENV)/bin/python -m pytest -n 2 --dist loadgroup tests/npu $(NPU_ARGS)
+	ASCEND_SIM_REPORT=$(CURDIR)/build/npu/report.jsonl scripts/npu_env.sh $(NPU_VENV)/bin/python -m pytest -n 2 --dist loadgroup tests/npu $(NPU_ARGS)
 endif
 
 lint: build/.installed

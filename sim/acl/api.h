@@ -10,6 +10,8 @@
   std::lock_guard<std::recursive_mutex> guard(::ascend_sim::acl::TheLock()); \
   if (const aclError injected = ::ascend_sim::acl::InjectedError(#function)) return injected
 
-#define ACL_REQUIRE_POINTER(function, pointer)                                                                     \
-  if ((pointer) == nullptr) return ::ascend_sim::acl::Fail(ACL_ERROR_INVALID_PARAM, #function ": " #pointer " is " \
-                                                                                                            "null")
+#define ACL_REQUIRE_POINTER(function, pointer)                                    \
+  if ((pointer) == nullptr)                                                       \
+  return ::ascend_sim::acl::Fail(ACL_ERROR_INVALID_PARAM, #function ": " #pointer \
+                                                                    " is "        \
+                                                                    "null")

@@ -68,7 +68,7 @@ void MarkReachable(const std::vector<std::vector<uint8_t>>& args) {
 Outcome Launch::Run() const {
   Outcome outcome;
   if (Injected("launch", &outcome.code)) {
-    outcome.text = kernel + ": failure injected by ASCEND_SIM_FAIL";
+    outcome.text = "failure injected by ASCEND_SIM_FAIL";
     return outcome;
   }
   const Settings& settings = TheSettings();

@@ -84,10 +84,10 @@ def _forward(*args: Any, **options: Any) -> tuple[Tensor, Tensor]:
             return _Attention.apply(options, *args)
         return attn_lse(*args, **options)
     except RuntimeError as error:
-        raise _translated(error) from None
+        raise translated(error) from None
 
 
-def _translated(error: RuntimeError) -> Exception:
+def translated(error: RuntimeError) -> Exception:
     """The stable ABI knows RuntimeError only: an error of ours as what it is, any other as it came."""
     prefix, _, message = str(error).partition("triangle_attn_op: ")
     return error if prefix or not message else refusal(message)
@@ -202,7 +202,7 @@ def _backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tenso
     try:
         gradients = attn_backward(dout, dlse, q, k, v, out, lse, *by_reference, **ctx.options)
     except RuntimeError as error:
-        raise _translated(error) from None
+        raise translated(error) from None
     return (*gradients, *(None for _ in by_reference))
 
 

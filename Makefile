@@ -66,10 +66,10 @@ npu-build: $(VENV)/.ready
 ifdef REAL
 # On a machine with an NPU: its own CANN (source set_env.sh first), torch and torch_npu. PYTHON: the one that has them.
 npu-test:
-	$(PYTHON) -m pytest tests/npu $(NPU_ARGS)
+	$(PYTHON) -m pytest tests/npu tests/test_accuracy.py --backend npu $(NPU_ARGS)
 else
 npu-test: build/.installed $(NPU_VENV)/.ready npu-build
-	ASCEND_SIM_REPORT=$(CURDIR)/build/npu/report.jsonl scripts/npu_env.sh $(NPU_VENV)/bin/python -m pytest -n 2 --dist loadgroup tests/npu $(NPU_ARGS)
+	ASCEND_SIM_REPORT=$(CURDIR)/build/npu/report.jsonl scripts/npu_env.sh $(NPU_VENV)/bin/python -m pytest -n 2 --dist loadgroup tests/npu tests/test_accuracy.py --backend npu $(NPU_ARGS)
 endif
 
 lint: build/.installed

@@ -21,6 +21,9 @@ set(TRIANGLE_CANN_VERSION "none" CACHE STRING "version of the CANN at ASCEND_HOM
 # One binary serves every Atlas A2 and A3: all are dav-2201, and 8.1's rules take any of their names for all of them.
 set(TRIANGLE_NPU_ARCH dav-2201)
 set(TRIANGLE_SOC_VERSION Ascend910B1)
+# Options of the device compiler in both ways of CANN. The last one makes room for the arguments of a kernel, which hold the
+# tiling by value (op_kernel/tiling_by_value.h: up to 3584 bytes); newer releases need no such limit and ignore it.
+set(TRIANGLE_DEVICE_OPTIONS -O3 -std=c++17 --cce-auto-sync=off --cce-aicore-input-parameter-size=4096)
 
 set(_triangle_ways asc ascendc_library sim)
 if(NOT TRIANGLE_KERNEL_WAY IN_LIST _triangle_ways)
@@ -119,7 +122,7 @@ function(_triangle_asc name sources launch includes definitions)
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE ASC)
   target_include_directories(${name} PRIVATE ${includes} ${_triangle_cann}/include)
   target_compile_definitions(${name} PRIVATE ${definitions})
-  target_compile_options(${name} PRIVATE --npu-arch=${TRIANGLE_NPU_ARCH} -std=c++17 -O3 -fPIC --cce-auto-sync=off)
+  target_compile_options(${name} PRIVATE --npu-arch=${TRIANGLE_NPU_ARCH} -fPIC ${TRIANGLE_DEVICE_OPTIONS})
   target_link_directories(${name} PRIVATE ${_triangle_cann}/lib64)
 endfunction()
 
@@ -129,7 +132,7 @@ function(_triangle_ascendc_library name sources launch includes definitions)
   # The kernels' signatures depend on the way.
   ascendc_compile_definitions(${name} PRIVATE TRIANGLE_LAUNCH_ASCENDC_LIBRARY)
   # CANN's rules put --cce-auto-sync first and these options last; the last one holds.
-  ascendc_compile_options(${name} PRIVATE -O3 -std=c++17 --cce-auto-sync=off)
+  ascendc_compile_options(${name} PRIVATE ${TRIANGLE_DEVICE_OPTIONS})
 
   # Apart, because CANN compiles what is in the library itself with -std=c++11.
   add_library(${name}_launch OBJECT ${launch})

@@ -85,6 +85,7 @@ def _missing(name: str, arguments: list[str], wanted: list[str]) -> list[str]:
 
 def _common(name: str, arguments: list[str]) -> list[str]:
     found = _missing(name, arguments, [f"-I{folder}" for folder in INCLUDES])
+    found += _missing(name, arguments, ["--cce-aicore-input-parameter-size=4096"])
     if (sync := _last(arguments, "--cce-auto-sync")) != "--cce-auto-sync=off":
         found.append(f"{name}: automatic synchronisation is decided by {sync}")
     if (level := _last(arguments, "-O")) != "-O3":

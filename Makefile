@@ -90,7 +90,7 @@ sim-report: build/.installed
 bench: build/.installed
 	$(BIN)/python -m triangle_attn_op.bench $(BENCH_ARGS)
 
-# SOURCES: kernels to check; without it, those of the simulator's tests.
+# SOURCES: kernels to check; without it, those of op_kernel/ and of the simulator's tests.
 check-cann:
 	$(PYTHON) scripts/check_cann.py $(if $(ASCEND_HOME_PATH),--home $(ASCEND_HOME_PATH)) $(SOURCES)
 

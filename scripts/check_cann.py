@@ -9,7 +9,8 @@ What g++ needs besides, CANN's CPU-debugging headers (tikicpulib.h; for 9.x also
 the same places. ASCEND_HOME_PATH may name several directories, separated by ':', such as source trees of the API.
 
 A source says `// check_cann: 9.x` where it needs that generation, and `// check_cann: no, because ...` where it uses
-what only the simulator has. Without sources: the simulator's test kernels and samples. Exit code 1 when one fails.
+what only the simulator has. Without sources: those of op_kernel/, the simulator's test kernels and samples. Exit code
+1 when one fails.
 """
 
 from __future__ import annotations
@@ -132,9 +133,10 @@ def compile_one(source: Path, layout: Layout, core: str, compiler: str, extra: l
 
 
 def default_sources() -> list[Path]:
-    """The test kernels and samples of the simulator."""
+    """The NPU kernels, then the test kernels and samples of the simulator."""
+    own = [p for p in sorted((ROOT / "op_kernel").glob("*.cpp")) if "KERNEL_TASK_TYPE_DEFAULT" in p.read_text()]
     tests = ROOT / "tests" / "sim"
-    return sorted((tests / "kernels").glob("*.cpp")) + sorted((tests / "samples").glob("*.asc"))
+    return own + sorted((tests / "kernels").glob("*.cpp")) + sorted((tests / "samples").glob("*.asc"))
 
 
 def main() -> int:

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.goals:
             from .goals import print_goals
 
-            return print_goals()
+            return print_goals(as_json=options.json)
         if options.shape is None:
             raise ValueError("--shape: expected B,Hq,Hkv,Sq,Sk,D")
         modelled, extra = _run(options)
@@ -63,7 +63,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     figures = _figures(modelled) | extra
-    figures["pass"] = "backward" if options.direction == "bwd" else "forward"
     if options.trace is not None:
         modelled.report.write_trace(options.trace)
     if options.png is not None:
@@ -96,33 +95,48 @@ def _run(options: argparse.Namespace) -> tuple[Modelled, dict[str, Any]]:
     v = torch.randn(shape.batch, shape.heads_kv, shape.sk, dv, generator=g).to(dtype)
     schedule = {"order": options.order, "seed": options.seed}
     out, lse, report = attn_forward(q, k, v, **schedule, **band, **common)
+    findings, inputs, results = report.findings, [q, k, v], {"out": out}
     if options.direction == "bwd" and report.completed:
         dout = torch.randn(out.shape, generator=g).to(dtype)
-        *_, second = attn_backward(dout, q, k, v, out, lse, **schedule, **backward, **band, **common)
-        extra["findings"] = [str(finding) for finding in report.findings + second.findings]
-        return modelled, extra
-    extra["findings"] = [str(finding) for finding in report.findings]
+        *gradients, report = attn_backward(dout, q, k, v, out, lse, **schedule, **backward, **band, **common)
+        findings, inputs, results = (
+            findings + report.findings,
+            [*inputs, dout],
+            dict(zip(("dq", "dk", "dv"), gradients)),
+        )
+    extra["findings"] = [str(finding) for finding in findings]
     if report.completed:
-        extra["largest_error"] = _error(q, k, v, out, options)
+        extra["largest_error"] = _errors(inputs, results, options)
     return modelled, extra
 
 
-def _error(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, out: torch.Tensor, options: argparse.Namespace) -> float:
-    """Largest difference from fp64, head by head."""
-    largest = 0.0
+def _errors(
+    inputs: list[torch.Tensor], results: dict[str, torch.Tensor], options: argparse.Namespace
+) -> dict[str, float]:
+    """Largest differences from fp64; one query head's scores at a time."""
+    q, k, v, *given = inputs
     sq, sk, group = q.shape[2], k.shape[2], q.shape[1] // k.shape[1]
+    scale = q.shape[-1] ** -0.5
     diagonal = sk - sq if options.diagonal is None else options.diagonal
     position, key = torch.arange(sq)[:, None] + diagonal, torch.arange(sk)[None, :]
     hidden = key > position
     if options.window_size_left is not None:
         hidden |= key < position - options.window_size_left
+    exact = {name: torch.zeros(t.shape, dtype=torch.float64) for name, t in results.items()}
     for b in range(q.shape[0]):
         for h in range(q.shape[1]):
-            kd, vd = k[b, h // group].double(), v[b, h // group].double()
-            scores = (q[b, h].double() @ kd.T * q.shape[-1] ** -0.5).masked_fill(hidden, -torch.inf)
-            exact = torch.softmax(scores, -1).nan_to_num(0.0) @ vd
-            largest = max(largest, float((out[b, h].double() - exact).abs().max()))
-    return largest
+            qd, kd, vd = q[b, h].double(), k[b, h // group].double(), v[b, h // group].double()
+            p = torch.softmax((qd @ kd.T * scale).masked_fill(hidden, -torch.inf), -1).nan_to_num(0.0)
+            if not given:
+                exact["out"][b, h] = p @ vd
+                continue
+            dout = given[0][b, h].double()
+            dp = dout @ vd.T
+            ds = p * (dp - (dout * (p @ vd)).sum(-1, keepdim=True)) * scale
+            exact["dq"][b, h] = ds @ kd
+            exact["dk"][b, h // group] += ds.T @ qd
+            exact["dv"][b, h // group] += p.T @ dout
+    return {name: float((t.double() - exact[name]).abs().max()) for name, t in results.items()}
 
 
 def _shape(text: str) -> Shape:
@@ -151,6 +165,7 @@ def _parameters(settings: list[str]) -> dict[str, float]:
 def _figures(m: Modelled) -> dict[str, Any]:
     report: Report = m.report
     return {
+        "pass": m.direction,
         "shape": str(m.shape),
         "soc": m.soc,
         "cores": m.cores,
@@ -165,8 +180,10 @@ def _figures(m: Modelled) -> dict[str, Any]:
         "cube_share": m.cube_share,
         "busy": {pipe: report.busy(pipe) for pipe in _PIPES},
         "bytes": report.path_bytes,
+        "compulsory_bytes": m.compulsory_bytes,
         "ring_bytes_per_core": m.ring_bytes_per_core,
         "workspace_bytes": m.workspace_bytes,
+        "accumulator_bytes": m.accumulator_bytes,
     }
 
 
@@ -180,11 +197,14 @@ def _text(f: dict[str, Any]) -> str:
         f"  rate         {f['tflops']:.1f} TFLOP/s on visible pairs, {f['cube_share']:.1%} of the cube's peak",
         "  busy         " + ", ".join(f"{name} {f['busy'][pipe]:.1%}" for pipe, name in _PIPES.items()),
         "  bytes        " + ", ".join(f"{path} {count / 1e6:,.1f} MB" for path, count in f["bytes"].items()),
+        f"  compulsory   {f['compulsory_bytes'] / 1e6:,.1f} MB between GM and cores",
         f"  workspace    ring {f['ring_bytes_per_core'] / 2**20:.2f} MiB a core, "
-        f"{f['workspace_bytes'] / 2**20:.1f} MiB in all",
+        + (f"fp32 accumulators {f['accumulator_bytes'] / 2**20:.1f} MiB, " if f["accumulator_bytes"] else "")
+        + f"{f['workspace_bytes'] / 2**20:.1f} MiB in all",
     ]
     if "largest_error" in f:
-        lines.append(f"  error        {f['largest_error']:.3g} at most, against fp64")
+        errors = ", ".join(f"{name} {error:.3g}" for name, error in f["largest_error"].items())
+        lines.append(f"  error        {errors} at most, against fp64")
     lines.append(f"  findings     {len(f['findings']) or 'none'}")
     return "\n".join([*lines, *(f"    {finding}" for finding in f["findings"])])
 

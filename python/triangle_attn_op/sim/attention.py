@@ -47,7 +47,7 @@ def attn_forward(
     q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]; with cu_seq_q and cu_seq_k (int32 [documents + 1]) packed
     q [Tq, Hq, D], k [Tk, Hkv, D], v [Tk, Hkv, Dv]. D and Dv at most 256. Strided inputs are read in place.
     out like q with Dv columns, lse fp32 [B, Hq, Sq] or [Tq, Hq].
-    cores: AI cores used, by default the chip's. order, seed, trace, parameters, ignore_sites: as in `KernelLibrary.launch`.
+    cores: AI cores used, by default the chip's. The other options are those of `KernelLibrary.launch`.
     What the kernel does not support is a NotImplementedError, TypeError or ValueError that names the argument.
     """
     packed = cu_seq_q is not None or cu_seq_k is not None

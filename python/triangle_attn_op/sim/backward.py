@@ -212,6 +212,7 @@ def model_backward(
     seconds = report.microseconds * 1e-6
     peak = _CUBE_FLOPS * core_count(soc, None) * report.ghz * 1e9
     return Modelled(
+        direction="backward",
         shape=shape,
         soc=soc,
         cores=used,
@@ -226,6 +227,8 @@ def model_backward(
         cube_share=flops / seconds / peak if seconds else 0.0,
         ring_bytes_per_core=tiling.ring_bytes // used,
         workspace_bytes=tiling.workspace_bytes,
+        accumulator_bytes=tiling.accumulator_bytes,
+        compulsory_bytes=sum(size(name) or 0 for name in _NAMES[:-1]),
         report=report,
     )
 

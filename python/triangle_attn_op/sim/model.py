@@ -34,9 +34,11 @@ class Shape:
 @dataclass(frozen=True)
 class Modelled:
     """A modelled launch. blocks: of rows x 128 keys. cube_share: visible FLOPs (4 * D a pair; 2 (D + Dv)) over what the
-    chip's cubes could do in the time. report: of the launch.
+    chip's cubes could do in the time. workspace_bytes: rings, and in the backward the fp32 sums of gradients
+    (accumulator_bytes). compulsory_bytes: arguments read once and results written once. report: of the launch.
     """
 
+    direction: str  # "forward", "backward"
     shape: Shape
     soc: str
     cores: int
@@ -51,6 +53,8 @@ class Modelled:
     cube_share: float
     ring_bytes_per_core: int
     workspace_bytes: int
+    accumulator_bytes: int
+    compulsory_bytes: int
     report: Report
 
 
@@ -127,6 +131,7 @@ def model_forward(
     seconds = report.microseconds * 1e-6
     peak = _CUBE_FLOPS * core_count(soc, None) * report.ghz * 1e9
     return Modelled(
+        direction="forward",
         shape=shape,
         soc=soc,
         cores=used,
@@ -141,5 +146,7 @@ def model_forward(
         cube_share=flops / seconds / peak if seconds else 0.0,
         ring_bytes_per_core=tiling.ring_bytes // used,
         workspace_bytes=tiling.workspace_bytes,
+        accumulator_bytes=0,
+        compulsory_bytes=sum(size for size in args[:-2] if size is not None),
         report=report,
     )

@@ -44,6 +44,8 @@ def draw(modelled: Modelled, path: Path, *, cores: tuple[str, ...] = ("aic0", "a
     axes.invert_yaxis()
     axes.set_xlim(0, min(last_us, modelled.microseconds))
     axes.set_xlabel("microseconds (modelled)")
-    axes.set_title(f"forward {modelled.shape} on {modelled.soc}: {modelled.cube_share:.1%} of cube peak in all")
+    axes.set_title(
+        f"{modelled.direction} {modelled.shape} on {modelled.soc}: {modelled.cube_share:.1%} of cube peak in all"
+    )
     figure.savefig(path, dpi=120)
     plt.close(figure)

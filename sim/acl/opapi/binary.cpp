@@ -183,20 +183,25 @@ void Bitwise(Call& call, const aclTensor* self, const Other* other, const aclTen
     return PLAN {                                                                            \
       Bitwise(call, self, other, out, [](int64_t x, int64_t y) { return expression; });      \
     };                                                                                       \
-  }                                                                                          \
-  ACLNN(Inplace##name##Tensor, const aclTensor* self, const aclTensor* other) {              \
-    return PLAN {                                                                            \
-      Bitwise(call, self, other, self, [](int64_t x, int64_t y) { return expression; });     \
-    };                                                                                       \
-  }                                                                                          \
-  ACLNN(Inplace##name##Scalar, const aclTensor* self, const aclScalar* other) {              \
-    return PLAN {                                                                            \
-      Bitwise(call, self, other, self, [](int64_t x, int64_t y) { return expression; });     \
-    };                                                                                       \
   }
-BITWISE(BitwiseAnd, x& y)
+#define BITWISE_INPLACE(name, expression)                                                \
+  ACLNN(Inplace##name##Tensor, const aclTensor* self, const aclTensor* other) {          \
+    return PLAN {                                                                        \
+      Bitwise(call, self, other, self, [](int64_t x, int64_t y) { return expression; }); \
+    };                                                                                   \
+  }                                                                                      \
+  ACLNN(Inplace##name##Scalar, const aclTensor* self, const aclScalar* other) {          \
+    return PLAN {                                                                        \
+      Bitwise(call, self, other, self, [](int64_t x, int64_t y) { return expression; }); \
+    };                                                                                   \
+  }
+// clang-format off: takes & for a reference
+BITWISE(BitwiseAnd, x & y)
 BITWISE(BitwiseOr, x | y)
 BITWISE(BitwiseXor, x ^ y)
+BITWISE_INPLACE(BitwiseAnd, x & y)
+BITWISE_INPLACE(BitwiseXor, x ^ y)
+// clang-format on
 
 // Derivatives of activations: f(grad_output, self).
 ACLNN(SiluBackward, const aclTensor* gradOutput, const aclTensor* self, const aclTensor* gradInput) {

@@ -175,8 +175,8 @@ ACLNN(ForeachNorm, const aclTensorList* x, const aclScalar* scalar, const aclTen
   };
 }
 
-// One AdamW step of one parameter; step is a tensor of one element. The parameter may be of lower precision than its
-// moments.
+// One AdamW step of one parameter; step, a tensor of one element, counts the steps before this one. The parameter may
+// be of lower precision than its moments.
 ACLNN(ApplyAdamWV2, const aclTensor* var, const aclTensor* m, const aclTensor* v, const aclTensor* maxGradNorm,
       const aclTensor* grad, const aclTensor* step, float lr, float beta1, float beta2, float weightDecay, float eps,
       bool amsgrad, bool maximize) {
@@ -193,7 +193,7 @@ ACLNN(ApplyAdamWV2, const aclTensor* var, const aclTensor* m, const aclTensor* v
     call.Expect(g, p.sizes, "grad");
     call.Check(steps.Count() == 1, "step", "expected one element");
     call.Do([=] {
-      const double t = Load<double>(steps)[0];
+      const double t = Load<double>(steps)[0] + 1;
       const double correction1 = 1 - std::pow(static_cast<double>(beta1), t);
       const double correction2 = std::sqrt(1 - std::pow(static_cast<double>(beta2), t));
       std::vector<double> params = Load<double>(p), ms = Load<double>(first), vs = Load<double>(second);

@@ -326,29 +326,37 @@ std::shared_ptr<Dims> Computed(const aclTensor* out, const View& view) {
   return tensor->computed_sizes;
 }
 
-// out [count, rank] of int64, rows for the elements that are not 0, in order.
-ACLNN(Nonzero, const aclTensor* self, const aclTensor* out) {
-  return PLAN {
-    const View in = call.In(self, "self"), result = call.Out(out, "out");
-    call.ExpectType(result, {DType::kI64}, "out");
-    call.Expect(result, {in.Count(), in.Rank()}, "out");
-    const std::shared_ptr<Dims> sizes = Computed(out, result);
-    call.Do([=] {
-      const Dims strides = Contiguous(in.sizes);
-      std::vector<int64_t> rows;
-      int64_t count = 0;
-      WithCompute(in.type, [&](auto compute) {
-        const auto values = Load<decltype(compute)>(in);
-        for (int64_t i = 0; i < static_cast<int64_t>(values.size()); ++i) {
-          if (values[static_cast<size_t>(i)] == 0) continue;
-          ++count;
-          for (size_t d = 0; d < strides.size(); ++d) rows.push_back(i / strides[d] % in.sizes[d]);
-        }
-      });
-      if (!rows.empty()) Store(Narrow(result, 0, 0, count), rows);
-      *sizes = {count, in.Rank()};
+// The positions of self's elements that are not 0, in order: [count, rank], or [rank, count] where transposed.
+void Nonzero(Call& call, const aclTensor* self, const aclTensor* out, bool transposed) {
+  const View in = call.In(self, "self"), result = call.Out(out, "out");
+  call.ExpectType(result, {DType::kI64}, "out");
+  call.Expect(result, transposed ? Dims{in.Rank(), in.Count()} : Dims{in.Count(), in.Rank()}, "out");
+  const std::shared_ptr<Dims> sizes = Computed(out, result);
+  call.Do([=] {
+    const Dims strides = Contiguous(in.sizes);
+    std::vector<int64_t> rows;
+    int64_t count = 0;
+    WithCompute(in.type, [&](auto compute) {
+      const auto values = Load<decltype(compute)>(in);
+      for (int64_t i = 0; i < static_cast<int64_t>(values.size()); ++i) {
+        if (values[static_cast<size_t>(i)] == 0) continue;
+        ++count;
+        for (size_t d = 0; d < strides.size(); ++d) rows.push_back(i / strides[d] % in.sizes[d]);
+      }
     });
-  };
+    *sizes = transposed ? Dims{in.Rank(), count} : Dims{count, in.Rank()};
+    if (rows.empty()) return;
+    View found = result;  // what the caller resizes out to: contiguous
+    found.sizes = *sizes;
+    found.strides = Contiguous(*sizes);
+    Store(transposed ? Transpose(found, 0, 1) : found, rows);
+  });
+}
+ACLNN(Nonzero, const aclTensor* self, const aclTensor* out) {
+  return PLAN { Nonzero(call, self, out, false); };
+}
+ACLNN(NonzeroV2, const aclTensor* self, const aclTensor* out) {
+  return PLAN { Nonzero(call, self, out, true); };
 }
 
 ACLNN(MaskedSelect, const aclTensor* self, const aclTensor* mask, const aclTensor* out) {

@@ -146,10 +146,6 @@ ACLNN(Baddbmm, const aclTensor* self, const aclTensor* batch1, const aclTensor* 
       const aclScalar* alpha, const aclTensor* out, int8_t) {
   return PLAN { PlanSum(call, self, batch1, batch2, beta, alpha, out, "batch1", "batch2"); };
 }
-ACLNN(InplaceBaddbmm, const aclTensor* self, const aclTensor* batch1, const aclTensor* batch2, const aclScalar* beta,
-      const aclScalar* alpha, int8_t) {
-  return PLAN { PlanSum(call, self, batch1, batch2, beta, alpha, self, "batch1", "batch2"); };
-}
 
 }  // namespace
 }  // namespace opapi

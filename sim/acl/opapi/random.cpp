@@ -35,11 +35,15 @@ void Generate(Call& call, const View& out, F f) {
   });
 }
 
+void Normal(Call& call, const aclTensor* out, float mean, float std, int64_t seed, int64_t offset) {
+  const Stream stream{static_cast<uint64_t>(seed), static_cast<uint64_t>(offset)};
+  Generate<double>(call, call.Out(out, "out"), [=](uint64_t i) { return mean + std * stream.Normal(i); });
+}
 ACLNN(InplaceNormal, const aclTensor* self, float mean, float std, int64_t seed, int64_t offset) {
-  return PLAN {
-    const Stream stream{static_cast<uint64_t>(seed), static_cast<uint64_t>(offset)};
-    Generate<double>(call, call.Out(self, "self"), [=](uint64_t i) { return mean + std * stream.Normal(i); });
-  };
+  return PLAN { Normal(call, self, mean, std, seed, offset); };
+}
+ACLNN(NormalFloatFloat, float mean, float std, int64_t seed, int64_t offset, const aclTensor* out) {
+  return PLAN { Normal(call, out, mean, std, seed, offset); };
 }
 ACLNN(InplaceUniform, const aclTensor* self, double from, double to, uint64_t seed, uint64_t offset) {
   return PLAN {
@@ -83,6 +87,49 @@ ACLNN(InplaceBernoulliTensor, const aclTensor* self, const aclTensor* prob, int6
     call.Do([=] {
       uint64_t i = 0;
       Map<double>([&](double probability) { return stream.Uniform(i++) < probability; }, out, expanded);
+    });
+  };
+}
+
+// ---- dropout: a mask of one bit an element, lowest bit first ------------------------------------------------------
+
+ACLNN(DropoutGenMaskV2, const aclIntArray* shape, double prob, int64_t seed, int64_t offset, int32_t,
+      const aclTensor* out) {
+  return PLAN {
+    call.Check(shape != nullptr, "shape", "is null");
+    call.Check(prob >= 0 && prob <= 1, "prob", "is not in [0, 1]");
+    const Stream stream{static_cast<uint64_t>(seed), static_cast<uint64_t>(offset)};
+    const View mask = call.Out(out, "out");
+    call.ExpectType(mask, {DType::kU8}, "out");
+    call.Check(mask.Count() * 8 >= Product(shape->values), "out", "has fewer bits than shape elements");
+    Generate<int64_t>(call, mask, [=](uint64_t byte) {
+      int64_t bits = 0;
+      for (uint64_t bit = 0; bit < 8; ++bit) bits |= int64_t{stream.Uniform(byte * 8 + bit) >= prob} << bit;
+      return bits;
+    });
+  };
+}
+ACLNN(DropoutDoMask, const aclTensor* self, const aclTensor* mask, double prob, const aclTensor* out) {
+  return PLAN {
+    const View in = call.In(self, "self"), bits = call.In(mask, "mask"), result = call.Out(out, "out");
+    call.ExpectType(bits, {DType::kU8}, "mask");
+    call.Check(bits.Count() * 8 >= in.Count(), "mask", "has fewer bits than self elements");
+    call.Check(prob >= 0 && prob <= 1, "prob", "is not in [0, 1]");
+    call.Expect(result, in.sizes, "out");
+    call.Do([=] {
+      const std::vector<int64_t> bytes = Load<int64_t>(bits);
+      WithFloating(in.type, [&](auto compute) {
+        using C = decltype(compute);
+        const C scale = prob == 1 ? C(0) : static_cast<C>(1 / (1 - prob));
+        size_t i = 0;
+        Map<C>(
+            [&](C x) {
+              const bool kept = bytes[i / 8] >> (i % 8) & 1;
+              ++i;
+              return kept ? x * scale : C(0);
+            },
+            result, in);
+      });
     });
   };
 }

@@ -156,9 +156,6 @@ void VectorNorm(Call& call, const aclTensor* self, const Number& ord, const aclI
     return p == 2 ? std::sqrt(result) : std::pow(result, 1 / p);
   });
 }
-ACLNN(Norm, const aclTensor* self, const aclScalar* p, const aclIntArray* dim, bool keepdim, const aclTensor* out) {
-  return PLAN { VectorNorm(call, self, call.Scalar(p, "p"), dim, keepdim, out); };
-}
 ACLNN(LinalgVectorNorm, const aclTensor* self, const aclScalar* ord, const aclIntArray* dims, bool keepDims,
       int32_t dtype, const aclTensor* out) {
   return PLAN {

@@ -80,16 +80,19 @@ ACLNN(InplaceClampMax, const aclTensor* self, const aclScalar* clipValueMax) {
   return PLAN { ClampScalar(call, self, nullptr, clipValueMax, self, "clipValueMax", "clipValueMax"); };
 }
 
-ACLNN(ClampMinTensor, const aclTensor* self, const aclTensor* clipValueMin, const aclTensor* out) {
-  return PLAN {
-    Binary<false>(call, self, clipValueMin, out, [](auto x, auto y) { return Maximum(x, y); });
-  };
-}
-ACLNN(ClampMaxTensor, const aclTensor* self, const aclTensor* clipValueMax, const aclTensor* out) {
-  return PLAN {
-    Binary<false>(call, self, clipValueMax, out, [](auto x, auto y) { return Minimum(x, y); });
-  };
-}
+#define CLAMP_TENSOR(name, bound, expression)                                            \
+  ACLNN(name, const aclTensor* self, const aclTensor* bound, const aclTensor* out) {     \
+    return PLAN {                                                                        \
+      Binary<false>(call, self, bound, out, [](auto x, auto y) { return expression; });  \
+    };                                                                                   \
+  }                                                                                      \
+  ACLNN(Inplace##name, const aclTensor* self, const aclTensor* bound) {                  \
+    return PLAN {                                                                        \
+      Binary<false>(call, self, bound, self, [](auto x, auto y) { return expression; }); \
+    };                                                                                   \
+  }
+CLAMP_TENSOR(ClampMinTensor, clipValueMin, Maximum(x, y))
+CLAMP_TENSOR(ClampMaxTensor, clipValueMax, Minimum(x, y))
 ACLNN(ClampTensor, const aclTensor* self, const aclTensor* clipValueMin, const aclTensor* clipValueMax,
       const aclTensor* out) {
   return PLAN {

@@ -47,7 +47,6 @@ BOTH(Trunc,         true,  std::trunc(x))
 BOTH(Round,         true,  std::nearbyint(x))
 BOTH(LogicalNot,    false, x == 0)
 OUT_OF_PLACE(IsFinite, false, IsFinite(x))
-OUT_OF_PLACE(IsInf,    false, !IsFinite(x) && !IsNan(x))
 OUT_OF_PLACE(IsPosInf, false, !IsFinite(x) && x > 0)
 OUT_OF_PLACE(IsNegInf, false, !IsFinite(x) && x < 0)
 // clang-format on
@@ -74,20 +73,14 @@ ACLNN(NanToNum, const aclTensor* self, float nan, float posinf, float neginf, co
   };
 }
 
-// approximate: 0 by erf, 1 by tanh.
-void Gelu(Call& call, const aclTensor* self, int64_t approximate, const aclTensor* out) {
-  call.Check(approximate == 0 || approximate == 1, "approximate", "expected 0 (none) or 1 (tanh)");
-  Unary<true>(call, self, out, [=](auto x) {
-    using C = decltype(x);
-    if (approximate == 0) return C(0.5) * x * (C(1) + std::erf(x * C(0.7071067811865476)));
-    return C(0.5) * x * (C(1) + std::tanh(C(0.7978845608028654) * (x + C(0.044715) * x * x * x)));
-  });
-}
+// The tanh form, which is what CANN computes here.
 ACLNN(Gelu, const aclTensor* self, const aclTensor* out) {
-  return PLAN { Gelu(call, self, 1, out); };  // CANN's first version is the tanh form
-}
-ACLNN(GeluV2, const aclTensor* self, int64_t approximate, const aclTensor* out) {
-  return PLAN { Gelu(call, self, approximate, out); };
+  return PLAN {
+    Unary<true>(call, self, out, [](auto x) {
+      using C = decltype(x);
+      return C(0.5) * x * (C(1) + std::tanh(C(0.7978845608028654) * (x + C(0.044715) * x * x * x)));
+    });
+  };
 }
 
 }  // namespace

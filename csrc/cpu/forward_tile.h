@@ -277,7 +277,12 @@ void stream_block(ForwardContext<E>& x, int64_t key0) {
     stream.dim = x.common.dim;
     stream.dim_v = x.common.dim_v;
     stream.keys = int(smaller<int64_t>(block, x.micro.hi - key0));
-    stream.keys_after = int(smaller<int64_t>(block, x.micro.hi - key0 - stream.keys));
+    const int after = int(smaller<int64_t>(block, x.micro.hi - key0 - stream.keys));
+    const int64_t k_stride = keys.k_row * int64_t(sizeof(S)), v_stride = keys.v_row * int64_t(sizeof(S));
+    stream.next_v = Prefetcher(static_cast<const char*>(stream.v) + begin * v_stride,
+                               x.common.dim_v * int64_t(sizeof(S)), v_stride, stream.keys - begin);
+    stream.next_k = Prefetcher(static_cast<const char*>(stream.k) + stream.keys * k_stride,
+                               x.common.dim * int64_t(sizeof(S)), k_stride, after);
     stream.rows = x.tile.rows;
     stream.q = s.stream_q;
     stream.alpha = T(x.common.scale);

@@ -21,11 +21,35 @@ constexpr int stream_columns(int rows) {
 #endif
 }
 
-// A row of `bytes` bytes towards the second-level cache. A few lines at a time, between arithmetic: a burst of
-// prefetches stalls on the first-level cache's miss buffers.
-TRIANGLE_INLINE void prefetch_row(const char* p, int64_t bytes) {
-  for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(p + b, 0, 2);
-}
+// Brings rows of memory towards the second-level cache, one line a call, between arithmetic: a processor drops
+// prefetches that find its buffers full, so bursts are lost.
+struct Prefetcher {
+  static constexpr int kLine = 64;
+  const char* at = nullptr;
+  const char* row_end = nullptr;
+  int64_t row_bytes = 0, gap = 0;  // of a row, and from its end to the next
+  int rows = 0;                    // left
+
+  Prefetcher() = default;
+  Prefetcher(const void* first, int64_t row_bytes, int64_t stride, int rows)
+      : at(static_cast<const char*>(first)), row_bytes(row_bytes), gap(stride - row_bytes), rows(rows) {
+    if (gap == 0 && rows > 0) {  // one long row
+      this->row_bytes *= rows;
+      this->rows = 1;
+    }
+    row_end = at + this->row_bytes;
+  }
+
+  TRIANGLE_INLINE void next() {
+    if (rows == 0) return;
+    __builtin_prefetch(at, 0, 2);
+    at += kLine;
+    if (at < row_end) return;
+    at = row_end + gap;
+    row_end = at + row_bytes;
+    --rows;
+  }
+};
 
 template <class E>
 struct Stream {
@@ -35,7 +59,8 @@ struct Stream {
   int64_t k_row = 0, v_row = 0;
   int dim_v = 0;
   int keys = 0;          // present in this block
-  int keys_after = 0;    // present after it: worth a prefetch of K
+  Prefetcher next_v;     // this block's V, while its K is worked on
+  Prefetcher next_k;     // the next block's K
   int rows = 0;          // of the tile; all panels below are [..][rows][nr]
   const E* q = nullptr;  // words [dim / step][stream_rows(rows)][step], by pack_stream_q
   Sum<E> alpha = 1;
@@ -67,12 +92,19 @@ TRIANGLE_INLINE void load_transposed(const S* from, int64_t stride, int present,
 
 // s [keys / nr][rows][nr] = alpha q k^T over the block's key panels [begin, end).
 template <class E, class S, int kRows>
-void stream_scores(const Stream<E>& x, int begin, int end, Sum<E>* s) {
+void stream_scores(Stream<E>& x, int begin, int end, Sum<E>* s) {
   using T = Sum<E>;
   constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr, step = kStep<E>, width = kWidth<E>;
   const S* const k = static_cast<const S*>(x.k);
-  const char* const v = static_cast<const char*>(x.v);
-  const int64_t v_stride = x.v_row * int64_t(sizeof(S));
+  Prefetcher next_v = x.next_v, next_k = x.next_k;
+  const int v_lines = int((x.dim_v + x.dim - 1) / x.dim);
+  // For each line of K that was read, as much of V and half as much of the next K. `i` counts vectors of `bytes`.
+  const auto prefetch = [&](int i, int bytes) __attribute__((always_inline)) {
+    const int vectors = Prefetcher::kLine / bytes;
+    if (i % vectors != 0) return;
+    for (int line = 0; line < v_lines; ++line) next_v.next();
+    if (i / vectors % 2 == 0) next_k.next();
+  };
   for (int key = begin; key < end; key += lanes) {
     const int present = x.keys - key;
     Vector<T> sum[kRows];
@@ -80,12 +112,6 @@ void stream_scores(const Stream<E>& x, int begin, int end, Sum<E>* s) {
     for (int r = 0; r < kRows; ++r) sum[r] = Vector<T>{};
     const S* from = k + key * x.k_row;
     const E* q = x.q;
-    int prefetched = 0;  // rows of V, as large a share of this group's as of D is done
-    const auto prefetch_v = [&](int64_t done) __attribute__((always_inline)) {
-      const int part = smaller(present, int(done * lanes / x.dim));
-      for (; prefetched < part; ++prefetched)
-        prefetch_row(v + (key + prefetched) * v_stride, x.dim_v * int64_t(sizeof(S)));
-    };
     const auto add = [&](Vector<T> word) __attribute__((always_inline)) {
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) sum[r] = multiply_add<E>(splat_word(q + r * step), word, sum[r]);
@@ -95,29 +121,30 @@ void stream_scores(const Stream<E>& x, int begin, int end, Sum<E>* s) {
     if constexpr (std::is_same_v<S, BFloat16> && step == 1) {
       // Pairs of d are transposed as one 32-bit element: half the shuffles.
       for (; present >= lanes && d + 2 * lanes <= x.dim; d += 2 * lanes, from += 2 * lanes) {
-        prefetch_v(d + 2 * lanes);
         Vector<T> pairs[lanes];
 #pragma GCC unroll 16
         for (int i = 0; i < lanes; ++i) pairs[i] = load(reinterpret_cast<const float*>(from + i * x.k_row));
         transpose<T>(pairs);
 #pragma GCC unroll 16
         for (int i = 0; i < lanes; ++i) {
+          prefetch(i, kVectorBytes);
           add((Vector<T>)((WordVector)pairs[i] << 16));
           add((Vector<T>)((WordVector)pairs[i] & 0xFFFF0000u));
         }
       }
     }
     for (; d + width <= x.dim; d += width, from += width) {
-      prefetch_v(d + width);
       Vector<T> word[lanes];
       load_transposed<E, S>(from, x.k_row, present, word);
 #pragma GCC unroll 16
-      for (int i = 0; i < lanes; ++i) add(word[i]);
+      for (int i = 0; i < lanes; ++i) {
+        prefetch(i, width * int(sizeof(S)));
+        add(word[i]);
+      }
     }
     if constexpr (step > 1) {
       if (d < x.dim) {  // a part of a vector
         const int left = int(x.dim - d);
-        prefetch_v(x.dim);
         Vector<T> word[lanes];
         for (int i = 0; i < lanes; ++i)
           word[i] = i < present ? load_words_part<E>(from + i * x.k_row, left) : Vector<T>{};
@@ -131,6 +158,7 @@ void stream_scores(const Stream<E>& x, int begin, int end, Sum<E>* s) {
     for (int r = 0; r < kRows; ++r)
       if (r < x.rows) store(to + r * nr, sum[r] * alpha);
   }
+  x.next_k = next_k;
 }
 
 // kVectors vectors of columns, as words: of one row of v, or of two rows (the second null: zeros) paired up.
@@ -156,8 +184,7 @@ TRIANGLE_INLINE void load_value_words(const S* first, const S* second, Vector<Su
 
 // Columns [first, first + kVectors * lanes) of acc [Dv / nr][rows][nr] = acc * factor + p v over keys [begin, end).
 template <class E, class S, int kRows, int kVectors>
-void stream_value_columns(const Stream<E>& x, int begin, int end, const E* p, const Sum<E>* factor, int first,
-                          Sum<E>* acc) {
+void stream_value_columns(Stream<E>& x, int begin, int end, const E* p, const Sum<E>* factor, int first, Sum<E>* acc) {
   using T = Sum<E>;
   constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr, step = kStep<E>;
   const S* v = static_cast<const S*>(x.v) + begin * x.v_row + first;
@@ -169,18 +196,19 @@ void stream_value_columns(const Stream<E>& x, int begin, int end, const E* p, co
   // A row that does not exist repeats the last one.
   int row[kRows];
   for (int r = 0; r < kRows; ++r) row[r] = smaller(r, x.rows - 1) * nr;
-  // The next block's K alongside, as large a share of each of its rows as this is of V's.
-  const int64_t k_stride = x.k_row * int64_t(sizeof(S));
-  const char* const next_k = static_cast<const char*>(x.k) + x.keys * k_stride;
-  const int64_t from_byte = first * x.dim / x.dim_v * int64_t(sizeof(S)) / 64 * 64;
-  const int64_t past_byte = (first + kVectors * lanes) * x.dim / x.dim_v * int64_t(sizeof(S));
+  Prefetcher next_k = x.next_k;
+  // Three quarters of what is read: with the scores' share, a little more than there is.
+  constexpr int bytes = kVectors * lanes * step * int(sizeof(S)),
+                reads = bytes < Prefetcher::kLine ? Prefetcher::kLine / bytes : 1;
+  constexpr int lines = (larger(bytes / Prefetcher::kLine, 1) * 3 + 3) / 4;
   for (int key = begin; key < end;) {
     const E* weights = p + ptrdiff_t(key / nr) * x.rows * nr + key % nr;
     for (const int past = smaller(end, key / nr * nr + nr); key < past;
          key += step, weights += step, v += step * x.v_row) {
-#pragma GCC unroll 2
-      for (int i = 0; i < step; ++i)
-        if (key + i < x.keys_after) prefetch_row(next_k + (key + i) * k_stride + from_byte, past_byte - from_byte);
+      if (reads == 1 || key / step % reads == 0) {
+#pragma GCC unroll 8
+        for (int i = 0; i < lines; ++i) next_k.next();
+      }
       Vector<T> column[kVectors];
       load_value_words<E, kVectors>(v, step == 1 || key + 1 >= end ? nullptr : v + x.v_row, column);
 #pragma GCC unroll 8
@@ -201,10 +229,11 @@ void stream_value_columns(const Stream<E>& x, int begin, int end, const E* p, co
       store(to, fma(load(to), splat(factor[r]), sum[r][i]));
     }
   }
+  x.next_k = next_k;
 }
 
 template <class E, class S, int kRows>
-void stream_values(const Stream<E>& x, int begin, int end, const E* p, const Sum<E>* factor, Sum<E>* acc) {
+void stream_values(Stream<E>& x, int begin, int end, const E* p, const Sum<E>* factor, Sum<E>* acc) {
   using T = Sum<E>;
   constexpr int lanes = kLanes<T>, most = stream_columns<T>(kRows);
   int c = 0;

@@ -24,10 +24,18 @@ ROOT = Path(__file__).resolve().parents[1]
 # ---- C++ -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["test_visibility", "test_schedule"])
-def test_cpp(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("test_visibility", []),
+        ("test_schedule", ["schedule"]),
+        ("test_tiling", ["schedule", "tiling", "tiling_backward"]),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_cpp(name: str, parts: list[str], tmp_path: Path) -> None:
     """The stand-alone C++ tests, with undefined behaviour (integer overflow) trapped."""
-    sources = [f"tests/cpp/{name}.cpp"] + (["op_host/schedule.cpp"] if name == "test_schedule" else [])
+    sources = [f"tests/cpp/{name}.cpp", *(f"op_host/{part}.cpp" for part in parts)]
     flags = "-std=c++17 -O1 -Wall -Wextra -Werror -fsanitize=undefined -fno-sanitize-recover=all -I."
     compiler = os.environ.get("CXX", "g++")
     subprocess.run([compiler, *flags.split(), *sources, "-o", tmp_path / name], cwd=ROOT, check=True)

@@ -127,7 +127,11 @@ def _npu(torch: object) -> str:
     npu = getattr(torch, "npu", None)
     if npu is None:
         return "not available: torch_npu is installed but not loaded"
-    return f"{npu.device_count()} device(s)" if npu.is_available() else "not available: no device"
+    if not npu.is_available():
+        return "not available: no device"
+    from . import backends
+
+    return f"{npu.device_count()} device(s), {backends.npu()}"
 
 
 def main() -> int:

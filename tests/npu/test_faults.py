@@ -1,0 +1,200 @@
+"""Faults under the operators: an allocation or a launch that fails, a kernel that a checker stops, a device that is
+reset. Each is a Python exception with the cause, the process goes on, and no device memory is lost.
+
+Each script runs in a process of its own. The simulator injects the failures (ascend_sim_acl_fail) and counts what its
+devices hold (ascend_sim_acl_memory). A fault of the device itself shows where the host next waits for the stream.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.simulated
+
+START = """
+import ctypes, gc, json, os
+import torch, torch_npu
+from triangle_attn_op import triangle_attention
+
+acl = ctypes.CDLL("libascendcl.so")
+
+def inject(failures):
+    assert acl.ascend_sim_acl_fail(failures.encode()) == 0
+
+def held(device=0):
+    allocations, size = ctypes.c_uint64(), ctypes.c_uint64()
+    acl.ascend_sim_acl_memory(device, ctypes.byref(allocations), ctypes.byref(size))
+    return allocations.value, size.value
+
+def attempt(call):
+    try:
+        call()
+        return "no error"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+def tell(**values):
+    print("TOLD", json.dumps(values), flush=True)
+
+g = torch.Generator().manual_seed(0)
+host = [torch.randn(1, h, 70, 64, generator=g).half() for h in (4, 2, 2)]
+want = triangle_attention(*host)
+device = [t.npu().requires_grad_() for t in host]
+dout = host[0].npu()
+
+def forward():
+    return triangle_attention(*device)
+
+def step():
+    gradients = torch.autograd.grad(forward(), device, dout)
+    torch.npu.synchronize()
+
+def works():
+    return float((forward().detach().cpu() - want).abs().max()) < 1e-2
+
+step()
+assert works()
+gc.collect()
+before = held()
+"""
+
+END = """
+tell(end=True)
+del device, dout  # torch_npu ends the device before the interpreter ends
+"""
+
+
+def told(npu_process: Any, source: str, **environment: str) -> list[dict[str, Any]]:
+    done = npu_process(START + source + END, **environment)
+    assert done.code == 0, done.err
+    lines = [json.loads(line.removeprefix("TOLD ")) for line in done.out.splitlines() if line.startswith("TOLD ")]
+    assert lines.pop() == {"end": True}
+    return lines
+
+
+def test_every_allocation_may_fail(npu_process: Any) -> None:
+    """out, lse, workspace, then dq, dk, dv, workspace: without torch's cache each is one aclrtMalloc of its own."""
+    source = """
+for number in range(1, 9):
+    inject(f"aclrtMallocAlign32:{number}")
+    said = attempt(step)
+    inject("")
+    gc.collect()
+    tell(said=said, lost=held() != before, works=works())
+"""
+    lines = told(npu_process, source, PYTORCH_NO_NPU_MEMORY_CACHING="1")
+    for line in lines[:7]:
+        assert line["said"].startswith("OutOfMemoryError: out of memory allocating a result: "), line
+        assert "error code is 207001" in line["said"]
+    assert lines[7]["said"] == "no error"
+    for line in lines:
+        assert line["works"]
+        assert not line["lost"]
+
+
+def test_more_memory_than_there_is(npu_process: Any) -> None:
+    """Results that fit no device, from inputs of one row: what torch's allocator says is the message."""
+    source = """
+row = torch.zeros(1, 1, 1, 64).half().npu()
+huge = row.expand(1, 1 << 12, 1 << 22, 64)
+tell(said=attempt(lambda: triangle_attention(huge, row, row)), works=works())
+torch.npu.empty_cache()
+inject("aclrtMallocAlign32:1+")
+said = attempt(step)
+inject("")
+tell(said=said, works=works())
+gc.collect()
+del row, huge
+tell(allocated=torch.npu.memory_allocated())
+"""
+    huge, cached, after = told(npu_process, source)
+    assert huge["said"].startswith("OutOfMemoryError: out of memory allocating a result: NPU out of memory. Tried to ")
+    assert cached["said"].startswith("OutOfMemoryError: ")
+    assert huge["works"]
+    assert cached["works"]
+    assert after["allocated"] == sum(-(-(n * 70 * 64 * 2 + 32) // 512) * 512 for n in (4, 2, 2, 4))
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_a_launch_that_fails(direction: str, npu_process: Any) -> None:
+    """When the device gets there, with the kernel's name; the next call on the same stream works again."""
+    source = f"""
+number = {1 if direction == "forward" else 2}
+inject(f"launch:{{number}}")
+said = attempt(step)
+inject("")
+tell(said=said, works=works())
+torch.npu.synchronize()
+step()
+gc.collect()
+tell(lost=held() != before)
+"""
+    failed, after = told(npu_process, source)
+    kernel = "triangle_attn_fwd_fp16_128" if direction == "forward" else "triangle_attn_bwd_fp16"
+    assert failed["said"].startswith("RuntimeError: ")
+    assert "error code is 507015" in failed["said"]
+    assert f"kernel {kernel}: " in failed["said"]
+    assert failed["works"]
+    assert not after["lost"]
+
+
+@pytest.mark.parametrize("stream", ["default", "own"])
+def test_a_poisoned_kernel_is_stopped_by_a_checker(stream: str, npu_process: Any) -> None:
+    """A tiling whose strides lead outside of out: nothing there is written, and the message says where it happened."""
+    source = f"""
+stream = torch.npu.Stream() if {stream == "own"} else torch.npu.current_stream()
+torch.npu.synchronize()
+with torch.npu.stream(stream):
+    os.environ["TRIANGLE_SIM_FAULT"] = "wrong_tiling"
+    queued = attempt(forward)
+    said = attempt(stream.synchronize)
+    del os.environ["TRIANGLE_SIM_FAULT"]
+gc.collect()
+copied = attempt(lambda: works())
+tell(queued=queued, said=said, copied=copied, works=works())
+"""
+    (line,) = told(npu_process, source)
+    assert line["queued"] == "no error"  # the launch itself was in order
+    assert line["said"].startswith("RuntimeError: ")
+    assert "kernel triangle_attn_fwd_fp16_128: " in line["said"]
+    assert "out-of-bounds-write (ErrorWrite2)" in line["said"]
+    assert "op_kernel/" in line["said"]
+    assert line["copied"] == "no error"
+    assert line["works"]
+
+
+def test_a_reset_device(npu_process: Any) -> None:
+    """Its tensors are gone, which is said at the next launch; the CPU and the other device go on."""
+    source = """
+assert acl.aclrtResetDeviceForce(0) == 0
+tell(held=held(), said=attempt(forward), again=attempt(forward))
+tell(cpu=bool(torch.equal(triangle_attention(*host), want)))
+other = triangle_attention(*(t.to("npu:1") for t in host))
+tell(other=float((other.cpu() - want).abs().max()))
+del other
+"""
+    reset, cpu, other = told(npu_process, source)
+    assert reset["held"] == [0, 0]
+    for said in (reset["said"], reset["again"]):
+        assert said.startswith("RuntimeError: npu: the launch of the forward kernel failed: ACL error 107017")
+    assert cpu["cpu"]
+    assert other["other"] < 1e-2
+
+
+def test_the_deterministic_backward_adds_in_one_order(npu_process: Any) -> None:
+    """The checker that reports floating-point atomics in open order stops the fast path and passes the other."""
+    source = """
+said = attempt(step)
+torch.use_deterministic_algorithms(True)
+tell(fast=said, deterministic=attempt(step))
+"""
+    start = START.replace("step()\nassert works()", "assert works()")
+    done = npu_process(start + source + END, ASCEND_SIM_DETERMINISM="1")
+    assert done.code == 0, done.err
+    line = json.loads(done.out.splitlines()[0].removeprefix("TOLD "))
+    assert line["fast"].startswith("RuntimeError: ")
+    assert "kernel triangle_attn_bwd_fp16: " in line["fast"]
+    assert line["deterministic"] == "no error"

@@ -23,6 +23,7 @@ struct Copy {
   const void* src = nullptr;
   size_t bytes = 0;
   bool to_device = false, from_device = false, peer = false;
+  bool to_pinned = false, from_pinned = false;  // host memory that must still be pinned when the copy runs
 
   double Microseconds() const {
     const double rate = peer ? kPeerRate : to_device && from_device ? kDeviceRate : kHostRate;
@@ -33,7 +34,10 @@ struct Copy {
     std::string wrong = to_device ? memory.CheckDevice(dst, bytes) : memory.CheckHost(dst, bytes);
     if (!wrong.empty()) return (to_device ? "writes outside the device memory: " : "the destination: ") + wrong;
     wrong = from_device ? memory.CheckDevice(src, bytes) : memory.CheckHost(src, bytes);
-    return wrong.empty() ? "" : (from_device ? "reads outside the device memory: " : "the source: ") + wrong;
+    if (!wrong.empty()) return (from_device ? "reads outside the device memory: " : "the source: ") + wrong;
+    if (to_pinned && !memory.Pinned(dst)) return "the destination: pinned host memory that was freed";
+    if (from_pinned && !memory.Pinned(src)) return "the source: pinned host memory that was freed";
+    return "";
   }
   void Do() const {
     std::memmove(dst, src, bytes);
@@ -100,7 +104,9 @@ aclError PushCopy(const char* caller, Copy copy, aclrtStream handle) {
   Stream* stream = nullptr;
   if (const aclError error = FindStream(caller, handle, &stream)) return error;
   auto staged = std::make_shared<std::vector<uint8_t>>();
-  if (!copy.from_device && !Memory::Get().Pinned(copy.src)) {
+  copy.to_pinned = !copy.to_device && Memory::Get().Pinned(copy.dst);
+  copy.from_pinned = !copy.from_device && Memory::Get().Pinned(copy.src);
+  if (!copy.from_device && !copy.from_pinned) {
     const auto* bytes = static_cast<const uint8_t*>(copy.src);
     staged->assign(bytes, bytes + copy.bytes);
     copy.src = staged->data();
@@ -118,7 +124,7 @@ aclError PushCopy(const char* caller, Copy copy, aclrtStream handle) {
     outcome.microseconds = copy.Microseconds();
     return outcome;
   };
-  const bool wait = !copy.to_device && !Memory::Get().Pinned(copy.dst);
+  const bool wait = !copy.to_device && !copy.to_pinned;
   const aclError error = Streams::Get().Push(stream, std::move(task));
   return error != ACL_SUCCESS || !wait ? error : Streams::Get().Finish(stream, caller);
 }

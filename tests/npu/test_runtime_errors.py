@@ -114,7 +114,10 @@ acl.aclrtFree(a)
 attempt(acl.aclrtSynchronizeStream, one)
 attempt(acl.aclrtFree, a)
 attempt(acl.read, a, 8)
+b = acl.malloc(64)
+acl.copy_async(b, host, 64, H2D, one)
 attempt(acl.aclrtFreeHost, host)
+attempt(acl.aclrtSynchronizeStream, one)
 attempt(acl.aclrtFreeHost, host)
 attempt(acl.malloc, 0)
 """,
@@ -137,6 +140,7 @@ attempt(acl.malloc, 0)
         (107000, "was freed before"),
         (107000, "is device memory that was freed"),
         None,
+        (107000, "the source: pinned host memory that was freed"),
         (107000, "is not an address aclrtMallocHost returned"),
         (100000, "expected a pointer and a size above 0"),
     ]

@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(shell find csrc op_host op_kernel cmake sim -type f \( -name '*.h' -o -name '*.hpp' -o -name '*.cpp' -o -name '*.cmake' -o -name 'CMakeLists.txt' -o -name '*.inc' \) 2>/dev/null)
 # The NPU path: torch_npu and the torch it pairs with, in an environment of their own.
-NPU_TORCH ?= torch==2.13.0
+NPU_TORCH ?= $(if $(filter torch==2.13.0%,$(TORCH)),$(TORCH),torch==2.13.0)
 TORCH_NPU ?= torch_npu==2.13.0
 NPU_VENV := .venv-npu
 NPU_ARGS ?=

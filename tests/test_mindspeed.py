@@ -98,6 +98,8 @@ def test_flags_switch_it_on(integration: types.ModuleType) -> None:
         ({"use_flash_attn": True}, "triangle_attn and use_flash_attn are incompatible"),
         ({"use_fusion_attn_v2": True}, "triangle_attn and use_fusion_attn_v2 are incompatible"),
         ({"use_legacy_models": True}, "triangle_attn and use_legacy_models are incompatible"),
+        ({"experimental_attention_variant": "dsa"}, "and experimental_attention_variant are incompatible"),
+        ({"tp_2d": True}, "triangle_attn and tp_2d are incompatible"),
         ({"transformer_impl": "transformer_engine"}, "expected --transformer-impl local, got transformer_engine"),
         ({"context_parallel_size": 2}, "expected --context-parallel-size 1"),
         ({"position_embedding_type": "alibi"}, "ALiBi is not supported"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .checkpoint import checkpoint_contexts, checkpoint_policy
 from .exchange import Counters, counters, reset_counters
+from .executed import ExecutedCalls
 from .layout import ContextLayout, Segment, split_batch
 from .ring import ring_attention
 from .ulysses import LocalAttention, ulysses_attention
@@ -15,6 +16,7 @@ from .ulysses import LocalAttention, ulysses_attention
 __all__ = [
     "ContextLayout",
     "Counters",
+    "ExecutedCalls",
     "LocalAttention",
     "Segment",
     "checkpoint_contexts",

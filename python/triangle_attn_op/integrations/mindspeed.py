@@ -23,6 +23,8 @@ from ..arguments import add_arguments
 from ._megatron_attention import causal_window, dense_attention, is_causal, packed_attention, unsupported
 
 PATCHED = "megatron.core.transformer.dot_product_attention.DotProductAttention.forward"
+# Flags of features that bring an attention of their own, or cut the sequence (tp_2d) for one.
+CONFLICTS = ("use_flash_attn", "use_fusion_attn_v2", "use_legacy_models", "experimental_attention_variant", "tp_2d")
 DEFAULT_PRE_TOCKENS = 65536
 
 
@@ -42,7 +44,7 @@ class TriangleAttentionFeature(MindSpeedFeature):
         """
         if not getattr(args, "triangle_attn", False):
             return
-        for conflict in ("use_flash_attn", "use_fusion_attn_v2", "use_legacy_models"):
+        for conflict in CONFLICTS:
             self.incompatible_check(args, conflict)
         if getattr(args, "transformer_impl", "local") != "local":
             raise AssertionError(f"triangle_attn: expected --transformer-impl local, got {args.transformer_impl}")

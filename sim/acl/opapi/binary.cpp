@@ -100,13 +100,6 @@ SCALED(Sub, Subs, x - a * y)
 SCALED_INPLACE(Sub, Subs, x - a * y)
 SCALED(Rsub, Rsubs, y - a * x)
 
-// aclnnAddV3: the scalar comes first.
-ACLNN(AddV3, const aclScalar* self, const aclTensor* other, const aclScalar* alpha, const aclTensor* out) {
-  return PLAN {
-    Scaled(call, other, self, alpha, out, [](auto x, auto a, auto y) { return y + a * x; });
-  };
-}
-
 // Division rounded by mode: 0 not at all, 1 towards zero, 2 down.
 template <class Other>
 void DivideMode(Call& call, const aclTensor* self, const Other* other, int mode, const aclTensor* out) {

@@ -55,6 +55,24 @@ def test_torch_tensors(kernels):
     assert torch.equal(out, x + y)
 
 
+def test_arrays_in_global_memory_are_not_copied(kernels):
+    lib = kernels("vector_add")
+    size = 2048 * 4
+    memory = lib.gm_array(3 * size)
+    assert not memory.any()
+    x, y, out = (memory[i * size : (i + 1) * size].view(np.float32) for i in range(3))
+    x[:], y[:] = np.arange(2048), 2.0
+    seen = memory[2 * size :]  # the kernel writes here itself
+    lib.launch("vector_add", x, y, out, block_dim=2).raise_on_findings()
+    np.testing.assert_array_equal(seen.view(np.float32), np.arange(2048) + 2.0)
+    whole = memory[: 2 * size].view(np.float32)
+    with pytest.raises(ValueError, match="argument 1 overlaps argument 0 in simulated global memory"):
+        lib.launch("vector_add", whole, y, out, block_dim=2)
+    huge = lib.gm_array(1 << 40)  # nothing of it is there until it is touched
+    huge[-4:] = 1
+    assert huge[-5:].sum() == 4
+
+
 def test_timing_only_needs_no_data(kernels):
     launch = kernels("speed").launch
     tiles, blocks = 50, 24

@@ -16,6 +16,7 @@ from ._native import BufferC, Engine, OptionsC, TraceEventC
 from .report import Report
 
 _engines: dict[str, Engine] = {}
+_held: dict[int, int] = {}  # address -> bytes, of what KernelLibrary.gm_array gave
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,10 @@ class _GmArray:
         self.engine, self.index, self.source, self.nbytes = engine, index, source, nbytes
         self.before: bytes | None = None  # kept where another argument lies partly in the same memory
         self.overlaps = -1  # that argument
+        self.in_place = source is not None and _is_held(source)
+        if source is not None and self.in_place:
+            self.address: int = source.__array_interface__["data"][0]
+            return
         self.address = engine.handle.ascend_sim_gm_alloc(max(nbytes, 1))
         if not self.address:
             raise MemoryError(f"cannot map {nbytes} bytes of simulated global memory")
@@ -88,7 +93,10 @@ class _GmArray:
         return (self.source.shape, self.source.strides, self.source.itemsize) == layout
 
     def note_overlap(self, other: _GmArray) -> None:
-        """Keeps both arrays' bytes where they share some: the copies of the two could not both be written back."""
+        """Keeps both arrays' bytes where they share some: the copies of the two could not both be written back.
+
+        Arrays of gm_array() are not copied, so they may not share any: ValueError.
+        """
         if self.source is None or other.source is None or not np.may_share_memory(self.source, other.source):
             return
         try:
@@ -96,6 +104,8 @@ class _GmArray:
                 return
         except np.exceptions.TooHardError:
             pass  # undecided: written is refused, read is not
+        if self.in_place or other.in_place:
+            raise ValueError(f"argument {self.index} overlaps argument {other.index} in simulated global memory")
         for block, index in ((self, other.index), (other, self.index)):
             block.before, block.overlaps = ctypes.string_at(block.address, block.nbytes), index
 
@@ -105,7 +115,7 @@ class _GmArray:
 
     def write_back(self) -> bool:
         """Copies the memory back into the array; False where it changed and the array is read-only."""
-        if self.source is None or not self.nbytes:
+        if self.source is None or not self.nbytes or self.in_place:
             return True
         raw = (ctypes.c_uint8 * self.nbytes).from_address(self.address)
         result = np.ctypeslib.as_array(raw).view(self.source.dtype).reshape(self.source.shape)
@@ -115,7 +125,16 @@ class _GmArray:
         return result.tobytes() == self.source.tobytes()
 
     def free(self) -> None:
-        self.engine.handle.ascend_sim_gm_free(self.address, max(self.nbytes, 1))
+        if not self.in_place:
+            self.engine.handle.ascend_sim_gm_free(self.address, max(self.nbytes, 1))
+
+
+def _is_held(array: np.ndarray[Any, Any]) -> bool:
+    """Whether an array lies in memory of gm_array, without gaps: it need not be copied."""
+    address = array.__array_interface__["data"][0]
+    return array.flags.c_contiguous and any(
+        begin <= address and address + array.nbytes <= begin + size for begin, size in _held.items()
+    )
 
 
 def _as_array(value: Any) -> np.ndarray[Any, Any] | None:
@@ -149,6 +168,25 @@ class KernelLibrary:
             k["name"]: Kernel(k["name"], k["type"], tuple((a["kind"], a["bytes"]) for a in k["args"])) for k in listing
         }
 
+    def gm_array(self, nbytes: int) -> np.ndarray[Any, Any]:
+        """Zeros in simulated global memory, as bytes: an argument that lies there is neither copied in nor out.
+
+        Only what is touched takes memory, so it may be larger than the machine's. It lives as long as its views do.
+        """
+        address: int = self.engine.handle.ascend_sim_gm_alloc(max(nbytes, 1))
+        if not address:
+            raise MemoryError(f"cannot map {nbytes} bytes of simulated global memory")
+        raw = (ctypes.c_uint8 * nbytes).from_address(address)
+        _held[address] = nbytes
+
+        def free(engine: Engine = self.engine) -> None:
+            del _held[address]
+            engine.handle.ascend_sim_gm_free(address, max(nbytes, 1))
+
+        weakref.finalize(raw, free)
+        array: np.ndarray[Any, Any] = np.ctypeslib.as_array(raw)
+        return array
+
     def launch(
         self,
         kernel: str,
@@ -175,6 +213,7 @@ class KernelLibrary:
         args: numpy arrays or torch CPU tensors (GM pointers), None (null pointer), int, float, Struct; an int passed
             for a pointer with timing_only=True is a GM region of that many bytes without data behind it. An array
             passed twice is one GM buffer; ValueError where the kernel writes one that overlaps another in part.
+            Arrays are copied in and out, except those in memory of gm_array().
         parameters: overrides of SoC parameters, see socs().
         order: "eager", "lazy" or "random" (with seed): when issued instructions execute. Findings do not depend on it.
         auto_sync: the synchronisation bisheng inserts on AIV unless told not to.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <cstring>
 
@@ -128,6 +129,12 @@ void check_cann(const std::string& build, const std::string& running) {
 // ---- the library
 // ------------------------------------------------------------------------------------------------------
 
+// As PEP 440 spells the local part of a version: 8.1.RC1 -> 8.1.rc1, 9.1.0-beta.2 -> 9.1.0.beta.2.
+std::string in_wheel_names(std::string version) {
+  for (char& c : version) c = c == '-' ? '.' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return version;
+}
+
 std::string library_path() {
   const char* given = std::getenv(kLibraryVariable);
   if (given != nullptr && *given != '\0') {
@@ -144,9 +151,8 @@ std::string library_path() {
   const std::string running = running_cann();
   check(false, "npu: this installation is CPU-only, ", path, " is missing. Install the wheel for your CANN",
         running.empty() ? "" : " (" + running + ")", ", triangle_attn_op-<version>+cann",
-        running.empty() ? "<CANN>" : running,
-        "-*.whl, or build one with `make wheel` where ASCEND_HOME_PATH is set, or name a ", kLibraryName, " in ",
-        kLibraryVariable);
+        running.empty() ? "<CANN>" : in_wheel_names(running), "-*.whl, or build one with `make wheel` where ",
+        "ASCEND_HOME_PATH is set, or name a ", kLibraryName, " in ", kLibraryVariable);
   return path;
 }
 

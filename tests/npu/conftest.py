@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import device_guard
 import pytest
 import raw_acl
 
@@ -69,6 +70,8 @@ def acl() -> raw_acl.Acl:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "simulated: needs the simulator in the place of CANN")
+    if HAS_TORCH_NPU:
+        config.pluginmanager.register(device_guard.DeviceGuard())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -171,14 +171,16 @@ except AclError as error:
 acl.aclrtSynchronizeEvent(stop)
 print(repr(acl.elapsed_ms(start, stop)))
 assert unpack(acl.read(out, 2048)) == tuple(2.0 * i for i in range(512))
-"""
+""",
+        ASCEND_SIM_STREAMS="late",
+        ASCEND_SIM_SOC="Ascend910B4",
     )
     assert done.code == 0, done.err
     code, ms = done.out.split()
     assert code == "107006"
     (launch,) = done.launches()
     assert launch["findings"] == []
-    assert launch["soc"] == "Ascend910B2"
+    assert launch["soc"] == "Ascend910B4"
     assert float(ms) == pytest.approx(launch["cycles"] / launch["ghz"] / 1e6, rel=1e-5)
 
 

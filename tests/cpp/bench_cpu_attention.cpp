@@ -158,6 +158,7 @@ int main(int argc, char** argv) {
       {"decode bf16", 1, 32, 8, 1, 8192, 128, 128, bf16},
       {"decode fp16", 1, 32, 8, 1, 8192, 128, 128, f16},
       {"decode fp32 in cache", 1, 4, 1, 1, 512, 128, 128, f32},
+      {"decode fp16 in cache", 1, 4, 1, 1, 1024, 128, 128, f16},
       {"decode bf16 in cache", 1, 4, 1, 1, 1024, 128, 128, bf16},
       {"decode bf16 in cache, one row", 1, 1, 1, 1, 1024, 128, 128, bf16},
       {"decode bf16 in cache, 8 rows", 1, 8, 1, 1, 1024, 128, 128, bf16},

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from context_cases import CASES, Case, compare, inputs, local_inputs
 from torch import Tensor
-from triangle_attn_op import distributed, triangle_attention
+from triangle_attn_op import distributed, ops, triangle_attention
 from triangle_attn_op.distributed import ContextLayout, plan
 
 pytestmark = pytest.mark.xdist_group("distributed")
@@ -72,6 +72,23 @@ def test_equals_one_device(n: int, cases: Any, seed: int) -> None:
 
 def test_one_rank_needs_no_messages(seed: int) -> None:
     assert ranks.run(all_cases, 1, seed) == [[]]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("band", [{}, {"diagonal": 1 << 30}, {"window_size_left": 50}])
+def test_the_cpu_operator_computes_16_bits_in_float32(dtype: torch.dtype, band: dict[str, int], seed: int) -> None:
+    """Why float32 copies of 16-bit inputs give a ring the operator's own sums: see `partial_dtype`."""
+    torch.manual_seed(seed)
+    q, k, v, dout = (torch.randn(2, heads, 300, 40).to(dtype) for heads in (4, 2, 2, 4))
+    wide = [t.float() for t in (q, k, v)]
+    out, lse = ops.attn_lse(q, k, v, **band)
+    wide_out, wide_lse = ops.attn_lse(*wide, **band)
+    assert torch.equal(lse, wide_lse)
+    assert torch.equal(out, wide_out.to(dtype))
+    gradients = ops.attn_backward(dout, None, q, k, v, out, lse, **band)
+    wide_gradients = ops.attn_backward(dout.float(), None, *wide, out.float(), lse, **band)
+    for narrow, widened in zip(gradients, wide_gradients):
+        assert torch.equal(narrow, widened.to(dtype))
 
 
 # In-process properties

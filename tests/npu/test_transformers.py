@@ -57,6 +57,7 @@ def train(model: LlamaForCausalLM, ids: Tensor, steps: int = 2, **options: Any) 
     return losses
 
 
+@pytest.mark.simulated  # a real NPU may take HF32 for fp32 products, which is coarser
 @pytest.mark.parametrize("options", [{}, {"foreach": False}, {"fused": True}], ids=["foreach", "single", "fused"])
 def test_training_with_eager_attention(options: dict[str, Any], seed: int) -> None:
     model, ids = llama("eager"), tokens(seed, 2, 20)
@@ -65,6 +66,7 @@ def test_training_with_eager_attention(options: dict[str, Any], seed: int) -> No
     assert got == pytest.approx(want, rel=1e-4)
 
 
+@pytest.mark.simulated
 def test_sgd(seed: int) -> None:
     """Momentum and weight decay, too."""
     model, ids = llama("eager"), tokens(seed, 1, 12)

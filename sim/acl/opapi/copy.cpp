@@ -5,7 +5,6 @@ namespace ascend_sim {
 namespace opapi {
 namespace {
 
-// Parts of `to` are written from views of the same sizes; the source may overlap the destination exactly.
 void CopyTo(Call& call, const View& to, const View& from) {
   call.Do([=] { Copy(to, from); });
 }
@@ -105,7 +104,7 @@ ACLNN(Flip, const aclTensor* self, const aclIntArray* dims, const aclTensor* out
   };
 }
 
-// Rolls one dimension after another; each but the last through a copy.
+// Each element moves by shifts along dims, around the end.
 ACLNN(Roll, const aclTensor* self, const aclIntArray* shifts, const aclIntArray* dims, const aclTensor* out) {
   return PLAN {
     const View in = call.In(self, "self"), result = call.Out(out, "out");

@@ -26,7 +26,7 @@ struct Product {
   Number alpha{DType::kF64, 1, 1}, beta{DType::kF64, 0, 0};
 };
 
-// Calls f(batch index) for all batches, and gives the offset of one in a view expanded to these batches.
+// Where batch number `batch` starts in a view [..., rows, columns] that is expanded to all batches.
 int64_t BatchOffset(const View& view, int64_t batch) {
   int64_t offset = 0;
   for (int64_t d = view.Rank() - 3; d >= 0; --d) {

@@ -9,8 +9,6 @@ namespace ascend_sim {
 namespace opapi {
 namespace {
 
-View DimLast(const View& view, int64_t dim) { return view.Rank() == 0 ? view : Transpose(view, dim, view.Rank() - 1); }
-
 // out = f(rows...) row by row along dim; f(inputs' rows, output row, length).
 template <class F>
 void AlongDim(Call& call, const std::vector<View>& in, int64_t dim, const View& out, F f) {

@@ -254,8 +254,6 @@ EXTREMUM(Min, Amin, ArgMin, false)
 
 // ---- along one dimension, keeping it ---------------------------------------------------------------------------
 
-// self and its counterparts with `dim` last.
-View DimLast(const View& view, int64_t dim) { return view.Rank() == 0 ? view : Transpose(view, dim, view.Rank() - 1); }
 int64_t LengthOf(const View& view, int64_t dim) { return view.Rank() == 0 ? 1 : view.sizes[dim]; }
 
 ACLNN(Cumsum, const aclTensor* self, int64_t dim, int32_t dtype, const aclTensor* out) {

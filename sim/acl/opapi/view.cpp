@@ -113,5 +113,7 @@ View Unsqueeze(const View& view, int64_t dim) {
   return result;
 }
 
+View DimLast(const View& view, int64_t dim) { return view.Rank() == 0 ? view : Transpose(view, dim, view.Rank() - 1); }
+
 }  // namespace opapi
 }  // namespace ascend_sim

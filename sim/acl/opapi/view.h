@@ -37,12 +37,13 @@ bool Broadcast(const Dims& a, const Dims& b, Dims* result);
 // The view with these sizes, which it must broadcast to.
 View Expand(const View& view, const Dims& sizes);
 View Transpose(const View& view, int64_t a, int64_t b);
-// The view with its dimensions in this order; dims may leave some out, which must then have size 1 or be indexed by
-// the caller (see Select).
+// The view with its dimensions in this order.
 View Permute(const View& view, const Dims& dims);
 View Select(const View& view, int64_t dim, int64_t index);
 View Narrow(const View& view, int64_t dim, int64_t start, int64_t length);
 View Unsqueeze(const View& view, int64_t dim);
+// The view with `dim` last; a scalar stays what it is.
+View DimLast(const View& view, int64_t dim);
 
 }  // namespace opapi
 }  // namespace ascend_sim

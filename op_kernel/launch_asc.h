@@ -12,8 +12,13 @@ namespace {
 
 GM_ADDR device(const void* pointer) { return (GM_ADDR) const_cast<void*>(pointer); }
 
+// A launch has no result of its own, only the thread's last error: what an earlier call left there (an allocation that
+// failed and was tried again) must not count as the launch's.
+void forget_earlier_errors() { static_cast<void>(aclrtGetLastError(ACL_RT_THREAD_LEVEL)); }
+
 int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const TriangleForwardPointers& p,
                       const TriangleForwardTiling& tiling, aclrtStream stream) {
+  forget_earlier_errors();
   GM_ADDR q = device(p.q), k = device(p.k), v = device(p.v), mask = device(p.mask);
   GM_ADDR cu_seq_q = device(p.cu_seq_q), cu_seq_k = device(p.cu_seq_k);
   GM_ADDR out = device(p.out), lse = device(p.lse), workspace = device(p.workspace);
@@ -31,6 +36,7 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
 
 int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers& p,
                        const TriangleBackwardTiling& tiling, aclrtStream stream) {
+  forget_earlier_errors();
   GM_ADDR dout = device(p.dout), q = device(p.q), k = device(p.k), v = device(p.v), out = device(p.out);
   GM_ADDR lse = device(p.lse), dlse = device(p.dlse), mask = device(p.mask);
   GM_ADDR cu_seq_q = device(p.cu_seq_q), cu_seq_k = device(p.cu_seq_k);

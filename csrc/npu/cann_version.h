@@ -28,9 +28,9 @@ struct CannComparison {
   std::string text;  // "" where they are the same; else what differs, what may happen and what to do
 };
 
-// build: the CANN that compiled libtriangle_attn_npu.so; run: the one in this process (torch_npu tells it; "" where it
-// does not). Refused is what cannot work: the library has CANN's launch code of `build` in it, which calls runtime
-// functions by name. A newer CANN keeps the old names; an older one lacks the new ones, so
+// build: the CANN that compiled libtriangle_attn_npu.so; run: the one in this process (aclsysGetCANNVersion; "" where
+// that does not tell). Refused is what cannot work: the library has CANN's launch code of `build` in it, which calls
+// runtime functions by name. A newer CANN keeps the old names; an older one lacks the new ones, so
 //   - `run` of an older major version is refused, and
 //   - so is `run` before 8.5 where `build` is 8.5 or newer: these register and launch kernels by other functions
 //     (aclrtBinaryLoadFromData, aclrtLaunchKernelWithHostArgs).

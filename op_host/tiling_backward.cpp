@@ -80,7 +80,9 @@ BackwardPlan make_backward_plan(const BackwardProblem& problem) {
   t.ring_bytes = int64_t{kSectionSlots} * kSectionBlocks * 2 * kGradBlock * kGradBlock * 4;
   result.ring_bytes = f.cores * t.ring_bytes;
   const int64_t queries = align(f.batch * f.heads_q * f.sq * 4), keys = align(f.batch * f.heads_kv * f.sk * 4);
-  t.lse_offset = result.ring_bytes;
+  t.column_offset = result.ring_bytes;
+  const int64_t column_bytes = owns_columns(t) ? f.cores * (kColumnSlots + 1) * kGradBlock * (d16 + dv16) * 4 : 0;
+  t.lse_offset = t.column_offset + column_bytes;
   t.delta_offset = t.lse_offset + queries;
   t.factor_offset = t.delta_offset + queries;
   t.key_norm_offset = t.factor_offset + queries;
@@ -88,9 +90,9 @@ BackwardPlan make_backward_plan(const BackwardProblem& problem) {
   t.undo_k_offset = t.undo_q_offset + queries;
   t.dq_offset = t.undo_k_offset + keys;
   t.dk_offset = t.dq_offset + align(f.batch * f.heads_q * f.sq * d16 * 4);
-  t.dv_offset = t.dk_offset + align(f.batch * f.heads_kv * f.sk * d16 * 4);
-  t.end_offset = t.dv_offset + align(f.batch * f.heads_kv * f.sk * dv16 * 4);
-  result.accumulator_bytes = t.end_offset - t.dq_offset;
+  t.dv_offset = t.dk_offset + (owns_columns(t) ? 0 : align(f.batch * f.heads_kv * f.sk * d16 * 4));
+  t.end_offset = t.dv_offset + (owns_columns(t) ? 0 : align(f.batch * f.heads_kv * f.sk * dv16 * 4));
+  result.accumulator_bytes = column_bytes + t.end_offset - t.dq_offset;
   result.workspace_bytes = t.end_offset;
   return result;
 }

@@ -13,6 +13,11 @@ constexpr int32_t kGradBlock = 128;
 constexpr int32_t kSectionBlocks = 8;
 constexpr int32_t kSectionSlots = 2;
 
+// Where cores own block columns (owns_columns()), a core has places for dK and dV of some: those in work, and the one
+// that it begins and others go on with.
+constexpr int32_t kColumnSlots = kSectionSlots + 1;
+constexpr int32_t kSharedColumn = kColumnSlots;  // its place, after the others
+
 // Which blocks share a section.
 enum BackwardPass : int { kByColumns = 0, kByRows = 1, kBackwardPasses = 2 };
 
@@ -26,16 +31,24 @@ struct TriangleBackwardTiling {
   int32_t has_dlse = 0;
   int64_t batch = 1, heads_q = 1, heads_kv = 1;
   triangle::Strides dout, dq, dk, dv;
-  // The workspace, in bytes: rings, then fp32 values per row, [B Hq][rows] or of keys [B Hkv][rows]: lse, delta, and
-  // for fp16 the factors of dS (backward_range.h) and what undoes them; then the fp32 accumulators [B H][rows][columns
-  // rounded up to 16], one after another.
-  int64_t ring_bytes = 0;  // of one core
+  // The workspace, in bytes: rings and places of block columns, then fp32 values per row, [B Hq][rows] or of keys [B
+  // Hkv][rows]: lse, delta, and for fp16 the factors of dS (backward_range.h) and what undoes them; then the fp32
+  // accumulators [B H][rows][columns rounded up to 16], one after another.
+  int64_t ring_bytes = 0;     // of one core
+  int64_t column_offset = 0;  // dK, then dV of a block column in fp32: kColumnSlots + 1 of them for each core
   int64_t lse_offset = 0, delta_offset = 0, factor_offset = 0, key_norm_offset = 0;
   int64_t undo_q_offset = 0, undo_k_offset = 0;
   int64_t dq_offset = 0, dk_offset = 0, dv_offset = 0, end_offset = 0;
 };
 
 namespace triangle {
+
+// Whether a core that has all of a block column owns it: nobody else adds to its dK and dV, so they need no zeros, and
+// the core's vector cores round them as soon as they are done. Not where the query heads of a group are shared out. Nor
+// in packed batches, whose cumulative lengths may leave out keys, which get zeros.
+TRIANGLE_FN bool owns_columns(const TriangleBackwardTiling& tiling) {
+  return !tiling.problem.packed && (tiling.deterministic || tiling.heads_q == tiling.heads_kv);
+}
 
 #if !defined(__CCE_AICORE__)  // the rest is for the host
 

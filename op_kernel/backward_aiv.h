@@ -64,9 +64,14 @@ class BackwardAiv {
   __aicore__ inline void write_if_done(Section* section) {
     if (!section->completes) return;
     section->completes = false;
-    const int64_t key = section->first_k + section->key0(0);
-    write_keys<T>(ub_, *tiling_, arguments_,
-                  half_column(section->batch, section->head_kv, key, section->keys(0), half_), &tiles_);
+    KeyRows keys;
+    keys.batch = section->batch;
+    keys.head_kv = section->head_kv;
+    keys.key = section->first_k + section->key0(0);
+    keys.rows = section->keys(0);
+    keys.dk = workspace_.dk(*section, section->key0(0));
+    keys.dv = workspace_.dv(*section, section->key0(0));
+    write_keys<T>(ub_, *tiling_, arguments_, half_column(*tiling_, keys, half_), &tiles_);
   }
 
   // Rows row .. row + rows of a block.

@@ -7,24 +7,32 @@
 
 namespace triangle {
 
-// The block columns that this core begins and does not own, where owns_columns(); of each the half that this vector
-// core has.
+// Where owns_columns(): the block columns that this core begins and does not own, of each the half that this vector
+// core has. Either others go on with it (there is one at most), or no row sees its keys.
 class SharedColumns {
  public:
-  __aicore__ inline SharedColumns(const TriangleBackwardTiling& tiling, const ForwardSequences& sequences,
-                                  int64_t vector_core)
+  __aicore__ inline SharedColumns(const TriangleBackwardTiling& tiling, GM_ADDR workspace,
+                                  const ForwardSequences& sequences, int64_t vector_core)
       : tiling_(tiling),
+        workspace_(workspace),
+        core_(vector_core / 2),
         half_(static_cast<int32_t>(vector_core % 2)),
-        walker_(tiling.lines[kByColumns], sequences, kMain, tiling.starts[kByColumns][vector_core / 2],
-                tiling.starts[kByColumns][vector_core / 2 + 1]) {}
+        walker_(tiling.lines[kByColumns], sequences, kMain, tiling.starts[kByColumns][core_],
+                tiling.starts[kByColumns][core_ + 1]) {}
 
-  __aicore__ inline bool next(KeyRows* keys) {
+  __aicore__ inline bool next(KeyRows* keys, bool* unseen) {
     Piece piece;
     while (walker_.next(&piece)) {
       if (!piece.opens || owns_column(tiling_, piece)) continue;
-      const int64_t key = piece.row * kGradBlock;
-      *keys = half_column(piece.batch, piece.head_kv, key,
-                          static_cast<int32_t>(min64(kGradBlock, tiling_.problem.total_k - key)), half_);
+      KeyRows all;
+      all.batch = piece.batch;
+      all.head_kv = piece.head_kv;
+      all.key = piece.row * kGradBlock;
+      all.rows = static_cast<int32_t>(min64(kGradBlock, tiling_.problem.total_k - all.key));
+      all.dk = column_dk(tiling_, workspace_, core_, kSharedColumn);
+      all.dv = column_dv(tiling_, workspace_, core_, kSharedColumn);
+      *keys = half_column(tiling_, all, half_);
+      *unseen = piece.blocks.size() == 0;
       return true;
     }
     return false;
@@ -32,6 +40,8 @@ class SharedColumns {
 
  private:
   const TriangleBackwardTiling& tiling_;
+  GM_ADDR workspace_;
+  int64_t core_;
   int32_t half_;
   Walker<ForwardSequences> walker_;
 };
@@ -63,8 +73,11 @@ class BackwardRows {
           tiling_->undo_q_offset);
     if (owns_columns(*tiling_)) {
       KeyRows keys;
-      for (SharedColumns columns(*tiling_, sequences_, vector_core_); columns.next(&keys);)
-        write_keys<T>(ub_, *tiling_, arguments_, keys, &tiles_);
+      bool unseen = false;
+      for (SharedColumns columns(*tiling_, arguments_.workspace, sequences_, vector_core_);
+           columns.next(&keys, &unseen);) {
+        if (!unseen) write_keys<T>(ub_, *tiling_, arguments_, keys, &tiles_);
+      }
     } else {
       write(arguments_.dk, tiling_->dk, tiling_->dk_offset, tiling_->heads_kv, p.total_k, p.d, p.scale,
             tiling_->undo_k_offset);
@@ -106,7 +119,8 @@ class BackwardRows {
 
   // ---- before the main pass ----
 
-  // The accumulators, and what undoes factors, become zeros; owned columns do not need it.
+  // The accumulators, and what undoes factors, become zeros, and the gradients of keys that no row sees. Owned columns
+  // do not need it.
   __aicore__ inline void clear() {
     const Floats zeros = ub_.s(0);
     AscendC::Duplicate(zeros, 0.0f, BackwardAivBuffers::kTileFloats);
@@ -116,24 +130,46 @@ class BackwardRows {
     const int64_t count = ((owns ? tiling_->dk_offset : tiling_->end_offset) - tiling_->undo_q_offset) / 4;
     const int64_t step = int64_t{2} * tiling_->problem.cores * BackwardAivBuffers::kTileFloats;
     for (int64_t at = vector_core_ * BackwardAivBuffers::kTileFloats; at < count; at += step)
-      clear_some(tiling_->undo_q_offset, at, min64(BackwardAivBuffers::kTileFloats, count - at));
+      clear_some(global<float>(arguments_.workspace + tiling_->undo_q_offset)[at],
+                 min64(BackwardAivBuffers::kTileFloats, count - at));
     if (owns) {
-      const int64_t d16 = round_up(tiling_->problem.d, 16);
       KeyRows keys;
-      for (SharedColumns columns(*tiling_, sequences_, vector_core_); columns.next(&keys);) {
-        const int64_t row = (keys.batch * tiling_->heads_kv + keys.head_kv) * tiling_->problem.total_k + keys.key;
-        for (int32_t i = 0; i < keys.rows; i += BackwardAivBuffers::kMaskedRows) {  // 256 columns at most
-          const int64_t rows = smaller(BackwardAivBuffers::kMaskedRows, keys.rows - i);
-          clear_some(tiling_->dk_offset, (row + i) * d16, rows * d16);
-          clear_some(tiling_->dv_offset, (row + i) * dv16(), rows * dv16());
+      bool unseen = false;
+      for (SharedColumns columns(*tiling_, arguments_.workspace, sequences_, vector_core_);
+           columns.next(&keys, &unseen);) {
+        if (unseen) {
+          write_zeros(keys);
+        } else {
+          clear_rows(keys.dk, keys.rows, round_up(tiling_->problem.d, 16));
+          clear_rows(keys.dv, keys.rows, dv16());
         }
       }
     }
     SetFlag<HardEvent::MTE3_V>(kEventResult);
     WaitFlag<HardEvent::MTE3_V>(kEventResult);
   }
-  __aicore__ inline void clear_some(int64_t offset, int64_t at, int64_t count) {
-    AscendC::DataCopy(global<float>(arguments_.workspace + offset)[at], ub_.s(0), static_cast<uint32_t>(count));
+  __aicore__ inline void write_zeros(const KeyRows& keys) {
+    for (const bool is_dk : {true, false}) {
+      const Strides& strides = is_dk ? tiling_->dk : tiling_->dv;
+      GradientTile<T> tile;
+      tile.columns = is_dk ? tiling_->problem.d : tiling_->problem.dv;
+      tile.pitch = strides.row;
+      const int32_t width = round_up(tile.columns, 16), at_once = rows_at_once(width);
+      for (int32_t row = 0; row < keys.rows; row += at_once) {
+        tile.rows = smaller(at_once, keys.rows - row);
+        tile.dst = global<T>(is_dk ? arguments_.dk
+                                   : arguments_.dv)[row_offset(strides, keys.batch, keys.head_kv, keys.key + row)];
+        store_gradient(tile, ub_.s(0).template ReinterpretCast<T>(), width);
+      }
+    }
+  }
+  __aicore__ inline void clear_rows(const AscendC::GlobalTensor<float>& dst, int32_t rows, int32_t width) {
+    const int32_t at_once = BackwardAivBuffers::kTileFloats / width;
+    for (int32_t row = 0; row < rows; row += at_once)
+      clear_some(dst[static_cast<uint64_t>(row) * width], int64_t{smaller(at_once, rows - row)} * width);
+  }
+  __aicore__ inline void clear_some(const AscendC::GlobalTensor<float>& dst, int64_t count) {
+    AscendC::DataCopy(dst, ub_.s(0), static_cast<uint32_t>(count));
   }
 
   // lse and delta of a tile's rows.

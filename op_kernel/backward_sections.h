@@ -22,12 +22,6 @@ struct BackwardArguments {
   GM_ADDR workspace;
 };
 
-// Whether a core that has all of a block column owns it: nobody else adds to its dK and dV, so they need no zeros, and
-// the core's vector cores round them as soon as they are done. Not where the query heads of a group are shared out. Nor
-// in packed batches, whose cumulative lengths may leave out keys, which get zeros.
-__aicore__ inline bool owns_columns(const TriangleBackwardTiling& tiling) {
-  return !tiling.problem.packed && (tiling.deterministic || tiling.heads_q == tiling.heads_kv);
-}
 __aicore__ inline bool owns_column(const TriangleBackwardTiling& tiling, const Piece& piece) {
   return owns_columns(tiling) && piece.opens && piece.closes && piece.blocks.size() > 0;
 }
@@ -43,9 +37,11 @@ struct Section {
   int64_t task = 0;   // on this core: counts changes of the anchor
   bool by_columns = true;
   bool opens = false, closes = false;  // first, last section with this anchor
-  // First, last section of an owned column (owns_columns()): its dK and dV are stored, not added; its dK and dV are
-  // done.
+  // Of an owned column (owns_column()): its first, last section. dK and dV are stored, not added; are done.
   bool stores = false, completes = false;
+  // Where cores own columns: whose place, and which, has the column's dK and dV.
+  int64_t column_core = 0;
+  int32_t column_slot = 0;
 
   __aicore__ inline int32_t blocks() const { return static_cast<int32_t>(end - begin); }
   __aicore__ inline int64_t row0(int32_t block) const { return (by_columns ? begin + block : anchor) * kGradBlock; }
@@ -63,8 +59,9 @@ struct Section {
 class SectionCursor {
  public:
   __aicore__ inline SectionCursor(const TriangleBackwardTiling* tiling, const ForwardSequences& sequences,
-                                  BackwardPass pass, const Start& begin, const Start& end)
+                                  BackwardPass pass, int64_t core, const Start& begin, const Start& end)
       : tiling_(tiling),
+        core_(core),
         sequences_(sequences),
         walker_(tiling->lines[pass], sequences, kMain, begin, end),
         by_columns_(pass == kByColumns),
@@ -92,6 +89,8 @@ class SectionCursor {
     at_ = section->end;
     section->closes = at_ == piece_.blocks.end;
     if (section->closes) ++task_;
+    section->column_core = owned_ || piece_.opens ? core_ : opening_core();
+    section->column_slot = owned_ ? static_cast<int32_t>(column_ % kColumnSlots) : kSharedColumn;
     section->stores = owned_ && section->opens && query_ == 0;
     section->completes = owned_ && section->closes && query_ == repeats_ - 1;
     return true;
@@ -104,6 +103,7 @@ class SectionCursor {
     if (++query_ >= repeats_) {
       if (!walker_.next(&piece_)) return false;
       query_ = 0;
+      if (piece_.blocks.size() > 0) ++column_;
       owned_ = by_columns_ && owns_column(*tiling_, piece_);
       const int64_t sequence = tiling_->problem.packed ? piece_.batch : 0;
       if (sequence != sequence_) {
@@ -117,14 +117,23 @@ class SectionCursor {
     return true;
   }
 
+  // Of the column that this core finds begun.
+  __aicore__ inline int64_t opening_core() const {
+    const Start* starts = tiling_->starts[kByColumns];
+    int64_t core = core_ - 1;
+    while (core > 0 && starts[core].task == starts[core_].task && starts[core].unit > 0) --core;
+    return core;
+  }
+
   const TriangleBackwardTiling* tiling_;
+  int64_t core_;
   ForwardSequences sequences_;
   Walker<ForwardSequences> walker_;
   bool by_columns_, owned_ = false;
   int64_t repeats_, query_;
   Piece piece_;
   Band band_;
-  int64_t sequence_ = -1, first_q_ = 0, first_k_ = 0, at_ = 0, index_ = 0, task_ = 0;
+  int64_t sequence_ = -1, first_q_ = 0, first_k_ = 0, at_ = 0, index_ = 0, task_ = 0, column_ = 0;
 };
 
 // The sections of one pass that this core has.
@@ -136,7 +145,19 @@ __aicore__ inline SectionCursor sections_of(const TriangleBackwardTiling* tiling
     count_tasks_if_all_empty(sequences, &line);
     core_share(line, sequences, smallest_limit(line, sequences, tiling->problem.cores), core, &begin, &end);
   }
-  return SectionCursor(tiling, sequences, pass, begin, end);
+  return SectionCursor(tiling, sequences, pass, core, begin, end);
+}
+
+// The places of block columns: dK [128, d16], then dV [128, dv16].
+__aicore__ inline AscendC::GlobalTensor<float> column_dk(const TriangleBackwardTiling& tiling, GM_ADDR workspace,
+                                                         int64_t core, int32_t slot) {
+  const int64_t columns = round_up(tiling.problem.d, 16) + round_up(tiling.problem.dv, 16);
+  return global<float>(workspace + tiling.column_offset +
+                       (core * (kColumnSlots + 1) + slot) * kGradBlock * columns * 4);
+}
+__aicore__ inline AscendC::GlobalTensor<float> column_dv(const TriangleBackwardTiling& tiling, GM_ADDR workspace,
+                                                         int64_t core, int32_t slot) {
+  return column_dk(tiling, workspace, core, slot)[uint64_t{kGradBlock} * round_up(tiling.problem.d, 16)];
 }
 
 class BackwardWorkspace {
@@ -170,9 +191,11 @@ class BackwardWorkspace {
     return global<float>(base_ + tiling_->dq_offset + 4 * query_row(section, row) * round_up(tiling_->problem.d, 16));
   }
   __aicore__ inline AscendC::GlobalTensor<float> dk(const Section& section, int64_t row) const {
+    if (owns_columns(*tiling_)) return column_dk(*tiling_, base_, section.column_core, section.column_slot);
     return global<float>(base_ + tiling_->dk_offset + 4 * key_row(section, row) * round_up(tiling_->problem.d, 16));
   }
   __aicore__ inline AscendC::GlobalTensor<float> dv(const Section& section, int64_t row) const {
+    if (owns_columns(*tiling_)) return column_dv(*tiling_, base_, section.column_core, section.column_slot);
     return global<float>(base_ + tiling_->dv_offset + 4 * key_row(section, row) * round_up(tiling_->problem.dv, 16));
   }
 

@@ -66,21 +66,25 @@ __aicore__ inline void write_gradient(BackwardUb& ub, int32_t slot, const Gradie
   SetFlag<HardEvent::MTE3_V>(kEventResult + slot);
 }
 
-// Keys of one head.
+// Keys of one head, and where their dK and dV were summed: [rows, d16] and [rows, dv16].
 struct KeyRows {
-  int64_t batch = 0, head_kv = 0, key = 0;  // packed: key counts from the batch's first
+  int64_t batch = 0, head_kv = 0, key = 0;
   int32_t rows = 0;
+  AscendC::GlobalTensor<float> dk, dv;
 };
 
-// The half of a block column that a vector core has.
-__aicore__ inline KeyRows half_column(int64_t batch, int64_t head_kv, int64_t key, int32_t keys, int32_t half) {
-  const int32_t split = first_half_rows(keys);
-  KeyRows rows;
-  rows.batch = batch;
-  rows.head_kv = head_kv;
-  rows.key = half == 0 ? key : key + split;
-  rows.rows = half == 0 ? split : keys - split;
-  return rows;
+// The half of a block column that a vector core has; keys.dk and dv are of all of it.
+__aicore__ inline KeyRows half_column(const TriangleBackwardTiling& tiling, KeyRows keys, int32_t half) {
+  const int32_t split = first_half_rows(keys.rows);
+  if (half == 0) {
+    keys.rows = split;
+  } else {
+    keys.key += split;
+    keys.rows -= split;
+    keys.dk = keys.dk[static_cast<uint64_t>(split) * round_up(tiling.problem.d, 16)];
+    keys.dv = keys.dv[static_cast<uint64_t>(split) * round_up(tiling.problem.dv, 16)];
+  }
+  return keys;
 }
 
 // dK and dV of some keys; `tiles` counts the slots used.
@@ -98,11 +102,15 @@ __aicore__ inline void write_keys(BackwardUb& ub, const TriangleBackwardTiling& 
     const int32_t width = round_up(tile.columns, 16);
     const int32_t at_once = smaller(BackwardAivBuffers::kRows, BackwardAivBuffers::kTileFloats / width);
     for (int32_t row = 0; row < keys.rows; row += at_once) {
-      const int64_t key = keys.key + row, flat = (keys.batch * tiling.heads_kv + keys.head_kv) * p.total_k + key;
+      const int64_t key = keys.key + row;
       tile.rows = smaller(at_once, keys.rows - row);
       tile.dst = global<T>(is_dk ? arguments.dk : arguments.dv)[row_offset(strides, keys.batch, keys.head_kv, key)];
-      tile.sums = global<float>(arguments.workspace + (is_dk ? tiling.dk_offset : tiling.dv_offset))[flat * width];
-      if (tile.undoes) tile.undo = global<float>(arguments.workspace + tiling.undo_k_offset)[flat];
+      tile.sums = (is_dk ? keys.dk : keys.dv)[static_cast<uint64_t>(row) * width];
+      if (tile.undoes) {
+        tile.undo =
+            global<float>(arguments.workspace +
+                          tiling.undo_k_offset)[(keys.batch * tiling.heads_kv + keys.head_kv) * p.total_k + key];
+      }
       write_gradient(ub, (*tiles)++ & 1, tile);
     }
   }

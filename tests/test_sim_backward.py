@@ -8,11 +8,14 @@ import dataclasses
 from typing import Any
 
 import pytest
+import reference
 import torch
 from cases import Case, make_inputs
 from test_accuracy import max_abs, oracle, pytorch_error
 from torch import Tensor
 from triangle_attn_op import sim
+from triangle_attn_op.sim.backward import backward_tiling
+from triangle_attn_op.sim.tiling import Problem
 
 GRADIENTS = ("dq", "dk", "dv")
 
@@ -120,6 +123,29 @@ def test_deterministic_path_has_the_same_bits_in_every_schedule_and_on_any_cores
             assert torch.equal(a, b), f"{name}: {change}"
 
 
+@pytest.mark.parametrize(
+    ("sq", "sk", "options", "cores"),
+    [(4200, 130, {"diagonal": 130}, 4), (2300, 2300, {}, 3), (300, 700, {"alignment": "top_left"}, 2)],
+    ids=["one column, many cores", "cut columns", "keys that nobody sees"],
+)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
+def test_block_columns_that_cores_share_or_nobody_sees(
+    sq: int, sk: int, options: dict[str, Any], cores: int, dtype: torch.dtype, seed: int
+) -> None:
+    q, k, v, dout = (draw(seed + i, 1, 2, sq if i in (0, 3) else sk, 16, dtype=dtype) for i in range(4))
+    out, lse, report = sim.attn_forward(q, k, v, cores=cores, **options)
+    report.raise_on_findings()
+    fast = run(dout, q, k, v, out, lse, cores=cores, deterministic=False, **options)
+    inputs = [t.double().requires_grad_() for t in (q, k, v)]
+    exact = torch.autograd.grad(reference.attention(*inputs, **options)[0], inputs, dout.double())
+    for name, ours, theirs in zip(GRADIENTS, fast, exact):
+        assert max_abs(ours.double() - theirs) <= 4 * torch.finfo(dtype).eps * max_abs(theirs), name
+    dk = fast[1]
+    unseen = (exact[1] == 0).all(-1)
+    assert (dk[unseen] == 0).all()
+    assert (fast[2][unseen] == 0).all()
+
+
 def test_the_flag_of_pytorch_chooses_the_deterministic_path(seed: int) -> None:
     tensors = problem(seed, 150, 150)
     before = torch.are_deterministic_algorithms_enabled()
@@ -143,6 +169,27 @@ def test_multiplies_only_blocks_with_a_visible_pair(deterministic: bool) -> None
     assert m.blocks == 2 * visible
     products = 4 + 3 if deterministic else 5
     assert m.report.cube_steps == m.blocks * products * (128 * 128 * 64) // 16**3
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        sim.Shape(1, 32, 32, 8192, 8192, 128),
+        sim.Shape(1, 52, 52, 2048, 2048, 128),
+        sim.Shape(8, 32, 8, 4096, 4096, 128),
+        sim.Shape(2, 16, 16, 5000, 7000, 192, 128),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_tiling_is_even_and_small(shape: sim.Shape, deterministic: bool) -> None:
+    """The busiest core has at most 3% above the mean. The ring is at most 2.5 MiB a core."""
+    dv = shape.d if shape.dv is None else shape.dv
+    sizes = (shape.batch, shape.heads_q, shape.heads_kv, shape.sq, shape.sk, shape.d, dv)
+    t = backward_tiling(Problem(*sizes, scale=1.0, cores=24, strides={}), deterministic=deterministic)
+    assert t.imbalance <= 0.03
+    assert t.ring_bytes <= 24 * 2.5 * 2**20
+    assert t.ring_bytes + t.accumulator_bytes < t.workspace_bytes
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ HANG_SECONDS = 900
 class DeviceGuard:
     """A pytest plugin; conftest.py registers it."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: int = 3000) -> None:
         self.dead = ""
+        self.patience = patience  # hundredths of a second for the queue's thread to take an event
         self.stderr = os.fdopen(os.dup(2), "w")  # pytest captures the other one
 
     @pytest.hookimpl(tryfirst=True)
@@ -44,21 +45,21 @@ class DeviceGuard:
                 torch.npu.synchronize(device)
             except RuntimeError as error:
                 left = f"left on the device: {error}"
-            if not queue_is_alive(device):
+            if not queue_is_alive(device, self.patience):
                 self.dead = item.nodeid
                 left = left or "a call failed in torch_npu's task queue, which ended it"
         if left:
             pytest.fail(left, pytrace=False)
 
 
-def queue_is_alive(device: int) -> bool:
-    """Whether an event recorded now comes to pass; the queue's thread has 30 seconds to take it."""
+def queue_is_alive(device: int, patience: int) -> bool:
+    """Whether an event recorded now comes to pass."""
     import torch
 
     with torch.npu.device(device):
         event = torch.npu.Event()
         event.record()
-    for delay in [0.0] * 100 + [0.01] * 3000:
+    for delay in [0.0] * 100 + [0.01] * patience:
         if event.query():
             return True
         time.sleep(delay)

@@ -326,7 +326,7 @@ def test_a_dead_task_queue_fails_the_tests_after_it(npu_process):
         import types
         import device_guard, pytest, raw_acl, torch, torch_npu
         acl = raw_acl.Acl()
-        guard = device_guard.DeviceGuard()
+        guard = device_guard.DeviceGuard(patience=300)
         item = types.SimpleNamespace(nodeid="test_first")
         pinned, device = torch.ones(8).pin_memory(), torch.ones(8).to("npu")
         def attempt(hook):

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from context_cases import CASES, Case, compare, inputs, local_inputs
 from torch import Tensor
-from triangle_attn_op import distributed, ops, triangle_attention
+from triangle_attn_op import backends, distributed, ops, triangle_attention
 from triangle_attn_op.distributed import ContextLayout, plan
 
 pytestmark = pytest.mark.xdist_group("distributed")
@@ -77,18 +77,29 @@ def test_one_rank_needs_no_messages(seed: int) -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("band", [{}, {"diagonal": 1 << 30}, {"window_size_left": 50}])
 def test_the_cpu_operator_computes_16_bits_in_float32(dtype: torch.dtype, band: dict[str, int], seed: int) -> None:
-    """Why float32 copies of 16-bit inputs give a ring the operator's own sums: see `partial_dtype`."""
+    """Why float32 copies of 16-bit inputs give a ring the operator's own sums: see `partial_dtype`.
+
+    On AVX512-BF16 the operator rounds P and dS to bf16 to multiply in pairs: there the copies are only more exact.
+    """
+    pairs = dtype is torch.bfloat16 and backends.cpu_isa() == "avx512_bf16"
+
+    def check(narrow: Tensor, widened: Tensor) -> None:
+        if pairs:
+            torch.testing.assert_close(narrow.to(dtype), widened.to(dtype), rtol=2e-2, atol=2e-2)
+        else:
+            assert torch.equal(narrow, widened.to(narrow.dtype))
+
     torch.manual_seed(seed)
     q, k, v, dout = (torch.randn(2, heads, 300, 40).to(dtype) for heads in (4, 2, 2, 4))
     wide = [t.float() for t in (q, k, v)]
     out, lse = ops.attn_lse(q, k, v, **band)
     wide_out, wide_lse = ops.attn_lse(*wide, **band)
-    assert torch.equal(lse, wide_lse)
-    assert torch.equal(out, wide_out.to(dtype))
+    check(lse, wide_lse)
+    check(out, wide_out)
     gradients = ops.attn_backward(dout, None, q, k, v, out, lse, **band)
     wide_gradients = ops.attn_backward(dout.float(), None, *wide, out.float(), lse, **band)
     for narrow, widened in zip(gradients, wide_gradients):
-        assert torch.equal(narrow, widened.to(dtype))
+        check(narrow, widened)
 
 
 # In-process properties

@@ -83,7 +83,8 @@ def partial_dtype(q: Tensor) -> torch.dtype:
     """In which dtype partial results leave the operator, which then runs on q, k and v of that dtype.
 
     The CPU kernels widen 16-bit numbers as they read them and compute in float32, so given float32 copies they do the
-    same sums and only the rounding of the result falls away. The NPU kernels take 16-bit numbers and no others.
+    same sums and only the rounding of the result falls away; with AVX512-BF16 also that of P and dS, to bf16 for
+    multiplying in pairs. The NPU kernels take 16-bit numbers and no others.
     """
     narrow = q.dtype in (torch.bfloat16, torch.float16)
     return torch.float32 if narrow and q.device.type == "cpu" else q.dtype

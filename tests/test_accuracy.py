@@ -73,7 +73,7 @@ def assert_within_bounds(
         exceeded = {name: total for name, total in totals.items() if not total[0] <= total[1]}
         if not exceeded:
             return
-    assert not exceeded, "; ".join(f"{name}: error {e / 5:.3g}, bound {b / 5:.3g}" for name, (e, b) in exceeded.items())
+    assert not exceeded, "; ".join(f"{name}: errors {e:.3g}, bounds {b:.3g}" for name, (e, b) in exceeded.items())
 
 
 def errors_and_bounds(
@@ -105,7 +105,7 @@ def errors_and_bounds(
         else:
             floor = 64 * eps if dtype is torch.float64 else eps  # the oracle itself is only fp64
             magnitude = max_abs(exact) if name == "out" else max(max_abs(exact), least)
-            spacing = torch.finfo(dtype).smallest_normal * eps  # of the smallest numbers, below which nothing rounds finer
+            spacing = torch.finfo(dtype).smallest_normal * eps  # of the smallest numbers: nothing rounds finer
             bound = (2 if name == "out" else 3) * theirs[name] + floor * magnitude + spacing
         measured.append((name, error, bound))
     return measured

@@ -89,8 +89,10 @@ aclError Streams::Push(Stream* stream, Task task) {
   if (task.record != nullptr) task.record->stream = stream;
   if (stream->error != ACL_SUCCESS) {  // the stream stopped; the host hears of it when it waits
     if (task.record != nullptr) {
-      task.record->done = task.record->failed = true;
+      task.record->done = true;
+      task.record->error = stream->error;
       task.record->text = stream->error_text;
+      task.record->failure = stream->failure;
     }
     ++dropped_;
     return ACL_SUCCESS;
@@ -144,10 +146,10 @@ aclError Streams::FinishRecord(std::shared_ptr<Record> record, const char* calle
                                   [this, &record, random] { return random ? AnyRunnable() : record->stream; });
   if (stuck != ACL_SUCCESS) return stuck;
   host_time_ = std::max(host_time_, record->time);
-  if (!record->failed) return ACL_SUCCESS;
+  if (record->error == ACL_SUCCESS) return ACL_SUCCESS;
   auto at = streams_.find(record->stream);
-  if (at != streams_.end()) at->second->error = ACL_SUCCESS;  // reported here
-  return Fail(ACL_ERROR_RT_AICORE_EXCEPTION, std::string(caller) + ": " + record->text);
+  if (at != streams_.end() && at->second->failure == record->failure) at->second->error = ACL_SUCCESS;  // reported here
+  return Fail(record->error, std::string(caller) + ": " + record->text);
 }
 
 bool Streams::Query(Stream* stream) {
@@ -203,8 +205,8 @@ void Streams::RunFront(Stream* stream) {
   stream->clock = std::max(stream->clock, task.not_before);
   if (task.wait != nullptr) {
     stream->clock = std::max(stream->clock, task.wait->time);
-    if (task.wait->failed) {
-      FailStream(stream, ACL_ERROR_RT_AICORE_EXCEPTION, "waited for an event that failed: " + task.wait->text);
+    if (task.wait->error != ACL_SUCCESS) {
+      FailStream(stream, task.wait->error, "waited for an event that failed: " + task.wait->text);
     }
   } else if (task.record != nullptr) {
     Complete(task.record.get(), stream);
@@ -231,12 +233,14 @@ void Streams::FailStream(Stream* stream, aclError code, const std::string& text)
   if (code != ACL_SUCCESS) {
     stream->error = code;
     stream->error_text = text;
+    ++stream->failure;
     dropped_ += stream->queue.size();
   }
   for (Task& task : stream->queue) {
     if (task.record == nullptr) continue;
-    task.record->failed = true;
+    task.record->error = code != ACL_SUCCESS ? code : ACL_ERROR_RT_STREAM_CONTEXT;  // none: it was destroyed
     task.record->text = text;
+    task.record->failure = stream->failure;
     Complete(task.record.get(), stream);
   }
   stream->queue.clear();

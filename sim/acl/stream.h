@@ -38,9 +38,11 @@ struct Outcome {
 
 // One aclrtRecordEvent.
 struct Record {
-  bool done = false, failed = false;
-  std::string text;  // of the failure
-  double time = 0;   // microseconds since the process began to use devices, modelled
+  bool done = false;
+  aclError error = ACL_SUCCESS;  // of the work before it
+  std::string text;              // of the error
+  uint64_t failure = 0;          // Stream::failure then
+  double time = 0;               // microseconds since the process began to use devices, modelled
   Stream* stream = nullptr;
 };
 
@@ -59,7 +61,8 @@ struct Stream {
   double clock = 0;
   aclError error = ACL_SUCCESS;  // of a task, until it is reported
   std::string error_text;
-  bool busy = false;  // runs an unlocked task
+  uint64_t failure = 0;  // counts its errors
+  bool busy = false;     // runs an unlocked task
   std::thread::id runner;
 };
 

@@ -234,6 +234,35 @@ attempt(acl.aclrtSetDevice, 2)
     assert lines[5] == "107001 aclrtSetDevice: expected a device in 0..1, got 2"
 
 
+def test_an_event_gives_the_error_of_the_work_before_it(npu_process):
+    """Its own code, also to the streams that wait for it; asking again does not clear an error that came later."""
+    done = npu_process(
+        START
+        + """
+a, host, event = acl.malloc(64), acl.malloc_host(64), acl.event()
+acl.copy_async(a, host, 64, H2D, one)
+acl.aclrtRecordEvent(event, one)
+acl.aclrtStreamWaitEvent(two, event)
+acl.aclrtFree(a)
+attempt(acl.aclrtSynchronizeEvent, event)
+attempt(acl.aclrtSynchronizeStream, one)
+attempt(acl.aclrtSynchronizeStream, two)
+x, out = acl.malloc(2048), acl.malloc(2048)
+acl.write(x, bytes(2048))
+acl.launch("npu_test_double", one, x, out)
+acl.aclrtStreamWaitEvent(two, event)
+attempt(acl.aclrtSynchronizeStream, two)
+acl.stream_done(one)  # runs the kernel
+attempt(acl.aclrtSynchronizeEvent, event)
+attempt(acl.aclrtSynchronizeStream, one)
+""",
+        ASCEND_SIM_STREAMS="late",
+        ASCEND_SIM_FAIL="launch:1",
+    )
+    codes = [line.split()[0] for line in done.out.splitlines()]
+    assert codes == ["107000", "ok", "107000", "107000", "107000", "507015"], done.out + done.err
+
+
 def test_injected_failures(npu_process):
     done = npu_process(
         START

@@ -27,19 +27,33 @@ void check_options(const Options& options, const OptTensor& alibi_slopes, const 
         options.scale.value_or(1.0));
 }
 
+std::string device_text(const Tensor& t) {
+  using torch::headeronly::DeviceType;
+  const auto device = t.device();
+  const std::string type = device.type() == DeviceType::CPU           ? "cpu"
+                           : device.type() == DeviceType::PrivateUse1 ? "npu"
+                                                                      : "another kind";
+  return device.type() == DeviceType::CPU ? type : type + ":" + std::to_string(device.index());
+}
+
+void check_device(const char* name, const Tensor& t, const Tensor& q) {
+  if (t.device() == q.device()) return;  // the usual case makes no strings
+  check(false, name, ": expected q's device ", device_text(q), ", got ", device_text(t));
+}
+
 void check_cu_seq(const char* name, const OptTensor& cu_seq, const Tensor& q) {
   const Tensor& t = *cu_seq;
   check(t.dim() == 1 && t.size(0) >= 1 && t.scalar_type() == ScalarType::Int, name,
         ": expected int32 [documents + 1], got ", dtype_text(t.scalar_type()), " ", shape_text(t));
   check(t.is_contiguous(), name, ": expected a contiguous tensor, got stride ", t.stride(0));
-  check(t.device() == q.device(), name, ": expected q's device");
+  check_device(name, t, q);
 }
 
 void check_mask(const Tensor& mask, const Tensor& q, const Sizes& s) {
   const ScalarType dtype = mask.scalar_type();
   check(dtype == ScalarType::Bool || dtype == ScalarType::Float || dtype == q.scalar_type(),
         "attn_mask: expected bool, float32 or q's dtype ", dtype_text(q.scalar_type()), ", got ", dtype_text(dtype));
-  check(mask.device() == q.device(), "attn_mask: expected q's device");
+  check_device("attn_mask", mask, q);
   check(mask.dim() <= 4, "attn_mask: expected at most 4 dimensions, got shape ", shape_text(mask));
   const int64_t full[4] = {s.batch, s.heads_q, s.seq_q, s.seq_k};
   for (int64_t i = 0; i < mask.dim(); ++i) {
@@ -92,7 +106,7 @@ Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptT
     check(t.dim() == rank, name, ": expected ", layout, ", got shape ", shape_text(t));
     check(t.scalar_type() == q.scalar_type(), name, ": expected q's dtype ", dtype_text(q.scalar_type()), ", got ",
           dtype_text(t.scalar_type()));
-    check(t.device() == q.device(), name, ": expected q's device");
+    check_device(name, t, q);
   }
   const int64_t row = packed ? 0 : 2, head = 1;
   const Sizes s{packed,           packed ? cu_seq_q->size(0) - 1 : q.size(0),

@@ -54,7 +54,8 @@ def print_goals(goals: Sequence[Goal] = GOALS, *, as_json: bool = False) -> int:
     rows: list[tuple[Goal, Row]] = []
     if not as_json:
         rates = " / ".join(map(str, FIXPIPE_RATES))
-        print(f"Ascend910B2, bf16, timing model; shares at Fixpipe {rates} B/cycle, everything else at {_DEFAULT_RATE}")
+        print(f"Ascend910B2, bf16, timing model; shares at Fixpipe {rates} B/cycle, plain and atomic alike")
+        print(f"everything else at {_DEFAULT_RATE} B/cycle")
     for goal in goals:
         if not as_json:
             print(f"{goal.direction} {goal.shape}")
@@ -70,7 +71,7 @@ def print_goals(goals: Sequence[Goal] = GOALS, *, as_json: bool = False) -> int:
 def rows_of(goal: Goal) -> list[Row]:
     """Models the goal's launches."""
     model = model_forward if goal.direction == "forward" else model_backward
-    by_rate = {rate: model(goal.shape, parameters={"fixpipe": rate}) for rate in FIXPIPE_RATES}
+    by_rate = {rate: model(goal.shape, parameters={"fixpipe": rate, "fixpipe_atomic": rate}) for rate in FIXPIPE_RATES}
     m = by_rate[_DEFAULT_RATE]
     met = m.cube_share >= goal.cube_share
     shares = {rate: by_rate[rate].cube_share for rate in FIXPIPE_RATES}

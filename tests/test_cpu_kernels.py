@@ -26,10 +26,9 @@ def build(directory: Path, *options: str) -> Path:
     cmake = shutil.which("cmake", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     assert cmake, "cmake is in requirements-dev.txt"
     configure: list[str | Path] = [cmake, "-S", ROOT / "tests" / "cpp", "-B", directory, *options]
-    subprocess.run(configure, check=True, capture_output=True)
-    command: list[str | Path] = [cmake, "--build", directory, "--target", "test_cpu_attention", "-j2"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    for command in (configure, [cmake, "--build", directory, "--target", "test_cpu_attention", "-j2"]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
     return directory / "test_cpu_attention"
 
 

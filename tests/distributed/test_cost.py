@@ -29,7 +29,7 @@ def test_measured_table(n: int) -> None:
     for method, row in zip(table.METHODS, rows):
         assert row["sent forward"] == row["least forward"], method
         assert row["sent backward"] == row["least backward"], method
-        rounding = 2e-2 if method.dtype is torch.bfloat16 else 1e-5
+        rounding = 5e-2 if method.dtype is torch.bfloat16 else 1e-5  # gradients reach 8, where bf16 steps by 2^-5
         assert max(row["error of out"] + row["error of gradients"]) < rounding, method
         if not method.all_to_all:
             layout = method.layout(n)

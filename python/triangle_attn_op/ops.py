@@ -199,6 +199,9 @@ def _backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tenso
         return (None,) * (3 + len(by_reference))
     if dout is None:
         dout = torch.zeros_like(out)
+    if dlse is not None and dlse.device.type == "npu":
+        # Rows that see nothing: NaN comes back through logaddexp(-inf, -inf), and the kernel multiplies it by P = 0.
+        dlse = dlse.masked_fill(lse == -torch.inf, 0.0)
     try:
         gradients = attn_backward(dout, dlse, q, k, v, out, lse, *by_reference, **ctx.options)
     except RuntimeError as error:

@@ -61,7 +61,7 @@ gc.collect()
 before = held(), torch.npu.memory_allocated()
 
 def lost():
-    """What the device holds, and what torch's allocator says is in use: a block kept in its cache is no loss."""
+    # What the device holds, and what torch's allocator says is in use: a block kept in its cache is no loss.
     gc.collect()
     return (held(), torch.npu.memory_allocated()) != before
 """

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 import sysconfig
 import time
 from pathlib import Path
@@ -60,7 +61,11 @@ def one_thread(two_threads: None) -> None:
 
 
 def run(arguments: list[str]) -> str:
-    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=300)
+    try:
+        done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=150)
+    except subprocess.TimeoutExpired as hung:  # two processes under torchrun, once in a dozen runs: why is not known
+        warnings.warn(f"did not end, tried again: {(hung.stdout or b'')[-2000:]!r}", stacklevel=2)
+        done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

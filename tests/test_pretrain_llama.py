@@ -10,9 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import warnings
 import sysconfig
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np

@@ -456,11 +456,10 @@ def run_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_tiny_run_leaves_everything(tmp_path: Path) -> None:
     """Every row but `others`, whose compiler takes long; `others` has its own test below."""
-    files = [tmp_path / name for name in ("out.json", "out.csv", "out.png")]
+    files = [tmp_path / name for name in ("out.json", "out.csv", "out.png", "out.md")]
     rows = [name for name in FAMILIES if name not in ("others", "memory")]
-    done = run_command(
-        "--tiny", "--rows", ",".join(rows), "--json", files[0], "--csv", files[1], "--png", files[2], "--threads", "2"
-    )
+    outputs = [argument for file in files for argument in (f"--{file.suffix[1:].replace('md', 'markdown')}", file)]
+    done = run_command("--tiny", "--rows", ",".join(rows), *outputs, "--threads", "2")
     assert done.returncode == 0, done.stderr
     chosen = [case for case in cases(TINY) if case.family in rows]
     for case in chosen:
@@ -483,6 +482,11 @@ def test_a_tiny_run_leaves_everything(tmp_path: Path) -> None:
     first = document["cases"][0]
     assert float(records[0]["gflops: SDPA"]) == first["gflops"]["SDPA"]
     assert files[2].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    tables = files[3].read_text()
+    for row in document["rows"]:
+        assert f"| {row['row']} | {row['goal']} | {row['measured']} | " in tables
+    for case in document["cases"]:
+        assert f"| {case['case']} | {case['measured']} | {case['goal']} | " in tables
 
 
 def test_python_opponents_and_memory_run() -> None:

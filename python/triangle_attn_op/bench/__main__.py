@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         families = _families(options.rows)
         if options.png and not {"forward", "backward", "others"} & set(families):
             raise ValueError("--png: expected rows that have GFLOP/s to draw, forward, backward or others")
-        for path in filter(None, (options.json, options.csv, options.png)):
+        for path in filter(None, (options.json, options.csv, options.markdown, options.png)):
             if not path.absolute().parent.is_dir():
                 raise ValueError(f"{path}: no such directory")
         if options.threads is not None:
@@ -43,8 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     environment = env.collect()
     if environment["CPU kernels"].startswith("error"):
         parser.exit(2, f"{parser.prog}: {environment['CPU kernels']}\n")
-    print(f"{environment['CPU']}, {torch.get_num_threads()} threads, cpu/{environment['CPU kernels']}, "
-          f"torch {environment['torch']}, triangle_attn_op {environment['triangle_attn_op']}", flush=True)  # fmt: skip
+    title = f"{environment['CPU']}, {torch.get_num_threads()} threads, cpu/{environment['CPU kernels']}"
+    what = f"{title}, torch {environment['torch']}, triangle_attn_op {environment['triangle_attn_op']}"
+    print(what, flush=True)
     sizes = TINY if options.tiny else QUICK if options.quick else FULL
     results = run([case for case in cases(sizes) if case.family in families], sizes)
     rows = summarise(results)
@@ -56,8 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report.write_json(options.json, environment, results, rows)
     if options.csv:
         report.write_csv(options.csv, results)
+    if options.markdown:
+        report.write_markdown(options.markdown, what, results, rows)
     if options.png and report.drawable(results):
-        title = f"{environment['CPU']}, {torch.get_num_threads()} threads, cpu/{environment['CPU kernels']}"
         report.draw(options.png, results, title)
     elif options.png:
         print(f"{parser.prog}: error: --png: nothing was measured that could be drawn", file=sys.stderr)
@@ -130,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, metavar="N", help="torch threads (default: torch's)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure as JSON")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a line a case as CSV")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write both tables as Markdown")
     parser.add_argument("--png", type=Path, metavar="FILE", help="draw GFLOP/s against the SGEMM line")
     return parser
 

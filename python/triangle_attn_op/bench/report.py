@@ -1,4 +1,4 @@
-"""What a run leaves: a line a case, two tables, JSON, CSV and a picture."""
+"""What a run leaves: a line a case, the table of goals, JSON, CSV, Markdown and a picture."""
 
 from __future__ import annotations
 
@@ -69,6 +69,38 @@ def write_csv(path: Path, results: Sequence[Result]) -> None:
             values = {name: record[name] for name in plain}
             values.update({f"{kind}: {name}": value for kind in nested for name, value in record[kind].items()})
             writer.writerow(values)
+
+
+def write_markdown(path: Path, title: str, results: Sequence[Result], rows: Sequence[RowSummary]) -> None:
+    """The table of goals, then a table of all cases, under a line that says what ran."""
+    goals = [
+        (row.row, row.goal, row.measured, f"{row.met} of {row.cases}" if row.cases else "", _emphasis(row.status))
+        for row in rows
+    ]
+    cases = [
+        (
+            f"{'' if r.family == r.direction else r.family} {r.dtype} {r.direction}".strip(),
+            r.case,
+            r.measured,
+            r.goal.text,
+            r.note,
+            _emphasis(r.status),
+        )
+        for r in results
+    ]
+    path.write_text(
+        f"{title}\n\n{_markdown_table(('row', 'goal', 'measured', 'cases met', ''), goals)}\n"
+        f"{_markdown_table(('case', 'shape', 'measured', 'goal', 'note', ''), cases)}"
+    )
+
+
+def _emphasis(status: str) -> str:
+    return status if status in (MET, NO_GOAL) else f"**{status}**"
+
+
+def _markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    texts = [header, ["---"] * len(header), *lines]
+    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in text)} |\n" for text in texts)
 
 
 def drawable(results: Sequence[Result]) -> list[Result]:

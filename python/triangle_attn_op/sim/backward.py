@@ -53,6 +53,7 @@ def attn_backward(
     cores: int | None = None,
     order: str = "eager",
     seed: int = 0,
+    determinism: bool = False,
     trace: bool = False,
     parameters: dict[str, float] | None = None,
     ignore_sites: Sequence[str] = (),
@@ -62,6 +63,7 @@ def attn_backward(
     dout and out [B, Hq, Sq, Dv], lse and dlse (the gradient of lse) fp32 [B, Hq, Sq]; packed [Tq, Hq, Dv], [Tq, Hq].
     deterministic: the path whose bits depend neither on the schedule nor on the number of cores; by default
     `torch.are_deterministic_algorithms_enabled()`.
+    determinism: the report names atomic additions of different cores to one place, whose order is open.
     """
     packed = cu_seq_q is not None or cu_seq_k is not None
     options: dict[str, Any] = {
@@ -140,6 +142,7 @@ def attn_backward(
         soc=soc,
         order=order,
         seed=seed,
+        determinism=determinism,
         trace=trace,
         parameters=parameters,
         names=_NAMES,

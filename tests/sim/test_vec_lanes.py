@@ -1,4 +1,4 @@
-"""Vector instructions that work lane by lane: arithmetic, scalars, Cast, fills, indices."""
+"""Vector arithmetic lane by lane, and the rules of masks, strides and overlap that all vector instructions share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vec_reference import (
-    BITS,
     CONTIGUOUS,
     COUNT,
     DST,
@@ -16,53 +15,23 @@ from vec_reference import (
     HALF,
     INT16,
     INT32,
-    REGISTER,
+    NONE,
+    RINT,
     SRC0,
     UINT16,
     UINT32,
-    Bench,
     Call,
+    bench_of,
     check,
     image_of,
     load,
+    shapes,
     store,
 )
 
+bench = bench_of("vec_ops")
 SETTINGS = settings(max_examples=12, deadline=None, derandomize=True)
 REAL, NUMBER = (HALF, FLOAT), (HALF, FLOAT, INT16, INT32)
-
-
-@pytest.fixture(scope="module")
-def bench(kernels):
-    import ascend_sim
-
-    return Bench(kernels("vec_ops"), ascend_sim.Struct)
-
-
-@st.composite
-def shapes(draw, size=2, sizes=None, forms=(COUNT, CONTIGUOUS, BITS, REGISTER)):
-    """A call's mask, repeats and strides for elements of `size` bytes; sizes: of dst, src0, src1 where they differ."""
-    sizes = sizes or (size, size, size)
-    lanes = 256 // max(sizes)
-    dense = tuple(8 * s // max(sizes) for s in sizes)
-    form = draw(st.sampled_from(forms))
-    align = st.integers(0, 7).map(lambda k: 32 * k)
-    call = Call(form=form, dst=DST + draw(align), src0=SRC0 + draw(align), rep=dense)
-    if form == COUNT:
-        call.count = draw(st.integers(0, 9 * lanes))
-        return call
-    call.counter = draw(st.booleans()) if form != BITS else False
-    call.repeat = draw(st.integers(0, 6))
-    stride = st.integers(0, 20)
-    call.rep = dense if draw(st.booleans()) else (draw(stride), draw(stride), draw(stride))
-    call.blk = (draw(st.integers(1, 3)), draw(st.integers(0, 3)), draw(st.integers(0, 3)))
-    if call.counter:
-        call.mask = draw(st.integers(0, 6 * lanes))
-    elif form == CONTIGUOUS:
-        call.mask = draw(st.integers(0, lanes))
-    else:
-        call.mask = draw(st.integers(0, 2**lanes - 1)) | draw(st.sampled_from([0, 2**lanes - 1]))
-    return call
 
 
 def wide(x):
@@ -231,281 +200,6 @@ def test_multiply_add_to_destination(bench, op, kind, data):
     check(out, expected, at, to, rtol=1e-3 if to == np.float16 else 2e-7, atol=1e-7)
 
 
-# ---- Cast ---------------------------------------------------------------------------------------------------------
-NONE, RINT, FLOOR, CEIL, ROUND, TRUNC, ODD = range(7)
-FIVE = (RINT, FLOOR, CEIL, ROUND, TRUNC)
-BF16 = "bfloat16"
-PAIRS = [
-    (np.int8, np.float16, (NONE,)),
-    (np.uint8, np.float16, (NONE,)),
-    (np.int16, np.float16, (NONE, *FIVE)),
-    (np.int16, np.float32, (NONE,)),
-    (np.float16, np.int8, (NONE, *FIVE)),
-    (np.float16, np.uint8, (NONE, *FIVE)),
-    (np.float16, np.int16, FIVE),
-    (np.float16, np.int32, FIVE),
-    (np.float16, np.float32, (NONE,)),
-    (BF16, np.int32, FIVE),
-    (BF16, np.float32, (NONE,)),
-    (np.int32, np.int16, (NONE,)),
-    (np.int32, np.float16, (NONE, RINT)),
-    (np.int32, np.float32, (NONE, *FIVE)),
-    (np.int32, np.int64, (NONE,)),
-    (np.float32, np.int16, FIVE),
-    (np.float32, np.float16, (NONE, *FIVE, ODD)),
-    (np.float32, BF16, FIVE),
-    (np.float32, np.int32, FIVE),
-    (np.float32, np.float32, FIVE),
-    (np.float32, np.int64, FIVE),
-    (np.int64, np.int32, (NONE,)),
-    (np.int64, np.float32, FIVE),
-]
-
-
-def carrier(t):
-    """The numpy type whose bytes hold a value of t."""
-    return np.uint16 if t is BF16 else t
-
-
-def round_integer(x, mode):
-    if mode == FLOOR:
-        return np.floor(x)
-    if mode == CEIL:
-        return np.ceil(x)
-    if mode == ROUND:
-        return np.trunc(x + np.copysign(0.5, x)) if x.dtype == np.float64 else round_integer(x.astype(np.float64), mode)
-    return np.trunc(x) if mode == TRUNC else np.rint(x)
-
-
-def round_to_grid(x, mode, grid):
-    """x (exact, as Python integers or float64) to one of the sorted values of `grid`, by mode."""
-    upper = np.clip(np.searchsorted(grid, x, side="left"), 0, len(grid) - 1)
-    exact = grid[upper] == x
-    lower = np.maximum(upper - 1, 0)
-    low, high = grid[lower], grid[upper]
-    middle = (low + high) / 2
-    even_high = np.arange(len(grid))[upper] % 2 == np.searchsorted(grid, 0.0) % 2
-    down = {
-        RINT: (x < middle) | ((x == middle) & ~even_high),
-        NONE: (x < middle) | ((x == middle) & ~even_high),
-        FLOOR: np.ones(x.shape, bool),
-        CEIL: np.zeros(x.shape, bool),
-        ROUND: np.where(x > 0, x < middle, x <= middle),
-        TRUNC: x > 0,
-        ODD: even_high,
-    }[mode]
-    return np.where(exact | ~down, high, low)
-
-
-HALVES = np.unique(np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float64))
-HALVES = np.concatenate([-65536 * np.ones(1), -HALVES[:0:-1], HALVES, 65536 * np.ones(1)])
-
-
-def convert(x, source, to, mode):
-    """The reference: exact in float64 but for int64, which stays an integer."""
-    if source is BF16:
-        x = (x.astype(np.uint32) << 16).view(np.float32)
-    if to is not BF16 and np.issubdtype(to, np.integer):
-        info = np.iinfo(to)
-        if np.issubdtype(x.dtype, np.integer):
-            return np.clip(x, info.min, info.max).astype(to)
-        rounded = round_integer(x.astype(np.float64), mode)
-        values = [0 if np.isnan(v) else int(np.clip(v, -(2.0**70), 2.0**70)) for v in rounded]
-        return np.array([min(max(v, info.min), info.max) for v in values], dtype=to)
-    if to is np.float32 and x.dtype == np.int64:
-        return np.array([integer_to_float(int(v), mode) for v in x], np.float32)
-    exact = x.astype(np.float64)
-    if to is np.float32:
-        if x.dtype == np.int32:
-            return np.array([integer_to_float(int(v), mode) for v in x], np.float32)
-        return round_integer(exact, mode).astype(np.float32) if source is np.float32 else exact.astype(np.float32)
-    if to is BF16:
-        return np.array([float_to_bf16(v, mode) for v in x], np.uint16)
-    if source is np.int32:  # half through the dequantisation scale, 0.5 in the kernel
-        with np.errstate(over="ignore"):
-            return (x.astype(np.float32) * np.float32(0.5)).astype(np.float16)
-    rounded = np.where(np.isfinite(exact) & (exact != 0), round_to_grid(exact, mode, HALVES), exact)
-    finite = np.isfinite(exact)
-    beyond = finite & (np.abs(exact) >= 65536)  # past the grid: as between the largest half and infinity
-    away = {FLOOR: exact < 0, CEIL: exact > 0, TRUNC: exact != exact, ODD: exact != exact}.get(mode, exact == exact)
-    rounded = np.where(beyond, np.where(away, np.copysign(65536.0, exact), np.copysign(65504.0, exact)), rounded)
-    with np.errstate(over="ignore"):
-        return rounded.astype(np.float16)
-
-
-def integer_to_float(v, mode):
-    sign, v = (-1, -v) if v < 0 else (1, v)
-    shift = max(0, v.bit_length() - 24)
-    low, rest, half = v >> shift, v & ((1 << shift) - 1), (1 << shift) >> 1
-    up = {
-        FLOOR: sign < 0 and rest > 0,
-        CEIL: sign > 0 and rest > 0,
-        ROUND: rest >= half and rest > 0,
-        TRUNC: False,
-    }.get(mode, rest > half or (rest == half and rest > 0 and low & 1 == 1))
-    return np.float32(sign * float((low + up) << shift))
-
-
-def float_to_bf16(v, mode):
-    bits = int(np.float32(v).view(np.uint32))
-    if np.isnan(v):
-        return (bits >> 16) | 0x40
-    low, rest, negative = bits >> 16, bits & 0xFFFF, bits >> 31 == 1
-    up = {
-        FLOOR: negative and rest > 0,
-        CEIL: not negative and rest > 0,
-        ROUND: rest >= 0x8000,
-        TRUNC: False,
-    }.get(mode, rest > 0x8000 or (rest == 0x8000 and low & 1 == 1))
-    return low + up
-
-
-def cast_values(source, rng):
-    """Ordinary values, halves between integers, ties of the narrower formats, ends of the ranges."""
-    if source is BF16:
-        return (cast_values(np.float32, rng).view(np.uint32) >> 16).astype(np.uint16)
-    if np.issubdtype(source, np.integer):
-        info = np.iinfo(source)
-        values = rng.integers(info.min, info.max, 2048, dtype=source, endpoint=True)
-        small = rng.integers(max(info.min, -300), min(info.max, 300), 1024, endpoint=True).astype(source)
-        ends = np.array([info.min, info.max, 0, 1], dtype=source)
-        return np.concatenate([values, small, ends])
-    ties = (1 + (2 * rng.integers(0, 1024, 512) + 1) * 2.0**-11) * 2.0 ** rng.integers(-16, 18, 512)
-    bf16_ties = (1 + (2 * rng.integers(0, 128, 256) + 1) * 2.0**-8) * 2.0 ** rng.integers(-20, 20, 256)
-    tiny = rng.integers(0, 4096, 256) * 2.0**-26
-    wide_range = rng.standard_normal(512) * 10.0 ** rng.integers(-8, 12, 512)
-    halves = rng.integers(-300, 300, 512) + 0.5
-    special = np.array(
-        [np.inf, -np.inf, np.nan, 0.0, -0.0, 65504, 65519.9, 65520, 65536, 7e4, 2.0**31, -(2.0**31), 2.0**63]
-    )
-    with np.errstate(over="ignore"):
-        values = np.concatenate([ties, -ties, bf16_ties, tiny, -tiny, wide_range, halves, special])
-        return values.astype(source)
-
-
-@pytest.mark.parametrize(
-    "pair", range(len(PAIRS)), ids=[f"{getattr(a, '__name__', a)}-{getattr(b, '__name__', b)}" for a, b, _ in PAIRS]
-)
-def test_cast_rounds_as_documented(bench, pair):
-    source, to, modes = PAIRS[pair]
-    values = cast_values(source, np.random.default_rng(pair))
-    image = np.zeros(183 * 1024, np.uint8)
-    raw = values.tobytes()
-    image[: len(raw)] = np.frombuffer(raw, np.uint8)
-    for mode in modes:
-        call = Call(op=pair, count=len(values), mode=mode)
-        out = bench.run("cast", image, call)
-        at = DST + np.arange(len(values)) * np.dtype(carrier(to)).itemsize
-        expected = image.copy()
-        store(expected, at, convert(values, source, to, mode))
-        check(out, expected, at, carrier(to))
-
-
-@pytest.mark.parametrize(
-    "pair", [4, 8, 16, 17, 20], ids=["half-int8", "half-float", "float-half", "float-bf16", "float-int64"]
-)
-@SETTINGS
-@given(data=st.data())
-def test_cast_mask_and_repeats_follow_the_wider_type(bench, pair, data):
-    source, to, modes = PAIRS[pair]
-    sizes = (np.dtype(carrier(to)).itemsize, np.dtype(carrier(source)).itemsize, 2)
-    call = data.draw(shapes(sizes=sizes))
-    call.op, call.mode = pair, modes[0]
-    lanes = 256 // max(sizes)
-    image = image_of(carrier(source), np.random.default_rng(3), special=False)
-    x = load(image, carrier(source), call.addresses(1, lanes, sizes[1]))
-    expected = image.copy()
-    at = call.addresses(0, lanes, sizes[0])
-    store(expected, at, convert(x, source, to, modes[0]))
-    check(bench.run("cast", image, call), expected, at, carrier(to))
-
-
-def test_cast_in_place_narrows(bench):
-    x = np.linspace(-9, 9, 2000, dtype=np.float32)
-    image = np.zeros(183 * 1024, np.uint8)
-    image[: x.nbytes] = x.view(np.uint8)
-    out = bench.run("cast", image, Call(op=16, count=len(x), mode=RINT, dst=SRC0))
-    np.testing.assert_array_equal(out[: x.nbytes // 2].view(np.float16), x.astype(np.float16))
-
-
-# ---- Duplicate, Brcb, Copy, CreateVecIndex ------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("kind", "dtype"), [(0, np.float16), (1, np.float32), (2, np.uint16)], ids=["half", "float", "bf16"]
-)
-@SETTINGS
-@given(data=st.data())
-def test_duplicate(bench, kind, dtype, data):
-    size = np.dtype(dtype).itemsize
-    call = data.draw(shapes(size))
-    value = np.array([0x4049], np.uint16).view(dtype)[0] if size == 2 else np.float32(3.25)
-    call.op, call.scalar = 0, value.tobytes()
-    image = image_of(dtype, np.random.default_rng(0))
-    at = call.addresses(0, 256 // size, size)
-    expected = image.copy()
-    store(expected, at, np.full(len(at), value))
-    np.testing.assert_array_equal(bench.run("fill", image, call, kind), expected)
-
-
-@pytest.mark.parametrize(("kind", "dtype"), [(0, np.float16), (1, np.float32)], ids=["half", "float"])
-@SETTINGS
-@given(repeat=st.integers(0, 20), block=st.integers(1, 3), stride=st.integers(0, 30))
-def test_brcb_spreads_eight_elements_a_repeat(bench, kind, dtype, repeat, block, stride):
-    size = np.dtype(dtype).itemsize
-    image = image_of(dtype, np.random.default_rng(repeat))
-    expected = image.copy()
-    for r in range(repeat):
-        for b in range(8):
-            at = DST + (r * stride + b * block) * 32
-            expected[at : at + 32] = np.tile(image[(r * 8 + b) * size : (r * 8 + b + 1) * size], 32 // size)
-    call = Call(op=1, repeat=repeat, blk=(block, 1, 1), rep=(stride, 8, 8))
-    np.testing.assert_array_equal(bench.run("fill", image, call, kind), expected)
-
-
-@pytest.mark.parametrize("kind", [0, 1], ids=["half", "float"])
-@SETTINGS
-@given(data=st.data())
-def test_copy(bench, kind, data):
-    dtype = DTYPES[kind]
-    size = np.dtype(dtype).itemsize
-    lanes = 256 // size
-    call = data.draw(shapes(size, forms=(CONTIGUOUS, BITS, REGISTER)))
-    call.op = 2
-    image = image_of(dtype, np.random.default_rng(1))
-    expected = image.copy()
-    if call.counter:  # the mask counts the elements of each repeat, in whole blocks
-        call.mask = min(call.mask, lanes)
-        blocks = -(-call.mask * size // 32)
-        for r in range(call.repeat):
-            for b in range(blocks):
-                to = call.dst + (r * call.rep[0] + b * call.blk[0]) * 32
-                source = call.src0 + (r * call.rep[1] + b * call.blk[1]) * 32
-                expected[to : to + 32] = image[source : source + 32]
-    else:
-        store(expected, call.addresses(0, lanes, size), load(image, dtype, call.addresses(1, lanes, size)))
-    np.testing.assert_array_equal(bench.run("fill", image, call, kind), expected)
-
-
-@pytest.mark.parametrize("kind", [HALF, FLOAT, INT16, INT32], ids=["half", "float", "int16", "int32"])
-def test_create_vec_index(bench, kind):
-    dtype = DTYPES[kind]
-    size = np.dtype(dtype).itemsize
-    lanes, per_block = 256 // size, 32 // size
-    image = np.zeros(183 * 1024, np.uint8)
-    for count in (1, per_block - 1, per_block, per_block + 1, lanes - 1, lanes, lanes + 1, 5 * lanes + 3):
-        out = bench.run("create_index", image, Call(count=count, scalar=dtype(5).tobytes()), kind)
-        written = max(count, per_block)  # the first block is written whole
-        got = out[DST : DST + written * size].view(dtype)
-        np.testing.assert_array_equal(got, 5 + np.arange(written))
-        assert not out[DST + written * size :].any()
-    for form, mask in ((CONTIGUOUS, lanes), (CONTIGUOUS, lanes - 3), (BITS, 0b1011 | 1 << (lanes - 1))):
-        call = Call(form=form, mask=mask, repeat=3, blk=(1, 1, 1), rep=(9, 8, 8), scalar=dtype(2).tobytes())
-        out = bench.run("create_index", image, call, kind)
-        repeat, lane = call.active(lanes)
-        expected = image.copy()
-        store(expected, call.addresses(0, lanes, size), (2 + repeat * lanes + lane).astype(dtype))
-        np.testing.assert_array_equal(out, expected)
-
-
 # ---- mask, strides, overlap: the rules all of them share ----------------------------------------------------------
 def test_counter_mode_ignores_repeat_and_counts_elements(bench):
     image = image_of(np.float32, np.random.default_rng(2), special=False)
@@ -618,22 +312,3 @@ def test_bad_calls_are_named(bench, call, kind, message):
 
     got = bench.refused("lanes", call, kind)
     assert re.search(message, got), got
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (Call(op=17, mode=NONE, count=8), "float -> bfloat16_t has no CAST_NONE"),
-        (Call(op=18, mode=ODD, count=8), "float -> int32_t has no CAST_ODD"),
-        (Call(op=8, mode=RINT, count=8), "half -> float has no CAST_RINT"),
-        (Call(op=16, mode=255, count=8), "has no such RoundMode"),
-        (Call(op=23, mode=RINT, count=8), "half -> bfloat16_t is not supported"),
-        (Call(op=8, mode=NONE, count=64, dst=SRC0), "dst and src overlap"),
-    ],
-)
-def test_bad_casts_are_named(bench, call, message):
-    assert message in bench.refused("cast", call)
-
-
-def test_brcb_is_not_in_place(bench):
-    assert "Brcb does not work in place" in bench.refused("fill", Call(op=1, repeat=1, dst=SRC0), 1)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+import ascend_sim
 import numpy as np
+import pytest
+from hypothesis import strategies as st
 
 IMAGE = 183 * 1024  # bytes
 SRC0, SRC1, DST, AUX = 0, 48 * 1024, 96 * 1024, 144 * 1024  # where operands lie unless a test says otherwise
@@ -25,6 +28,7 @@ DTYPES: dict[int, type] = {
     UINT32: np.uint32,
 }
 COUNT, CONTIGUOUS, BITS, REGISTER = range(4)  # forms of a call
+NONE, RINT, FLOOR, CEIL, ROUND, TRUNC, ODD = range(7)  # RoundMode
 
 
 @dataclass
@@ -105,13 +109,11 @@ class Bench:
     """A library of test kernels; launches keep findings for `run` to raise and `refused` to match."""
 
     library: Any
-    struct_type: Callable[[bytes], Any]
-    options: dict[str, Any] = field(default_factory=dict)
 
     def launch(self, kernel: str, image: np.ndarray, call: Call, *types: int, **options: Any) -> tuple[Any, np.ndarray]:
         out = np.zeros_like(image)
         report = self.library.launch(
-            kernel, image, out, *types, self.struct_type(call.pack()), uninitialised=[1], **self.options, **options
+            kernel, image, out, *types, ascend_sim.Struct(call.pack()), uninitialised=[1], **options
         )
         return report, out
 
@@ -129,6 +131,16 @@ class Bench:
         return f"{report.findings[0].rule}: {report.findings[0].message}"
 
 
+def bench_of(name: str) -> Any:
+    """A module's fixture `bench`: tests/sim/kernels/<name>.cpp."""
+
+    @pytest.fixture(scope="module")
+    def bench(kernels: Callable[[str], Any]) -> Bench:
+        return Bench(kernels(name))
+
+    return bench
+
+
 def check(out: np.ndarray, expected: np.ndarray, addresses: np.ndarray, dtype: Any, **tolerance: float) -> None:
     """Elements at `addresses` have their values (NaN any NaN), every other byte is as in `expected`."""
     got, want = load(out, dtype, addresses), load(expected, dtype, addresses)
@@ -139,3 +151,29 @@ def check(out: np.ndarray, expected: np.ndarray, addresses: np.ndarray, dtype: A
     touched = np.zeros(IMAGE, bool)
     touched[(addresses[:, None] + np.arange(np.dtype(dtype).itemsize)).ravel()] = True
     np.testing.assert_array_equal(out[~touched], expected[~touched])
+
+
+@st.composite
+def shapes(draw, size=2, sizes=None, forms=(COUNT, CONTIGUOUS, BITS, REGISTER)):
+    """A call's mask, repeats and strides for elements of `size` bytes; sizes: of dst, src0, src1 where they differ."""
+    sizes = sizes or (size, size, size)
+    lanes = 256 // max(sizes)
+    dense = tuple(8 * s // max(sizes) for s in sizes)
+    form = draw(st.sampled_from(forms))
+    align = st.integers(0, 7).map(lambda k: 32 * k)
+    call = Call(form=form, dst=DST + draw(align), src0=SRC0 + draw(align), rep=dense)
+    if form == COUNT:
+        call.count = draw(st.integers(0, 9 * lanes))
+        return call
+    call.counter = draw(st.booleans()) if form != BITS else False
+    call.repeat = draw(st.integers(0, 6))
+    stride = st.integers(0, 20)
+    call.rep = dense if draw(st.booleans()) else (draw(stride), draw(stride), draw(stride))
+    call.blk = (draw(st.integers(1, 3)), draw(st.integers(0, 3)), draw(st.integers(0, 3)))
+    if call.counter:
+        call.mask = draw(st.integers(0, 6 * lanes))
+    elif form == CONTIGUOUS:
+        call.mask = draw(st.integers(0, lanes))
+    else:
+        call.mask = draw(st.integers(0, 2**lanes - 1)) | draw(st.sampled_from([0, 2**lanes - 1]))
+    return call

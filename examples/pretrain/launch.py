@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import importlib.util
 import os
 
@@ -60,5 +61,9 @@ def wait(place: Place) -> None:
 
 
 def stop(place: Place) -> None:
+    """Leaves the other processes. No DistributedDataParallel may be left: its reducer would be the process group's last
+    owner, and gives it up while it holds the interpreter's lock, which gloo's thread may be waiting for
+    (https://github.com/pytorch/pytorch/issues/56297)."""
     if place.world_size > 1:
+        gc.collect()  # modules are parts of cycles
         dist.destroy_process_group()

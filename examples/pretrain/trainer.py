@@ -56,7 +56,12 @@ class Trainer:
 
     def train(self) -> Outcome:
         """Runs to the last step; ValueError where the output folder holds another run."""
-        done = self._resume()
+        try:
+            return self._train(self._resume())
+        finally:
+            self.replica = self.model  # launch.stop says why
+
+    def _train(self, done: int) -> Outcome:
         outcome = Outcome(
             float("nan"), self.corpus.unigram_entropy(), sum(p.numel() for p in self.model.parameters()), 0.0, 0
         )

@@ -40,3 +40,8 @@ def two_threads():
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def one_thread(two_threads: None) -> None:
+    torch.set_num_threads(1)

@@ -1,7 +1,7 @@
 // The backward's row-wise passes, on the vector cores alone. Before the main pass: the accumulators become zeros and
-// each row gets its lse and delta = rowsum(dO * O) - dlse, side by side in the workspace (for fp16 also what
-// backward_range.h needs: rowsum(dO^2), and rowsum(V^2) of each key). After it: gradients scaled, rounded and put where
-// they belong.
+// each row gets its lse and delta = rowsum(dO * O) - dlse (0 where it sees nothing), side by side in the workspace (for
+// fp16 also what backward_range.h needs: rowsum(dO^2), and rowsum(V^2) of each key). After it: gradients scaled,
+// rounded and put where they belong.
 #pragma once
 #include "backward_aiv.h"
 
@@ -211,8 +211,13 @@ class BackwardRows {
     }
     sum_rows(delta, out, rows, width);
     if (tiling_->has_dlse) {
+      // A row that sees nothing has P = 0, but autograd may hand it NaN: that of logaddexp(-inf, -inf).
+      AscendC::CompareScalar(ub_.bits(), lse_result, kLeastMax, AscendC::CMPMODE::NE, BackwardAivBuffers::kLanes);
       barrier();
       AscendC::Sub(delta, delta, dlse, rows);
+      barrier();
+      AscendC::Select(delta, ub_.bits(), delta, 0.0f, AscendC::SELMODE::VSEL_TENSOR_SCALAR_MODE,
+                      static_cast<uint32_t>(rows));
     }
     SetFlag<HardEvent::V_MTE2>(kEventTile + slot);
     SetFlag<HardEvent::V_MTE3>(kEventResult + slot);

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import reference
 import torch
 from torch import Tensor
 
@@ -133,7 +134,10 @@ class Inputs:
 
 
 def make_inputs(case: Case, dtype: torch.dtype, seed: int) -> Inputs:
-    """Fresh random tensors in the case's layout; dout and dlse are the gradients of out and lse."""
+    """Fresh random tensors in the case's layout; dout and dlse are the gradients of out and lse.
+
+    Where a row sees no key, dlse holds NaN, inf and -inf, which must reach nothing: autograd hands them there.
+    """
     g = torch.Generator().manual_seed(seed)
 
     def random(*shape: int, std: float = 1.0) -> Tensor:
@@ -146,13 +150,38 @@ def make_inputs(case: Case, dtype: torch.dtype, seed: int) -> Inputs:
         k = random(tk, case.Hkv, case.D, std=case.magnitude)
         v = random(tk, case.Hkv, case.dim_v)
         dlse = torch.randn(tq, case.Hq, generator=g, dtype=torch.float64)
+        spoil(dlse, ~seen_rows(case, None))
         return Inputs(q, k, v, random(tq, case.Hq, case.dim_v), _lse_dtype(dlse, dtype), None, rng_state)
     q = _layout(random, case.layout, case.B, case.Hq, case.Sq, case.D, case.magnitude)
     k = _layout(random, case.layout, case.B, case.Hkv, case.Sk, case.D, case.magnitude)
     v = _layout(random, case.layout, case.B, case.Hkv, case.Sk, case.dim_v, 1.0)
     dout = _layout(random, case.layout, case.B, case.Hq, case.Sq, case.dim_v, 1.0)
     dlse = torch.randn(case.B, case.Hq, case.Sq, generator=g, dtype=torch.float64)
-    return Inputs(q, k, v, dout, _lse_dtype(dlse, dtype), _mask(case, dtype, g), rng_state)
+    mask = _mask(case, dtype, g)
+    spoil(dlse, ~seen_rows(case, mask))
+    return Inputs(q, k, v, dout, _lse_dtype(dlse, dtype), mask, rng_state)
+
+
+def seen_rows(case: Case, mask: Tensor | None) -> Tensor:
+    """bool, of lse's shape: rows that see a key."""
+    options = case.options
+    lens = zip(case.lens_q, case.lens_k) if case.packed else [(case.Sq, case.Sk)]
+    documents = []
+    for sq, sk in lens:
+        diagonal = options.get("diagonal", 0 if options.get("alignment") == "top_left" else sk - sq)
+        documents.append(reference.visible(sq, sk, diagonal, options.get("window_size_left")))
+    if case.packed:
+        return torch.cat([pairs.any(-1) for pairs in documents])[:, None].expand(-1, case.Hq)
+    seen = documents[0]
+    if mask is not None:
+        seen = seen & (mask if mask.dtype is torch.bool else mask != -torch.inf)
+    return seen.any(-1).expand(case.B, case.Hq, case.Sq)
+
+
+def spoil(t: Tensor, where: Tensor) -> None:
+    """NaN, inf and -inf in turns, in place."""
+    values = torch.tensor([torch.nan, torch.inf, -torch.inf], dtype=t.dtype)
+    t[where] = values[torch.arange(int(where.sum())) % 3]
 
 
 def _lse_dtype(t: Tensor, dtype: torch.dtype) -> Tensor:

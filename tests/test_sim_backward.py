@@ -5,6 +5,9 @@ test_accuracy.py's.
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from cases import Case, make_inputs
 from test_accuracy import max_abs, oracle, pytorch_error
 from torch import Tensor
 from triangle_attn_op import sim
+from triangle_attn_op.ascend_sim import Finding
 from triangle_attn_op.sim.backward import backward_tiling
 from triangle_attn_op.sim.tiling import Problem
 
@@ -104,6 +108,43 @@ def test_the_range_of_fp16_is_chosen_by_each_document(seed: int) -> None:
         assert torch.equal(a, b), name
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_lse_of_more_keys_than_these(dtype: torch.dtype, deterministic: bool, seed: int) -> None:
+    """The gradients of one part of the keys, with out and lse merged over both parts, as ring attention asks for: P is
+    at most 1. Also where nearly all of the sum is the other part's.
+    """
+    q, k, v, dout = (draw(seed + i, 1, 2, 150 if i in (0, 3) else 400, 64, dtype=dtype) for i in range(4))
+    for other in (1.0, 4.0):
+        k[:, :, 200:] *= other
+        inputs = [t.double().requires_grad_() for t in (q, k, v)]
+        out, lse = reference.attention(*inputs, diagonal=400)
+        exact = torch.autograd.grad(out, inputs, dout.double())
+        part = slice(0, 200)
+        got = run(
+            *(dout, q, k[:, :, part].contiguous(), v[:, :, part].contiguous(), out.to(dtype), lse.float()),
+            diagonal=400,
+            cores=3,
+            deterministic=deterministic,
+        )
+        for name, ours, theirs in zip(GRADIENTS[1:], got[1:], exact[1:]):
+            want = theirs[:, :, part]
+            assert max_abs(ours.double() - want) <= 4 * torch.finfo(dtype).eps * max_abs(want), name
+
+
+def test_lse_below_the_sum_of_these_keys_gives_no_finite_nonsense_in_fp16(seed: int) -> None:
+    """Outside of the contract: with P of 2 and more, which fp16 stores times 2^15, dV is not finite; up to 2 it is
+    right.
+    """
+    dout, q, k, v, out, lse = problem(seed, 150, 150)
+    dout, q, k, v, out = (t.to(torch.float16) for t in (dout, q, k, v, out))
+    first = run(dout, q, k, v, out, lse, cores=1)[2].double()
+    twice = run(dout, q, k, v, out, lse - 0.68, cores=1)[2].double()
+    torch.testing.assert_close(twice, first * math.exp(0.68), rtol=2.0**-8, atol=1e-2)
+    beyond = run(dout, q, k, v, out, lse - 0.70, cores=1)[2]
+    assert not beyond[:, :, 0].isfinite().any()  # the first row has one key, whose P is exp(0.7)
+
+
 def problem(seed: int, sq: int = 300, sk: int = 1300) -> tuple[Tensor, ...]:
     """dout, q, k, v, out, lse with two query heads a key/value head and sections of more than one length."""
     q, k, v, dout = (draw(seed + i, 1, 2 if i in (0, 3) else 1, sq if i in (0, 3) else sk, 64) for i in range(4))
@@ -121,6 +162,41 @@ def test_deterministic_path_has_the_same_bits_in_every_schedule_and_on_any_cores
         again = run(*tensors, deterministic=True, **change)
         for name, a, b in zip(GRADIENTS, first, again):
             assert torch.equal(a, b), f"{name}: {change}"
+
+
+DETERMINISM = {
+    "square": ((2, 2, 300, 300), {}),
+    "GQA": ((4, 2, 300, 300), {}),
+    "window": ((2, 1, 400, 400), {"window_size_left": 100}),
+    "one block row": ((1, 1, 100, 300), {}),
+    "packed": ((2, 2, 280, 280), {"cu_seq_q": torch.tensor([0, 130, 280]).int()}),
+}
+
+
+@pytest.mark.parametrize("name", DETERMINISM)
+@pytest.mark.parametrize("order", ["eager", "random"])
+def test_only_the_fast_path_adds_in_an_open_order(name: str, order: str, seed: int) -> None:
+    """The simulator's determinism mode: no two cores add to one place in the deterministic path, unless a flag orders
+    them; in the fast path they do, and the finding says where.
+    """
+    (hq, hkv, sq, sk), options = DETERMINISM[name]
+    q, k, v, dout = (draw(seed + i, 1, hkv if i in (1, 2) else hq, sk if i in (1, 2) else sq, 32) for i in range(4))
+    if "cu_seq_q" in options:
+        options = {**options, "cu_seq_k": options["cu_seq_q"]}
+        q, k, v, dout = (t[0].transpose(0, 1).contiguous() for t in (q, k, v, dout))
+    out, lse, report = sim.attn_forward(q, k, v, cores=3, **options)
+    report.raise_on_findings()
+
+    def findings(deterministic: bool) -> list[Finding]:
+        launch = {"cores": 3, "order": order, "seed": seed, "determinism": True, "deterministic": deterministic}
+        return sim.attn_backward(dout, q, k, v, out, lse, **launch, **options)[-1].findings
+
+    assert findings(True) == []
+    (found,) = findings(False)
+    assert found.rule == "nondeterministic-atomic"
+    assert (Path(found.site.file).name, found.region) == ("cube.h", "workspace")
+    assert found.site.core != found.other.core
+    assert re.search(r"Fixpipe .* atomically updates bytes .* of GM 'workspace' while the atomic update", str(found))
 
 
 @pytest.mark.parametrize(

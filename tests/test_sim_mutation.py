@@ -74,6 +74,15 @@ REDUNDANT: list[Redundant] = [
         SELECT,
     ),
     Redundant(
+        "backward",
+        (
+            "row_values",
+            "AscendC::Select(delta, ub_.bits(), delta, 0.0f, AscendC::SELMODE::VSEL_TENSOR_SCALAR_MODE, "
+            "static_cast<uint32_t>(rows));",
+        ),
+        SELECT,
+    ),
+    Redundant(
         "forward",
         (
             ("store_lse", "SetFlag<HardEvent::MTE3_V>(kEventProbs + p);"),

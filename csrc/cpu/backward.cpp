@@ -3,6 +3,7 @@
 // (sequence, kv head) are whole tasks while there are enough of them; of the others each column is a task, and the
 // threads follow each other down the rows.
 #include <algorithm>
+#include <limits>
 
 #include "csrc/cpu/tasks.h"
 
@@ -200,8 +201,11 @@ class BackwardPass {
         out[r] = address(args_.out, s, head, s.q_row, row + r, bytes_);
       }
       kernels_.deltas(common_, rows, dout, out, delta + row);
-      if (args_.dlse.data)
-        for (int r = 0; r < rows; ++r) delta[row + r] -= statistic(args_.dlse, s, head, row + r);
+      for (int r = 0; args_.dlse.data && r < rows; ++r) {
+        // A row hidden altogether has P = 0, but autograd may hand it NaN: that of logaddexp(-inf, -inf).
+        if (statistic(args_.lse, s, head, row + r) == -std::numeric_limits<double>::infinity()) continue;
+        delta[row + r] -= statistic(args_.dlse, s, head, row + r);
+      }
     }
     for (int64_t i = 0; i < unit.row_blocks; ++i) {
       const Block block = block_of(unit, i);

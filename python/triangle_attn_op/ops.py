@@ -7,6 +7,11 @@
 | `triangle::attn_lse` | forward, one kernel a backend; returns (out, lse), differentiable in both |
 | `triangle::attn_backward` | its gradient, an operator of its own |
 
+`attn_backward` takes out and lse of the forward, or those merged over more keys, of which k and v are a part (ring
+attention): P = exp(score - lse) is then at most 1, and all arithmetic rests on that. With a smaller lse the NPU's fp16
+kernels, which store P times 2^15, overflow to inf or NaN where P reaches 2. In a row whose lse is -inf dlse may hold
+anything, NaN too; dout must be finite there as everywhere, as q, k and v must.
+
 Schemas: csrc/schema.cpp. Kernels: csrc/cpu_ops.cpp for the CPU, csrc/npu/npu_ops.cpp for the NPU.
 """
 
@@ -199,9 +204,6 @@ def _backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tenso
         return (None,) * (3 + len(by_reference))
     if dout is None:
         dout = torch.zeros_like(out)
-    if dlse is not None and dlse.device.type == "npu":
-        # Rows that see nothing: NaN comes back through logaddexp(-inf, -inf), and the kernel multiplies it by P = 0.
-        dlse = dlse.masked_fill(lse == -torch.inf, 0.0)
     try:
         gradients = attn_backward(dout, dlse, q, k, v, out, lse, *by_reference, **ctx.options)
     except RuntimeError as error:

@@ -6,6 +6,13 @@ using namespace AscendC;
 
 namespace {
 
+template <typename T>
+__aicore__ inline GlobalTensor<T> Gm(GM_ADDR address) {
+  GlobalTensor<T> gm;
+  gm.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(address));
+  return gm;
+}
+
 // rows x columns of 16-bit GM, `pitch` elements apart, into NZ in L1.
 __aicore__ inline void LoadRows(const LocalTensor<half>& dst, const GlobalTensor<half>& src, int32_t rows,
                                 int32_t columns, int32_t pitch) {
@@ -35,18 +42,79 @@ __aicore__ inline void Hand(int32_t id) {
   WaitFlag<kEvent>(id);
 }
 
+// The whole of L0A, L0B and L0C; the first `blocks` x 256 numbers of the operands are filled on chip.
+struct Operands {
+  LocalTensor<half> a{TPosition::A2, 0, 32768}, b{TPosition::B2, 0, 32768};
+  LocalTensor<float> c{TPosition::CO1, 0, 32768};
+};
+__aicore__ inline Operands Filled(uint16_t blocks) {
+  const Operands l0;
+  InitConstValue(l0.a, InitConstValueParams<half>(1, blocks, 0, half(0.5f)));
+  InitConstValue(l0.b, InitConstValueParams<half>(1, blocks, 0, half(0.25f)));
+  Hand<HardEvent::MTE1_M>(EVENT_ID0);
+  return l0;
+}
+
+// The accumulator [m, n] into rows `pitch` elements apart, as fp32 or fp16.
+template <typename T>
+__aicore__ inline void StoreTile(const GlobalTensor<T>& dst, const LocalTensor<float>& l0c, int32_t m, int32_t n,
+                                 int32_t pitch, uint8_t unit_flag) {
+  FixpipeParamsV220 params(static_cast<uint16_t>(n), static_cast<uint16_t>(m), static_cast<uint16_t>(m),
+                           static_cast<uint32_t>(pitch), false);
+  if (sizeof(T) == 2) params.quantPre = QuantMode_t::F322F16;
+  params.unitFlag = unit_flag;
+  Fixpipe<T, float, CFG_ROW_MAJOR>(dst, l0c, params);
+}
+
+// Tiles of [128, 256] into a matrix of `pitch` columns, the cores taking turns.
+template <typename T>
+__aicore__ inline void StoreTiles(GM_ADDR c, const LocalTensor<float>& l0c, int32_t tiles, int32_t pitch) {
+  const GlobalTensor<T> gc = Gm<T>(c);
+  const int32_t columns = pitch / 256;
+  for (int32_t tile = GetBlockIdx(); tile < tiles; tile += GetBlockNum()) {
+    StoreTile(gc[static_cast<uint64_t>(tile / columns) * 128 * pitch + tile % columns * 256], l0c, 128, 256, pitch, 0);
+  }
+}
+
+template <bool kMax>
+__aicore__ inline void Combine(const LocalTensor<float>& dst, const LocalTensor<float>& a, const LocalTensor<float>& b,
+                               const BinaryRepeatParams& strides) {
+  if constexpr (kMax) {
+    Max(dst, a, b, 64, 64, strides);
+  } else {
+    Add(dst, a, b, 64, 64, strides);
+  }
+}
+template <bool kMax>
+__aicore__ inline void ReduceBlocks(const LocalTensor<float>& dst, const LocalTensor<float>& src, int32_t repeats) {
+  PipeBarrier<PIPE_V>();
+  if constexpr (kMax) {
+    BlockReduceMax(dst, src, repeats, 64, 1, 1, 8);
+  } else {
+    BlockReduceSum(dst, src, repeats, 64, 1, 1, 8);
+  }
+}
+// The maximum, or the sum, of each row of x [64, 256]; `folded` [64, 64] and `eights` [64, 8] are scratch.
+template <bool kMax>
+__aicore__ inline void ReduceRows(const LocalTensor<float>& row, const LocalTensor<float>& x,
+                                  const LocalTensor<float>& folded, const LocalTensor<float>& eights) {
+  Combine<kMax>(folded, x, x[64], BinaryRepeatParams(1, 1, 1, 8, 32, 32));
+  for (int32_t column = 128; column < 256; column += 64) {
+    PipeBarrier<PIPE_V>();
+    Combine<kMax>(folded, folded, x[column], BinaryRepeatParams(1, 1, 1, 8, 8, 32));
+  }
+  ReduceBlocks<kMax>(eights, folded, 64);
+  ReduceBlocks<kMax>(row, eights, 8);
+}
+
 }  // namespace
 
 // C[m, n] in one accumulator by `steps` Mmads of depth k, operands filled on chip, result dropped.
 extern "C" __global__ __aicore__ void mmad_steps(int32_t m, int32_t n, int32_t k, int32_t steps) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
   if ASCEND_IS_AIC {
-    LocalTensor<half> a(TPosition::A2, 0, 32768), b(TPosition::B2, 0, 32768);
-    LocalTensor<float> c(TPosition::CO1, 0, 32768);
-    InitConstValue(a, InitConstValueParams<half>(1, 128, 0, half(0.5f)));
-    InitConstValue(b, InitConstValueParams<half>(1, 128, 0, half(0.25f)));
-    Hand<HardEvent::MTE1_M>(EVENT_ID0);
-    for (int32_t i = 0; i < steps; ++i) Mmad(c, a, b, MmadParams(m, n, k, 0, false, i == 0));
+    const Operands l0 = Filled(128);
+    for (int32_t i = 0; i < steps; ++i) Mmad(l0.c, l0.a, l0.b, MmadParams(m, n, k, 0, false, i == 0));
   }
 }
 
@@ -56,28 +124,14 @@ extern "C" __global__ __aicore__ void fixpipe_tiles(GM_ADDR c, int32_t tiles, in
                                                     int32_t atomic) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
   if ASCEND_IS_AIC {
-    LocalTensor<half> a(TPosition::A2, 0, 32768), b(TPosition::B2, 0, 32768);
-    LocalTensor<float> l0c(TPosition::CO1, 0, 32768);
-    InitConstValue(a, InitConstValueParams<half>(1, 16, 0, half(0.5f)));
-    InitConstValue(b, InitConstValueParams<half>(1, 16, 0, half(0.25f)));
-    Hand<HardEvent::MTE1_M>(EVENT_ID0);
-    Mmad(l0c, a, b, MmadParams(128, 256, 16, 0, false, true));
+    const Operands l0 = Filled(16);
+    Mmad(l0.c, l0.a, l0.b, MmadParams(128, 256, 16, 0, false, true));
     Hand<HardEvent::M_FIX>(EVENT_ID0);
-    FixpipeParamsV220 params(256, 128, 128, static_cast<uint32_t>(pitch), false);
-    const int32_t columns = pitch / 256;
     if (atomic != 0) SetAtomicAdd<float>();
-    for (int32_t tile = GetBlockIdx(); tile < tiles; tile += GetBlockNum()) {
-      const uint64_t at = static_cast<uint64_t>(tile / columns) * 128 * pitch + tile % columns * 256;
-      if (wide != 0) {
-        GlobalTensor<float> out;
-        out.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(c));
-        Fixpipe<float, float, CFG_ROW_MAJOR>(out[at], l0c, params);
-      } else {
-        GlobalTensor<half> out;
-        out.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(c));
-        params.quantPre = QuantMode_t::F322F16;
-        Fixpipe<half, float, CFG_ROW_MAJOR>(out[at], l0c, params);
-      }
+    if (wide != 0) {
+      StoreTiles<float>(c, l0.c, tiles, pitch);
+    } else {
+      StoreTiles<half>(c, l0.c, tiles, pitch);
     }
     if (atomic != 0) SetAtomicNone();
   }
@@ -91,10 +145,7 @@ extern "C" __global__ __aicore__ void matmul_staged(GM_ADDR a, GM_ADDR b, GM_ADD
   if ASCEND_IS_AIC {
     constexpr int32_t kM = 128, kN = 256, kK = 64, kStepA = 8, kStepB = 4;
     constexpr uint32_t kPacketA = kM * kK * kStepA, kPacketB = kN * kK * kStepB;  // elements
-    GlobalTensor<half> ga, gb, gc;
-    ga.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(a));
-    gb.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(b));
-    gc.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(c));
+    const GlobalTensor<half> ga = Gm<half>(a), gb = Gm<half>(b), gc = Gm<half>(c);
     const int32_t across = size / single_m;
     const int32_t m0 = GetBlockIdx() % across * single_m, n0 = GetBlockIdx() / across * single_n;
     const int32_t m1 = m0 + single_m, n1 = n0 + single_n < size ? n0 + single_n : size;
@@ -139,10 +190,7 @@ extern "C" __global__ __aicore__ void matmul_staged(GM_ADDR a, GM_ADDR b, GM_ADD
           if ((k == 0 || in_b + 1 == kStepB) && next_b * kStepB < steps) fetch_b(next_b++);
           if ((k == 0 || in_a + 1 == kStepA) && next_a * kStepA < steps) fetch_a(next_a++);
         }
-        FixpipeParamsV220 params(kN, kM, kM, static_cast<uint32_t>(size), false);
-        params.quantPre = QuantMode_t::F322F16;
-        params.unitFlag = 3;
-        Fixpipe<half, float, CFG_ROW_MAJOR>(gc[static_cast<uint64_t>(m) * size + n], l0c, params);
+        StoreTile(gc[static_cast<uint64_t>(m) * size + n], l0c, kM, kN, size, 3);
       }
     }
     for (int32_t id = 0; id < 4; ++id) WaitFlag<HardEvent::MTE1_MTE2>(id);
@@ -155,11 +203,8 @@ extern "C" __global__ __aicore__ void matmul_staged(GM_ADDR a, GM_ADDR b, GM_ADD
 extern "C" __global__ __aicore__ void stage_qk(GM_ADDR q, GM_ADDR k, GM_ADDR s) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
   if ASCEND_IS_AIC {
-    GlobalTensor<half> gq, gk;
-    GlobalTensor<float> gs;
-    gq.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(q));
-    gk.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(k));
-    gs.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(s));
+    const GlobalTensor<half> gq = Gm<half>(q), gk = Gm<half>(k);
+    const GlobalTensor<float> gs = Gm<float>(s);
     LocalTensor<half> l1q(TPosition::A1, 0, 16384), l1k(TPosition::B1, 32768, 32768);
     LocalTensor<half> l0a(TPosition::A2, 0, 16384), l0b(TPosition::B2, 0, 32768);
     LocalTensor<float> l0c(TPosition::CO1, 0, 32768);
@@ -170,9 +215,7 @@ extern "C" __global__ __aicore__ void stage_qk(GM_ADDR q, GM_ADDR k, GM_ADDR s) 
     LoadTileB(l0b, l1k, 256, 128);
     Hand<HardEvent::MTE1_M>(EVENT_ID0);
     Mmad(l0c, l0a, l0b, MmadParams(128, 256, 128, 3, false, true));
-    FixpipeParamsV220 params(256, 128, 128, 256, false);
-    params.unitFlag = 3;
-    Fixpipe<float, float, CFG_ROW_MAJOR>(gs, l0c, params);
+    StoreTile(gs, l0c, 128, 256, 256, 3);
   }
 }
 
@@ -180,11 +223,8 @@ extern "C" __global__ __aicore__ void stage_qk(GM_ADDR q, GM_ADDR k, GM_ADDR s) 
 extern "C" __global__ __aicore__ void stage_pv(GM_ADDR p, GM_ADDR v, GM_ADDR o) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
   if ASCEND_IS_AIC {
-    GlobalTensor<half> gp, gv;
-    GlobalTensor<float> go;
-    gp.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(p));
-    gv.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(v));
-    go.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(o));
+    const GlobalTensor<half> gp = Gm<half>(p), gv = Gm<half>(v);
+    const GlobalTensor<float> go = Gm<float>(o);
     LocalTensor<half> l1p(TPosition::A1, 0, 32768), l1v(TPosition::B1, 65536, 32768);
     LocalTensor<float> l0c(TPosition::CO1, 0, 16384);
     LoadRows(l1p, gp, 128, 256, 256);
@@ -197,9 +237,7 @@ extern "C" __global__ __aicore__ void stage_pv(GM_ADDR p, GM_ADDR v, GM_ADDR o) 
       Hand<HardEvent::MTE1_M>(step);
       Mmad(l0c, l0a, l0b, MmadParams(128, 128, 128, step == 1 ? 3 : 2, false, step == 0));
     }
-    FixpipeParamsV220 params(128, 128, 128, 128, false);
-    params.unitFlag = 3;
-    Fixpipe<float, float, CFG_ROW_MAJOR>(go, l0c, params);
+    StoreTile(go, l0c, 128, 128, 128, 3);
   }
 }
 
@@ -208,33 +246,22 @@ extern "C" __global__ __aicore__ void stage_p(GM_ADDR s, GM_ADDR p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
   if ASCEND_IS_AIV {
     constexpr int32_t kRows = 64, kColumns = 256, kAll = kRows * kColumns;
-    GlobalTensor<float> gs;
-    GlobalTensor<half> gp;
-    gs.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(s));
-    gp.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(p));
+    const GlobalTensor<float> gs = Gm<float>(s);
+    const GlobalTensor<half> gp = Gm<half>(p);
     LocalTensor<float> x(TPosition::VECIN, 0, kAll), folded(TPosition::VECCALC, 65536, kRows * 64);
     LocalTensor<half> out(TPosition::VECOUT, 81920, kAll);
     LocalTensor<float> eights(TPosition::VECCALC, 114688, kRows * 8), row(TPosition::VECCALC, 116736, kRows);
     LocalTensor<float> wide(TPosition::VECCALC, 116992, kRows * 8);
     DataCopy(x, gs, kAll);
     Hand<HardEvent::MTE2_V>(EVENT_ID0);
-    const BinaryRepeatParams fold(1, 1, 1, 8, 32, 32), again(1, 1, 1, 8, 8, 32), by_row(1, 1, 0, 32, 32, 1);
     Muls(x, x, 0.088f, 64, 255, UnaryRepeatParams(1, 1, 8, 8));
     Muls(x[255 * 64], x[255 * 64], 0.088f, 64, 1, UnaryRepeatParams(1, 1, 8, 8));
     PipeBarrier<PIPE_V>();
-    Max(folded, x, x[64], 64, kRows, fold);
-    PipeBarrier<PIPE_V>();
-    Max(folded, folded, x[128], 64, kRows, again);
-    PipeBarrier<PIPE_V>();
-    Max(folded, folded, x[192], 64, kRows, again);
-    PipeBarrier<PIPE_V>();
-    BlockReduceMax(eights, folded, kRows, 64, 1, 1, 8);
-    PipeBarrier<PIPE_V>();
-    BlockReduceMax(row, eights, 8, 64, 1, 1, 8);
+    ReduceRows<true>(row, x, folded, eights);
     PipeBarrier<PIPE_V>();
     Brcb(wide, row, 8, BrcbRepeatParams(1, 8));
     PipeBarrier<PIPE_V>();
-    for (int32_t c = 0; c < kColumns; c += 64) Sub(x[c], x[c], wide, 64, kRows, by_row);
+    for (int32_t c = 0; c < kColumns; c += 64) Sub(x[c], x[c], wide, 64, kRows, BinaryRepeatParams(1, 1, 0, 32, 32, 1));
     PipeBarrier<PIPE_V>();
     Exp(x, x, 64, 255, UnaryRepeatParams(1, 1, 8, 8));
     Exp(x[255 * 64], x[255 * 64], 64, 1, UnaryRepeatParams(1, 1, 8, 8));
@@ -243,15 +270,7 @@ extern "C" __global__ __aicore__ void stage_p(GM_ADDR s, GM_ADDR p) {
     Cast(out[255 * 64], x[255 * 64], RoundMode::CAST_RINT, 64, 1, UnaryRepeatParams(1, 1, 4, 8));
     Hand<HardEvent::V_MTE3>(EVENT_ID0);
     DataCopy(gp, out, kAll);
-    Add(folded, x, x[64], 64, kRows, fold);
-    PipeBarrier<PIPE_V>();
-    Add(folded, folded, x[128], 64, kRows, again);
-    PipeBarrier<PIPE_V>();
-    Add(folded, folded, x[192], 64, kRows, again);
-    PipeBarrier<PIPE_V>();
-    BlockReduceSum(eights, folded, kRows, 64, 1, 1, 8);
-    PipeBarrier<PIPE_V>();
-    BlockReduceSum(row, eights, 8, 64, 1, 1, 8);
+    ReduceRows<false>(row, x, folded, eights);
   }
 }
 
@@ -260,8 +279,7 @@ extern "C" __global__ __aicore__ void stage_o(GM_ADDR o) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
   if ASCEND_IS_AIV {
     constexpr int32_t kRows = 64, kColumns = 128, kAll = kRows * kColumns;
-    GlobalTensor<float> go;
-    go.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(o));
+    const GlobalTensor<float> go = Gm<float>(o);
     LocalTensor<float> sum(TPosition::VECCALC, 0, kAll), add(TPosition::VECIN, 32768, kAll);
     LocalTensor<float> alpha(TPosition::VECCALC, 65536, kRows * 8);
     DataCopy(add, go, kAll);
@@ -297,8 +315,7 @@ extern "C" __global__ __aicore__ void loads(GM_ADDR x, int32_t count, int32_t by
 extern "C" __global__ __aicore__ void miss_then_hit(GM_ADDR x) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
   if ASCEND_IS_AIV {
-    GlobalTensor<float> gx;
-    gx.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(x));
+    const GlobalTensor<float> gx = Gm<float>(x);
     LocalTensor<float> ub(TPosition::VECIN, 0, 3072);
     DataCopy(ub, gx, 1024);
     PipeBarrier<PIPE_ALL>();
@@ -324,9 +341,7 @@ extern "C" __global__ __aicore__ void pipeline(GM_ADDR x, GM_ADDR out, int32_t t
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
   if ASCEND_IS_AIV {
     constexpr int32_t kCount = 4096;
-    GlobalTensor<float> gx, gout;
-    gx.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(x));
-    gout.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(out));
+    const GlobalTensor<float> gx = Gm<float>(x), gout = Gm<float>(out);
     for (int32_t slot = 0; slot < slots; ++slot) SetFlag<HardEvent::MTE3_MTE2>(slot);
     for (int32_t i = 0; i < tiles; ++i) {
       const int32_t slot = i % slots;
@@ -347,18 +362,11 @@ extern "C" __global__ __aicore__ void pipeline(GM_ADDR x, GM_ADDR out, int32_t t
 extern "C" __global__ __aicore__ void product_out(GM_ADDR c, int32_t k, int32_t unit) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
   if ASCEND_IS_AIC {
-    GlobalTensor<float> gc;
-    gc.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(c));
-    LocalTensor<half> a(TPosition::A2, 0, 32768), b(TPosition::B2, 0, 32768);
-    LocalTensor<float> l0c(TPosition::CO1, 0, 32768);
-    InitConstValue(a, InitConstValueParams<half>(1, 128, 0, half(0.5f)));
-    InitConstValue(b, InitConstValueParams<half>(1, 128, 0, half(0.25f)));
-    Hand<HardEvent::MTE1_M>(EVENT_ID0);
-    Mmad(l0c, a, b, MmadParams(128, 256, k, unit != 0 ? 3 : 0, false, true));
+    const Operands l0 = Filled(128);
+    const uint8_t unit_flag = unit != 0 ? 3 : 0;
+    Mmad(l0.c, l0.a, l0.b, MmadParams(128, 256, k, unit_flag, false, true));
     if (unit == 0) Hand<HardEvent::M_FIX>(EVENT_ID0);
-    FixpipeParamsV220 params(256, 128, 128, 256, false);
-    params.unitFlag = unit != 0 ? 3 : 0;
-    Fixpipe<float, float, CFG_ROW_MAJOR>(gc, l0c, params);
+    StoreTile(Gm<float>(c), l0.c, 128, 256, 256, unit_flag);
   }
 }
 
@@ -366,8 +374,7 @@ extern "C" __global__ __aicore__ void product_out(GM_ADDR c, int32_t k, int32_t 
 extern "C" __global__ __aicore__ void meet(GM_ADDR x, int32_t rounds) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
   if ASCEND_IS_AIV {
-    GlobalTensor<float> gx;
-    gx.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(x));
+    const GlobalTensor<float> gx = Gm<float>(x);
     LocalTensor<float> ub(TPosition::VECIN, 0, 1024);
     for (int32_t i = 0; i < rounds; ++i) {
       DataCopy(ub, gx, 1024);

@@ -31,16 +31,22 @@ struct BackwardScratch {
   E* ds_inner = nullptr;    // [keys / nr][rows / step][nr][step]
   T* dropout = nullptr;     // [step][keys]
 
-  size_t lay_out(void* base, int dim, int dim_v) {
+  void lay_out_column(Arena& arena, int dim, int dim_v) {
     using G = Tiles<T>;
-    Arena arena{base};
-    const size_t rows = G::kRowsBackward, keys = G::kKeysBackward;
-    const size_t d = padded(dim, G::kNr), dv_wide = padded(dim_v, G::kNr);
+    const size_t keys = G::kKeysBackward, d = padded(dim, G::kNr), dv_wide = padded(dim_v, G::kNr);
     arena.take(k_transposed, keys * padded(dim, kStep<E>));
     arena.take(v_transposed, keys * padded(dim_v, kStep<E>));
     arena.take(k, keys * d);
     arena.take(dk, keys * d);
     arena.take(dv, keys * dv_wide);
+  }
+
+  size_t lay_out(void* base, void* panels, int dim, int dim_v) {
+    using G = Tiles<T>;
+    const size_t rows = G::kRowsBackward, keys = G::kKeysBackward;
+    const size_t d = padded(dim, G::kNr), dv_wide = padded(dim_v, G::kNr);
+    Arena arena{base}, elsewhere{panels};
+    lay_out_column(panels ? elsewhere : arena, dim, dim_v);
     arena.take(q, rows * d);
     arena.take(dout, rows * dv_wide);
     arena.take(scores, rows * keys);
@@ -69,11 +75,18 @@ void begin_column(const BackwardColumn& column) {
   const Common& common = *column.common;
   const Keys& keys = column.keys;
   BackwardScratch<E> s;
-  s.lay_out(column.scratch, common.dim, common.dim_v);
+  s.lay_out(column.scratch, column.panels, common.dim, common.dim_v);
   with_storage<E>(common.dtype, [&](auto* storage) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
     const S* k = static_cast<const S*>(keys.k) + column.key0 * keys.k_row;
     const S* v = static_cast<const S*>(keys.v) + column.key0 * keys.v_row;
+    // All of it at once: rows come from memory sixteen at a time otherwise, each sixteen waited for.
+    const auto fetch = [&](const S* rows, int64_t stride, int columns) {
+      for (int r = 0; r < column.count; ++r)
+        for (int c = 0; c < columns; c += 64 / int(sizeof(S))) __builtin_prefetch(rows + r * stride + c, 0, 2);
+    };
+    fetch(k, keys.k_row, common.dim);
+    fetch(v, keys.v_row, common.dim_v);
     pack_transposed<E, S>(k, keys.k_row, column.count, common.dim, s.k_transposed);
     pack_transposed<E, S>(v, keys.v_row, column.count, common.dim_v, s.v_transposed);
     pack_inner_rows<E, S>([&](int r) { return k + r * keys.k_row; }, column.count, common.dim, s.k,
@@ -86,8 +99,9 @@ void begin_column(const BackwardColumn& column) {
 }
 
 // A row's P (with dropout applied) and dS from its scores and dP, a vector of keys at a time; unseen pairs give 0.
-template <class T>
+template <class E>
 struct GradientRow {
+  using T = Sum<E>;
   const Common& common;
   const BackwardRow& row;
   int64_t key0;
@@ -108,6 +122,15 @@ struct GradientRow {
       dropout_factors<T>(common, row.philox_row, row.philox_head, key0, past, dropout);
   }
 
+  // Of the columns from `begin` on, those before this one are seen, and nothing but the scores decides.
+  TRIANGLE_INLINE int plain_past(int begin) const {
+    return first == begin && !row.mask && !common.dropout ? past : begin;
+  }
+  TRIANGLE_INLINE void plain_at(const T* scores, const T* dps, Vector<T>& p, Vector<T>& ds) const {
+    p = exp_for_operands<E>(load(scores) - lse);
+    ds = p * (load(dps) - delta);
+  }
+
   // Columns c, c + 1, ..., of which the scores and dP lie at the pointers.
   TRIANGLE_INLINE void at(int c, const T* scores, const T* dps, Vector<T>& kept, Vector<T>& ds) const {
     constexpr int lanes = kLanes<T>;
@@ -120,7 +143,7 @@ struct GradientRow {
     if (row.mask)
       score = apply_mask<T>(score, common, row.mask, key0 + c, larger(first - c, 0), smaller(past - c, lanes));
     if (c < first || c + lanes > past) score = hide_outside<T>(score, c, first, past);
-    const Vector<T> p = exp(score - lse);
+    const Vector<T> p = exp_for_operands<E>(score - lse);
     kept = p;
     if (common.dropout) {
       const Vector<T> factor = load(dropout + c);
@@ -140,9 +163,20 @@ void gradient_rows(const Common& common, const BackwardScratch<E>& s, const Back
   constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr, step = kStep<E>;
   constexpr ptrdiff_t panel = ptrdiff_t(Tiles<T>::kRowsBackward) * nr;
   for (; row < past; row += step) {
-    const GradientRow<T> first(common, rows[row], key0, begin, end, s.dropout);
+    const GradientRow<E> first(common, rows[row], key0, begin, end, s.dropout);
     if constexpr (step == 1) {
-      for (int c = begin; c < end; c += lanes) {
+      int c = begin;
+      for (const int plain = first.plain_past(begin); c + nr <= plain; c += nr) {
+        const ptrdiff_t at = c / nr * panel + row * nr;
+#pragma GCC unroll 4
+        for (int v = 0; v < nr; v += lanes) {
+          Vector<T> p, ds;
+          first.plain_at(s.scores + at + v, s.dp + at + v, p, ds);
+          store(s.p_inner + at + v, p);
+          store(s.ds + at + v, ds);
+        }
+      }
+      for (; c < end; c += lanes) {
         const ptrdiff_t at = c / nr * panel + row * nr + c % nr;
         Vector<T> p, ds;
         first.at(c, s.scores + at, s.dp + at, p, ds);
@@ -151,9 +185,28 @@ void gradient_rows(const Common& common, const BackwardScratch<E>& s, const Back
       }
     } else {
       const bool alone = row + 1 == past;
-      const GradientRow<T> second(common, rows[alone ? row : row + 1], key0, begin, end,
+      const GradientRow<E> second(common, rows[alone ? row : row + 1], key0, begin, end,
                                   s.dropout + Tiles<T>::kKeysBackward);
-      for (int c = begin; c < end; c += lanes) {
+      const auto put = [&](ptrdiff_t at, ptrdiff_t inner, const Vector<T>(&p)[2], const Vector<T>(&ds)[2])
+                           __attribute__((always_inline)) {
+                             store_words<E>(s.p_inner + inner, pair_halves(round_both(p[0], p[1])));
+                             const Vector<T> both = round_both(ds[0], ds[1]);
+                             store_words<E>(s.ds_inner + inner, pair_halves(both));
+                             store_halves(s.ds + at, s.ds + at + nr, both);
+                           };
+      int c = begin;
+      for (const int plain = alone ? begin : smaller(first.plain_past(begin), second.plain_past(begin));
+           c + nr <= plain; c += nr) {
+        const ptrdiff_t at = c / nr * panel + row * nr;
+#pragma GCC unroll 4
+        for (int v = 0; v < nr; v += lanes) {
+          Vector<T> p[2], ds[2];
+          first.plain_at(s.scores + at + v, s.dp + at + v, p[0], ds[0]);
+          second.plain_at(s.scores + at + nr + v, s.dp + at + nr + v, p[1], ds[1]);
+          put(at + v, at + v * step, p, ds);
+        }
+      }
+      for (; c < end; c += lanes) {
         const ptrdiff_t at = c / nr * panel + row * nr + c % nr, inner = c / nr * panel + row * nr + c % nr * step;
         Vector<T> p[2], ds[2];
         first.at(c, s.scores + at, s.dp + at, p[0], ds[0]);
@@ -162,10 +215,7 @@ void gradient_rows(const Common& common, const BackwardScratch<E>& s, const Back
         } else {
           second.at(c, s.scores + at + nr, s.dp + at + nr, p[1], ds[1]);
         }
-        store_words<E>(s.p_inner + inner, pair_halves(round_both(p[0], p[1])));
-        const Vector<T> both = round_both(ds[0], ds[1]);
-        store_words<E>(s.ds_inner + inner, pair_halves(both));
-        store_halves(s.ds + at, s.ds + at + nr, both);
+        put(at, inner, p, ds);
       }
     }
   }
@@ -210,7 +260,7 @@ void column_rows(const BackwardColumn& column, const BackwardTile& tile) {
   constexpr ptrdiff_t panel = ptrdiff_t(G::kRowsBackward) * nr;
   const Common& common = *column.common;
   BackwardScratch<E> s;
-  s.lay_out(column.scratch, common.dim, common.dim_v);
+  s.lay_out(column.scratch, column.panels, common.dim, common.dim_v);
   MicroTiles micro;
   micro.cut<T>(tile.row, tile.rows);
   with_storage<E>(common.dtype, [&](auto* storage) {
@@ -225,6 +275,14 @@ void column_rows(const BackwardColumn& column, const BackwardTile& tile) {
     }
   });
 
+  const int calls = 2 * (width / nr) * micro.count;
+  const int64_t ahead_step = (tile.ahead_bytes + calls - 1) / calls;
+  int64_t fetched = 0;
+  const auto fetch = [&] {
+    // A few lines between micro-kernels: a processor drops prefetches that find its buffers full.
+    const int64_t past = smaller(fetched + ahead_step, tile.ahead_bytes);
+    for (; fetched < past; fetched += 64) __builtin_prefetch(tile.ahead + fetched, 0, 2);
+  };
   const auto product = [&](const E* a, const E* b, int inner, T alpha, T* c) {
     Product<E> g;
     g.a_panel = panel;
@@ -237,6 +295,7 @@ void column_rows(const BackwardColumn& column, const BackwardTile& tile) {
         if (t.end(column.key0, width) <= key || t.begin<T>(column.key0, width) > key) continue;
         g.a = a + t.row * nr;
         g.c = c + key / nr * panel + t.row * nr;
+        fetch();
         multiply<E>(t.rows, t.end(column.key0, width) - key, g);
       }
     }
@@ -261,7 +320,7 @@ void column_dq(const BackwardColumn& column, const BackwardTile& tile) {
   constexpr ptrdiff_t panel = ptrdiff_t(G::kRowsBackward) * nr;
   const Common& common = *column.common;
   BackwardScratch<E> s;
-  s.lay_out(column.scratch, common.dim, common.dim_v);
+  s.lay_out(column.scratch, column.panels, common.dim, common.dim_v);
   MicroTiles micro;
   micro.cut<T>(tile.row, tile.rows);
   Product<E> g;
@@ -288,7 +347,7 @@ void end_column(const BackwardColumn& column) {
   constexpr ptrdiff_t panel = ptrdiff_t(G::kKeysBackward) * G::kNr;
   const Common& common = *column.common;
   BackwardScratch<E> s;
-  s.lay_out(column.scratch, common.dim, common.dim_v);
+  s.lay_out(column.scratch, column.panels, common.dim, common.dim_v);
   with_storage<E>(common.dtype, [&](auto* storage) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
     for (int key = 0; key < column.count; ++key) {

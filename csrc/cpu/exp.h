@@ -56,12 +56,31 @@ TRIANGLE_INLINE Vector<double> exp_of_nonpositive(Vector<double> x) {
 
 TRIANGLE_INLINE Vector<float> exp(Vector<float> x) {
   const Vector<float> most = splat(88.37f);
-  return exp_of_nonpositive(x > most ? most : x);
+  return exp_of_nonpositive(minimum(most, x));  // in this order NaN stays
 }
 TRIANGLE_INLINE Vector<double> exp(Vector<double> x) {
   const Vector<double> most = splat(709.4);
-  return exp_of_nonpositive(x > most ? most : x);
+  return exp_of_nonpositive(minimum(most, x));  // in this order NaN stays
 }
+
+#if defined(__AVX512BF16__)
+// The same with a relative error of at most 2^-18, in two thirds of the time: for numbers that are rounded to 8 bits.
+// exp(0) == 1 here too. Degree 3 would be at 2^-13, which shows in lse.
+TRIANGLE_INLINE Vector<float> rough_exp_of_nonpositive(Vector<float> x) {
+  using V = Vector<float>;
+  const V magic = splat(12582912.0f);
+  const V t = fma(x, splat(0x1.715476p+0f), magic);
+  const V r = fma(x, splat(0x1.715476p+0f), magic - t);  // x / ln 2 less its integer part: a polynomial for 2^r
+  V p = splat(0x1.3a02ccp-7f);
+  p = fma(p, r, splat(0x1.c9fc46p-5f));
+  p = fma(p, r, splat(0x1.ec0378p-3f));
+  p = fma(p, r, splat(0x1.62e12cp-1f));
+  p = fma(p, r, splat(1.0f));
+  const __mmask16 normal = _mm512_cmp_ps_mask(x, splat(-87.33f), _CMP_NLT_UQ);
+  return (V)_mm512_maskz_add_epi32(normal, (__m512i)p, _mm512_slli_epi32((__m512i)t, 23));
+}
+TRIANGLE_INLINE Vector<float> rough_exp(Vector<float> x) { return rough_exp_of_nonpositive(minimum(splat(88.37f), x)); }
+#endif
 
 template <class T>
 constexpr T kInfinity = T(__builtin_inf());

@@ -147,7 +147,7 @@ TRIANGLE_INLINE void row_probabilities(ForwardContext<E>& x, int r, int64_t key0
     for (int c = 0; c < block; c += 4 * lanes) {
       V p[4];
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) p[i] = exp_of_nonpositive(load(s + offset(c + i * lanes)) - shifts);
+      for (int i = 0; i < 4; ++i) p[i] = exp_for_operands_of_nonpositive<E>(load(s + offset(c + i * lanes)) - shifts);
 #pragma GCC unroll 2
       for (int i = 0; i < 4; i += 2) store_operands(p_row + offset(c + i * lanes), p[i], p[i + 1]);
       sum += (p[0] + p[1]) + (p[2] + p[3]);
@@ -162,7 +162,7 @@ TRIANGLE_INLINE void row_probabilities(ForwardContext<E>& x, int r, int64_t key0
         const int column = c + i * lanes;
         if (column + lanes <= begin || column >= end) continue;
         if (column + lanes > seen.first && column < seen.past)
-          p[i] = exp_of_nonpositive(load(s + offset(column)) - shifts);
+          p[i] = exp_for_operands_of_nonpositive<E>(load(s + offset(column)) - shifts);
         V kept = p[i];
         if (x.common.dropout && column < seen.past) kept *= load(x.scratch.dropout + column);
         store_operands(p_row + offset(column), kept);

@@ -14,7 +14,13 @@ size_t forward_scratch(int dim, int dim_v) {
 }
 template <class E>
 size_t backward_scratch(int dim, int dim_v) {
-  return BackwardScratch<E>().lay_out(nullptr, dim, dim_v);
+  return BackwardScratch<E>().lay_out(nullptr, nullptr, dim, dim_v);
+}
+template <class E>
+size_t column_panels(int dim, int dim_v) {
+  Arena arena;
+  BackwardScratch<E>().lay_out_column(arena, dim, dim_v);
+  return arena.used;
 }
 
 template <class E>
@@ -31,13 +37,14 @@ void pack_v(const Common& common, const Keys& keys, int64_t k0, int64_t k1) {
   }
 }
 
-template <class T>
+template <class E>
 void exp_all(const void* x, void* y, int64_t n) {
+  using T = Sum<E>;
   const T* from = static_cast<const T*>(x);
   T* to = static_cast<T*>(y);
   for (int64_t i = 0; i < n; i += kLanes<T>) {
     const int count = int(smaller<int64_t>(kLanes<T>, n - i));
-    store_part<T>(to + i, exp(load_part<T>(from + i, count)), count);
+    store_part<T>(to + i, exp_for_operands<E>(load_part<T>(from + i, count)), count);
   }
 }
 
@@ -77,6 +84,7 @@ constexpr Kernels make_table() {
   k.operand = sizeof(E);
   k.forward_scratch = forward_scratch<E>;
   k.backward_scratch = backward_scratch<E>;
+  k.column_panels = column_panels<E>;
   k.pack_k = pack_k<E>;
   k.pack_v = pack_v<E>;
   k.forward_tile = forward_tile<E>;
@@ -88,7 +96,7 @@ constexpr Kernels make_table() {
   k.end_column = end_column<E>;
   k.write_dq = write_dq<E>;
   k.micro_kernel = micro_kernel_rate<E>;
-  k.exp = exp_all<Sum<E>>;
+  k.exp = exp_all<E>;
   return k;
 }
 

@@ -72,7 +72,8 @@ struct BackwardRow {
   uint32_t philox_row = 0, philox_head = 0;
 };
 
-// One block of key_block_backward keys: dk and dv accumulate in scratch from begin_column to end_column.
+// One block of key_block_backward keys: its keys and values as operands, dk and dv accumulate in `panels` from
+// begin_column to end_column; in scratch, where that is null and the thread works on no other column meanwhile.
 struct BackwardColumn {
   const Common* common = nullptr;
   Keys keys;
@@ -82,6 +83,7 @@ struct BackwardColumn {
   void* dv = nullptr;
   int64_t dk_row = 0, dv_row = 0;
   void* scratch = nullptr;
+  void* panels = nullptr;  // column_panels() bytes on a cache line
 };
 
 // One block of rows against one column. `dq` is the fp32 (fp64) accumulator [D / nr][rows][nr].
@@ -89,7 +91,9 @@ struct BackwardTile {
   const BackwardRow* row = nullptr;
   int rows = 0;
   void* dq = nullptr;
-  bool first = false;  // dq holds nothing yet
+  bool first = false;           // dq holds nothing yet
+  const char* ahead = nullptr;  // memory that will be needed next, brought to the second-level cache meanwhile
+  int64_t ahead_bytes = 0;
 };
 
 constexpr int kDeltaRows = 16;
@@ -107,6 +111,7 @@ struct Kernels {
 
   size_t (*forward_scratch)(int dim, int dim_v);                       // bytes a thread needs
   size_t (*backward_scratch)(int dim, int dim_v);                      // bytes a thread needs
+  size_t (*column_panels)(int dim, int dim_v);                         // bytes of BackwardColumn::panels
   void (*pack_k)(const Common&, const Keys&, int64_t k0, int64_t k1);  // keys [k0, k1), k0 a multiple of key_block
   void (*pack_v)(const Common&, const Keys&, int64_t k0, int64_t k1);
   void (*forward_tile)(const ForwardTile&);

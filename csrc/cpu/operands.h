@@ -32,7 +32,7 @@ TRIANGLE_INLINE Vector<float> pair_up(Vector<float> a, Vector<float> b) {
 // Pairs (x[i], x[lanes + i]) of one vector of bf16 numbers.
 TRIANGLE_INLINE Vector<float> pair_halves(Vector<float> x) {
   constexpr int n = kVectorBytes / 2;
-  return pair_up<0>(x, (Vector<float>)detail::rotate<n / 2>((BothHalves)x, std::make_integer_sequence<int, n>{}));
+  return (Vector<float>)detail::interleave_halves((BothHalves)x, std::make_integer_sequence<int, n>{});
 }
 #if defined(__AVX512BF16__)
 TRIANGLE_INLINE Vector<float> splat_word(const BFloat16* p) {
@@ -92,9 +92,14 @@ TRIANGLE_INLINE Vector<Sum<E>> load_words_part(const S* p, int n) {
   if constexpr (kStep<E> == 1) {
     return load_part<Sum<E>>(p, smaller(n, kLanes<Sum<E>>));
   } else {
+#if defined(__AVX512BF16__)
+    const __mmask32 mask = n >= 32 ? 0xFFFFFFFFu : (1u << n) - 1;
+    return (Vector<float>)_mm512_maskz_loadu_epi16(mask, p);
+#else
     S part[kWidth<E>] = {};
     for (int i = 0; i < smaller(n, kWidth<E>); ++i) part[i] = p[i];
     return load_words<E>(part);
+#endif
   }
 }
 template <class E>

@@ -1,11 +1,27 @@
 // What happens to a score besides the product: visibility, the user's mask, dropout.
 #pragma once
-#include "csrc/cpu/convert.h"
 #include "csrc/cpu/exp.h"
 #include "csrc/cpu/kernels.h"
+#include "csrc/cpu/operands.h"
 #include "csrc/cpu/tiles.h"
 
 namespace triangle::cpu::TRIANGLE_ISA {
+
+// exp to what operands E keep of it.
+template <class E>
+TRIANGLE_INLINE Vector<Sum<E>> exp_for_operands(Vector<Sum<E>> x) {
+#if defined(__AVX512BF16__)
+  if constexpr (kStep<E> > 1) return rough_exp(x);
+#endif
+  return exp(x);
+}
+template <class E>
+TRIANGLE_INLINE Vector<Sum<E>> exp_for_operands_of_nonpositive(Vector<Sum<E>> x) {
+#if defined(__AVX512BF16__)
+  if constexpr (kStep<E> > 1) return rough_exp_of_nonpositive(x);
+#endif
+  return exp_of_nonpositive(x);
+}
 
 // s where begin <= column < end, -inf elsewhere; lane i is column first + i.
 template <class T>

@@ -108,6 +108,18 @@ TRIANGLE_INLINE Vector<double> maximum(Vector<double> a, Vector<double> b) {
 #endif
 }
 
+// a < b ? a : b, lane by lane.
+TRIANGLE_INLINE Vector<float> minimum(Vector<float> a, Vector<float> b) {
+#if defined(__AVX512F__)
+  return _mm512_min_ps(a, b);
+#elif defined(__AVX2__)
+  return _mm256_min_ps(a, b);
+#else
+  return a < b ? a : b;
+#endif
+}
+TRIANGLE_INLINE Vector<double> minimum(Vector<double> a, Vector<double> b) { return a < b ? a : b; }
+
 // Lane i of the result is index + i.
 template <class T>
 TRIANGLE_INLINE IntVector<T> indices(int index) {
@@ -123,6 +135,10 @@ template <int kHalf, int... i, class V>
 TRIANGLE_INLINE V interleave(V a, V b, std::integer_sequence<int, i...>) {
   constexpr int n = sizeof...(i);
   return __builtin_shufflevector(a, b, (i % 2 * n + i / 2 + kHalf * (n / 2))...);
+}
+template <int... i, class V>
+TRIANGLE_INLINE V interleave_halves(V a, std::integer_sequence<int, i...>) {
+  return __builtin_shufflevector(a, a, (i % 2 * (int(sizeof...(i)) / 2) + i / 2)...);
 }
 template <int kDistance, int... i, class V>
 TRIANGLE_INLINE V rotate(V a, std::integer_sequence<int, i...>) {

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted(
-    path
-    for path in (
-        ROOT / name for name in subprocess.check_output(["git", "ls-files", "*.md"], cwd=ROOT, text=True).split()
-    )
-    if path.exists()
+TRACKED = [ROOT / name for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).split()]
+PAGES = sorted(path for path in TRACKED if path.suffix == ".md" and path.exists())
+CODE = "\n".join(
+    path.read_text()
+    for path in TRACKED
+    if path.suffix in (".py", ".cpp", ".h", ".txt", ".cmake", ".sh") and path.exists()
 )
 
 
@@ -34,6 +34,34 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert linked.exists(), f"{target}: no such file"
         if anchor:
             assert anchor in anchors(linked), f"{target}: no such heading"
+
+
+def sources(module: str) -> str:
+    """The text of a module of the package, or of all modules of a subpackage that `python -m` runs."""
+    path = ROOT / "python" / Path(*module.split("."))
+    files = [path.with_suffix(".py")] if path.with_suffix(".py").exists() else sorted(path.glob("**/*.py"))
+    assert files, f"python -m {module}: no such module"
+    return "\n".join(file.read_text() for file in files)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_names_exists(page: Path) -> None:
+    """Modules and flags of commands, targets of make, files, environment variables."""
+    text = page.read_text()
+    for module, rest in re.findall(r"python -m (triangle_attn_op[\w.]*)([^`\n#]*)", text):
+        source = sources(module)
+        for flag in re.findall(r"--[a-z][\w-]*", rest):
+            assert f'"{flag}"' in source, f"python -m {module}: no {flag}"
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = re.findall(r"(?:`|^ {4}|^)make ([a-z-]+)", text, re.MULTILINE)
+    assert set(named) <= targets
+    for script in re.findall(r"python ([\w/]+\.py)", text):
+        assert (ROOT / script).exists(), f"python {script}: no such file"
+    for name in re.findall(r"`([\w/.-]+/[\w.-]+\.(?:py|h|cpp|sh|cmake|md|yml))`", text):
+        places = (ROOT, ROOT / "python", ROOT / "sim", page.parent)
+        assert any((place / name).exists() for place in places), f"{name}: no such file"
+    for variable in set(re.findall(r"\b(?:TRIANGLE|ASCEND_SIM)_[A-Z_]+\b", text)):
+        assert variable in CODE, f"{variable}: nothing reads it"
 
 
 def cells(line: str) -> list[str]:

@@ -6,12 +6,11 @@
 #include <cmath>
 #include <limits>
 #include <string>
-#include <tuple>
 
 #include "calls.h"
 #include "cpu/attention.h"
 #include "cpu/parallel.h"
-#include "problem.h"
+#include "operators.h"
 
 namespace triangle {
 
@@ -67,19 +66,20 @@ cpu::Mask mask_view(const Tensor& mask) {
   return view;
 }
 
-cpu::Problem make_problem(const Sizes& s, const Tensor& q, const OptTensor& attn_mask, const OptTensor& cu_seq_q,
-                          const OptTensor& cu_seq_k, const OptTensor& rng_state, const Options& options) {
+cpu::Problem make_problem(const Arguments& a) {
+  const Sizes& s = a.sizes;
+  const Options& options = a.options;
   cpu::Problem p;
   p.batch = s.batch;
   p.heads_q = s.heads_q;
   p.heads_kv = s.heads_kv;
   p.seq_q = s.seq_q;
   p.seq_k = s.seq_k;
-  p.dim = s.dim;
-  p.dim_v = s.dim_v;
-  p.dtype = dtype_of(q, "q");
+  p.dim = std::max<int64_t>(s.dim, 1);
+  p.dim_v = std::max<int64_t>(s.dim_v, 1);
+  p.dtype = dtype_of(a.q, "q");
   check(p.dtype != cpu::DType::kBool, "q: expected float32, bfloat16, float16 or float64, got torch.bool");
-  p.scale = options.scale.value_or(s.dim > 0 ? 1.0 / std::sqrt(static_cast<double>(s.dim)) : 1.0);
+  p.scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(p.dim)));
   p.bottom_right = !options.diagonal.has_value() && options.alignment == "bottom_right";
   // Not clamped: the window hangs from the diagonal, and make_band() takes any of them.
   p.diagonal = options.diagonal.value_or(0);
@@ -87,15 +87,15 @@ cpu::Problem make_problem(const Sizes& s, const Tensor& q, const OptTensor& attn
   if (options.window_size_left.has_value()) p.window_left = *options.window_size_left;
   if (s.packed) {
     // They are at hand here, and a wrong one would read out of bounds.
-    check_cu_seq_values("cu_seq_q", *cu_seq_q, s.seq_q, options.max_q, "max_q");
-    check_cu_seq_values("cu_seq_k", *cu_seq_k, s.seq_k, options.max_k, "max_k");
-    p.cu_seq_q = static_cast<const int32_t*>(cu_seq_q->data_ptr());
-    p.cu_seq_k = static_cast<const int32_t*>(cu_seq_k->data_ptr());
+    check_cu_seq_values("cu_seq_q", *a.cu_seq_q, s.seq_q, options.max_q, "max_q");
+    check_cu_seq_values("cu_seq_k", *a.cu_seq_k, s.seq_k, options.max_k, "max_k");
+    p.cu_seq_q = static_cast<const int32_t*>(a.cu_seq_q->data_ptr());
+    p.cu_seq_k = static_cast<const int32_t*>(a.cu_seq_k->data_ptr());
   }
-  if (attn_mask.has_value()) p.mask = mask_view(*attn_mask);
+  if (a.attn_mask.has_value()) p.mask = mask_view(*a.attn_mask);
   p.dropout_p = options.dropout_p;
-  if (rng_state.has_value()) {
-    const int64_t* state = static_cast<const int64_t*>(rng_state->data_ptr());
+  if (a.rng_state.has_value()) {
+    const int64_t* state = static_cast<const int64_t*>(a.rng_state->data_ptr());
     p.seed = static_cast<uint64_t>(state[0]);
     p.offset = static_cast<uint64_t>(state[1]);
   }
@@ -104,74 +104,42 @@ cpu::Problem make_problem(const Sizes& s, const Tensor& q, const OptTensor& attn
 
 std::string backend_name() { return std::string("cpu/") + cpu::isa(); }
 
-std::tuple<Tensor, Tensor> attn_lse(Tensor q, Tensor k, Tensor v, OptTensor attn_mask, OptTensor cu_seq_q,
-                                    OptTensor cu_seq_k, OptTensor rng_state, OptTensor alibi_slopes, OptTensor sinks,
-                                    std::optional<int64_t> max_q, std::optional<int64_t> max_k,
-                                    std::optional<double> scale, std::string alignment, std::optional<int64_t> diagonal,
-                                    std::optional<int64_t> window_size_left, double dropout_p,
-                                    std::optional<double> softcap) {
-  const Options options{max_q, max_k, scale, std::move(alignment), diagonal, window_size_left, dropout_p, softcap};
-  const Sizes s = check_inputs(q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, options);
-  cpu::Problem problem = make_problem(s, q, attn_mask, cu_seq_q, cu_seq_k, rng_state, options);
-
-  Tensor out = empty_like_layout(q, sizes_with_last(q, s.dim_v));
-  Tensor lse = empty_lse(s, q);
+OutLse forward(Arguments a) {
+  const Sizes& s = a.sizes;
+  const cpu::Problem problem = make_problem(a);
+  Tensor out = empty_like_layout(a.q, sizes_with_last(a.q, s.dim_v));
+  Tensor lse = empty_lse(s, a.q);
   record_call(backend_name(), "forward");
   if (lse.numel() == 0) return {out, lse};
 
-  q = at_least_one_column(q);
-  k = at_least_one_column(k);
-  v = at_least_one_column(v);
-  problem.dim = std::max<int64_t>(s.dim, 1);
-  problem.dim_v = std::max<int64_t>(s.dim_v, 1);
+  for (Tensor* t : {&a.q, &a.k, &a.v}) *t = at_least_one_column(*t);
   Tensor target = s.dim_v > 0 ? out : at_least_one_column(out);
-  cpu::forward({problem, view(q), view(k), view(v), view(target), lse_view(lse)});
+  cpu::forward({problem, view(a.q), view(a.k), view(a.v), view(target), lse_view(lse)});
   return {out, lse};
 }
 
-std::tuple<Tensor, Tensor, Tensor> attn_backward(Tensor dout, OptTensor dlse, Tensor q, Tensor k, Tensor v, Tensor out,
-                                                 Tensor lse, OptTensor attn_mask, OptTensor cu_seq_q,
-                                                 OptTensor cu_seq_k, OptTensor rng_state, OptTensor alibi_slopes,
-                                                 OptTensor sinks, std::optional<int64_t> max_q,
-                                                 std::optional<int64_t> max_k, std::optional<double> scale,
-                                                 std::string alignment, std::optional<int64_t> diagonal,
-                                                 std::optional<int64_t> window_size_left, double dropout_p,
-                                                 std::optional<double> softcap) {
-  const Options options{max_q, max_k, scale, std::move(alignment), diagonal, window_size_left, dropout_p, softcap};
-  const Sizes s = check_inputs(q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, options);
-  cpu::Problem problem = make_problem(s, q, attn_mask, cu_seq_q, cu_seq_k, rng_state, options);
-  check_saved(s, q, dout, dlse, out, lse);
-
-  Tensor dq = empty_like_layout(q, {q.sizes().begin(), q.sizes().end()});
-  Tensor dk = empty_like_layout(k, {k.sizes().begin(), k.sizes().end()});
-  Tensor dv = empty_like_layout(v, {v.sizes().begin(), v.sizes().end()});
+Gradients backward(Arguments a, Saved saved) {
+  const Sizes& s = a.sizes;
+  const cpu::Problem problem = make_problem(a);
+  auto [dq, dk, dv] = empty_gradients(a);
   record_call(backend_name(), "backward");
-  if (lse.numel() == 0 || k.size(s.packed ? 0 : 2) == 0) {
-    for (Tensor* t : {&dq, &dk, &dv})
-      if (t->numel() > 0) through_torch("making zeros", [&] { return torch::stable::zero_(*t); });
-    return {dq, dk, dv};
-  }
-  q = at_least_one_column(q);
-  k = at_least_one_column(k);
-  v = at_least_one_column(v);
-  out = at_least_one_column(out);
-  dout = at_least_one_column(dout);
-  problem.dim = std::max<int64_t>(s.dim, 1);
-  problem.dim_v = std::max<int64_t>(s.dim_v, 1);
+  if (saved.lse.numel() == 0 || s.seq_k == 0) return zeros({dq, dk, dv});
+
+  for (Tensor* t : {&a.q, &a.k, &a.v, &saved.out, &saved.dout}) *t = at_least_one_column(*t);
   Tensor dq_target = s.dim > 0 ? dq : at_least_one_column(dq);
   Tensor dk_target = s.dim > 0 ? dk : at_least_one_column(dk);
   Tensor dv_target = s.dim_v > 0 ? dv : at_least_one_column(dv);
-  cpu::backward({problem, view(q), view(k), view(v), view(out), lse_view(lse), view(dout),
-                 dlse.has_value() ? lse_view(*dlse) : cpu::Tensor{}, view(dq_target), view(dk_target),
-                 view(dv_target)});
+  const cpu::Tensor dlse = saved.dlse.has_value() ? lse_view(*saved.dlse) : cpu::Tensor{};
+  cpu::backward({problem, view(a.q), view(a.k), view(a.v), view(saved.out), lse_view(saved.lse), view(saved.dout), dlse,
+                 view(dq_target), view(dk_target), view(dv_target)});
   return {dq, dk, dv};
 }
 
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(triangle, CPU, m) {
-  m.impl("attn_lse", TORCH_BOX(&attn_lse));
-  m.impl("attn_backward", TORCH_BOX(&attn_backward));
+  m.impl("attn_lse", TORCH_BOX(&attn_lse<&forward>));
+  m.impl("attn_backward", TORCH_BOX(&attn_backward<&backward>));
 }
 
 }  // namespace triangle

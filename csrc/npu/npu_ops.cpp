@@ -13,12 +13,11 @@
 #include <cmath>
 #include <cstdlib>
 #include <string>
-#include <tuple>
 
 #include "calls.h"
 #include "loader.h"
 #include "op_host/tiling_backward.h"
-#include "problem.h"
+#include "operators.h"
 #include "queue.h"
 #include "supported.h"
 
@@ -28,24 +27,23 @@ namespace {
 using torch::stable::accelerator::DeviceGuard;
 
 // As in check_inputs(): before anything runs.
-void check_supported(const Tensor& q, const Sizes& s, const OptTensor& attn_mask, const Options& options) {
+void check_supported(const Arguments& a) {
   const std::string why =
-      unsupported(dtype_text(q.scalar_type()), std::max<int64_t>(s.dim, 1), std::max<int64_t>(s.dim_v, 1),
-                  attn_mask.has_value() ? dtype_text(attn_mask->scalar_type()) : "", options.dropout_p);
+      unsupported(dtype_text(a.q.scalar_type()), std::max<int64_t>(a.sizes.dim, 1), std::max<int64_t>(a.sizes.dim_v, 1),
+                  a.attn_mask.has_value() ? dtype_text(a.attn_mask->scalar_type()) : "", a.options.dropout_p);
   check(why.empty(), why);
 }
 
-void check_cu_seq_on_request(const Sizes& s, const OptTensor& cu_seq_q, const OptTensor& cu_seq_k,
-                             const Options& options) {
+void check_cu_seq_on_request(const Arguments& a) {
   const char* wanted = std::getenv("TRIANGLE_ATTN_CHECK_CU_SEQ");
-  if (!s.packed || wanted == nullptr || std::string(wanted) != "1") return;
+  if (!a.sizes.packed || wanted == nullptr || std::string(wanted) != "1") return;
   const auto to_host = [](const Tensor& t) {
     return through_torch("reading cu_seq back", [&] {
       return torch::stable::to(t, torch::stable::Device(torch::headeronly::DeviceType::CPU));
     });
   };
-  check_cu_seq_values("cu_seq_q", to_host(*cu_seq_q), s.seq_q, options.max_q, "max_q");
-  check_cu_seq_values("cu_seq_k", to_host(*cu_seq_k), s.seq_k, options.max_k, "max_k");
+  check_cu_seq_values("cu_seq_q", to_host(*a.cu_seq_q), a.sizes.seq_q, a.options.max_q, "max_q");
+  check_cu_seq_values("cu_seq_k", to_host(*a.cu_seq_k), a.sizes.seq_k, a.options.max_k, "max_k");
 }
 
 // [B, H, S, D], or packed [T, H, D].
@@ -87,7 +85,10 @@ Tensor contiguous_rows(const Tensor& t) {
 
 const void* data_or_null(const OptTensor& t) { return t.has_value() ? t->data_ptr() : nullptr; }
 
-ForwardProblem make_problem(const Sizes& s, const Options& options, bool has_mask, int64_t cores) {
+// q, k and v as the kernel reads them, the mask with whole rows.
+ForwardProblem make_problem(const Arguments& a, int64_t cores) {
+  const Sizes& s = a.sizes;
+  const Options& options = a.options;
   ForwardProblem p;
   p.batch = s.packed ? 1 : s.batch;
   p.heads_q = s.heads_q;
@@ -102,8 +103,12 @@ ForwardProblem make_problem(const Sizes& s, const Options& options, bool has_mas
   p.window_left = options.window_size_left.value_or(kNoWindow);
   p.packed = s.packed;
   p.documents = s.packed ? s.batch : 0;
-  p.has_mask = has_mask;
+  p.has_mask = a.attn_mask.has_value();
   p.cores = cores;
+  p.q = strides_of(a.q);
+  p.k = strides_of(a.k);
+  p.v = strides_of(a.v);
+  if (p.has_mask) p.mask = mask_strides_of(*a.attn_mask);
   return p;
 }
 
@@ -120,110 +125,81 @@ auto planned(Make make) {
 
 Tensor workspace_of(const Tensor& like, int64_t bytes) { return empty_strided({bytes}, {1}, ScalarType::Byte, like); }
 
-std::tuple<Tensor, Tensor> attn_lse(Tensor q, Tensor k, Tensor v, OptTensor attn_mask, OptTensor cu_seq_q,
-                                    OptTensor cu_seq_k, OptTensor rng_state, OptTensor alibi_slopes, OptTensor sinks,
-                                    std::optional<int64_t> max_q, std::optional<int64_t> max_k,
-                                    std::optional<double> scale, std::string alignment, std::optional<int64_t> diagonal,
-                                    std::optional<int64_t> window_size_left, double dropout_p,
-                                    std::optional<double> softcap) {
-  const Options options{max_q, max_k, scale, std::move(alignment), diagonal, window_size_left, dropout_p, softcap};
-  const Sizes s = check_inputs(q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, options);
-  check_supported(q, s, attn_mask, options);
+OutLse forward(Arguments a) {
+  const Sizes& s = a.sizes;
+  check_supported(a);
   const Runtime& npu = runtime();
-  const DeviceGuard guard(q.get_device_index());
-  check_cu_seq_on_request(s, cu_seq_q, cu_seq_k, options);
+  const DeviceGuard guard(a.q.get_device_index());
+  check_cu_seq_on_request(a);
 
-  Tensor out = empty_like_layout(q, sizes_with_last(q, s.dim_v));
-  Tensor lse = empty_lse(s, q);
+  Tensor out = empty_like_layout(a.q, sizes_with_last(a.q, s.dim_v));
+  Tensor lse = empty_lse(s, a.q);
   if (lse.numel() == 0) {
     record_call(npu.backend, "forward");
     return {out, lse};
   }
-  q = at_least_one_column(q);
-  k = at_least_one_column(k);
-  v = at_least_one_column(v);
+  for (Tensor* t : {&a.q, &a.k, &a.v}) *t = at_least_one_column(*t);
   Tensor target = s.dim_v > 0 ? out : at_least_one_column(out);
-  if (attn_mask.has_value()) attn_mask = with_whole_rows(*attn_mask, s);
+  if (a.attn_mask.has_value()) a.attn_mask = with_whole_rows(*a.attn_mask, s);
 
-  ForwardProblem problem = make_problem(s, options, attn_mask.has_value(), npu.cores);
-  problem.q = strides_of(q);
-  problem.k = strides_of(k);
-  problem.v = strides_of(v);
+  ForwardProblem problem = make_problem(a, npu.cores);
   problem.out = strides_of(target);
   problem.lse = lse_strides_of(lse);
-  if (attn_mask.has_value()) problem.mask = mask_strides_of(*attn_mask);
   const ForwardPlan plan = planned([&] { return make_forward_plan(problem); });
-  const Tensor workspace = workspace_of(q, plan.workspace_bytes);
+  const Tensor workspace = workspace_of(a.q, plan.workspace_bytes);
   const TriangleForwardPointers pointers{
-      q.data_ptr(),           k.data_ptr(),      v.data_ptr(),   data_or_null(attn_mask), data_or_null(cu_seq_q),
-      data_or_null(cu_seq_k), target.data_ptr(), lse.data_ptr(), workspace.data_ptr()};
-  const int32_t bf16 = q.scalar_type() == ScalarType::BFloat16;
+      a.q.data_ptr(),           a.k.data_ptr(),    a.v.data_ptr(), data_or_null(a.attn_mask), data_or_null(a.cu_seq_q),
+      data_or_null(a.cu_seq_k), target.data_ptr(), lse.data_ptr(), workspace.data_ptr()};
+  const int32_t bf16 = a.q.scalar_type() == ScalarType::BFloat16;
   const int32_t wide = std::max(problem.d, problem.dv) > NarrowTile::kWidth;
   const uint32_t cores = static_cast<uint32_t>(npu.cores);
-  queue("forward", q.get_device_index(), [=, forward = npu.forward, tiling = plan.tiling](void* stream) {
+  queue("forward", a.q.get_device_index(), [=, forward = npu.forward, tiling = plan.tiling](void* stream) {
     return forward(bf16, wide, cores, &pointers, &tiling, stream);
   });
   record_call(npu.backend, "forward");
   return {out, lse};
 }
 
-std::tuple<Tensor, Tensor, Tensor> attn_backward(Tensor dout, OptTensor dlse, Tensor q, Tensor k, Tensor v, Tensor out,
-                                                 Tensor lse, OptTensor attn_mask, OptTensor cu_seq_q,
-                                                 OptTensor cu_seq_k, OptTensor rng_state, OptTensor alibi_slopes,
-                                                 OptTensor sinks, std::optional<int64_t> max_q,
-                                                 std::optional<int64_t> max_k, std::optional<double> scale,
-                                                 std::string alignment, std::optional<int64_t> diagonal,
-                                                 std::optional<int64_t> window_size_left, double dropout_p,
-                                                 std::optional<double> softcap) {
-  const Options options{max_q, max_k, scale, std::move(alignment), diagonal, window_size_left, dropout_p, softcap};
-  const Sizes s = check_inputs(q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, options);
-  check_saved(s, q, dout, dlse, out, lse);
-  check_supported(q, s, attn_mask, options);
+Gradients backward(Arguments a, Saved saved) {
+  const Sizes& s = a.sizes;
+  check_supported(a);
   const Runtime& npu = runtime();
-  const DeviceGuard guard(q.get_device_index());
-  check_cu_seq_on_request(s, cu_seq_q, cu_seq_k, options);
+  const DeviceGuard guard(a.q.get_device_index());
+  check_cu_seq_on_request(a);
 
-  Tensor dq = empty_like_layout(q, {q.sizes().begin(), q.sizes().end()});
-  Tensor dk = empty_like_layout(k, {k.sizes().begin(), k.sizes().end()});
-  Tensor dv = empty_like_layout(v, {v.sizes().begin(), v.sizes().end()});
-  if (lse.numel() == 0 || s.seq_k == 0) {
-    for (Tensor* t : {&dq, &dk, &dv})
-      if (t->numel() > 0) through_torch("making zeros", [&] { return torch::stable::zero_(*t); });
+  auto [dq, dk, dv] = empty_gradients(a);
+  if (saved.lse.numel() == 0 || s.seq_k == 0) {
     record_call(npu.backend, "backward");
-    return {dq, dk, dv};
+    return zeros({dq, dk, dv});
   }
-  for (Tensor* t : {&q, &k, &v, &out, &dout}) *t = at_least_one_column(*t);
+  for (Tensor* t : {&a.q, &a.k, &a.v, &saved.out, &saved.dout}) *t = at_least_one_column(*t);
   Tensor dq_target = s.dim > 0 ? dq : at_least_one_column(dq);
   Tensor dk_target = s.dim > 0 ? dk : at_least_one_column(dk);
   Tensor dv_target = s.dim_v > 0 ? dv : at_least_one_column(dv);
-  lse = contiguous_rows(lse);
-  if (dlse.has_value()) dlse = contiguous_rows(*dlse);
-  if (attn_mask.has_value()) attn_mask = with_whole_rows(*attn_mask, s);
+  saved.lse = contiguous_rows(saved.lse);
+  if (saved.dlse.has_value()) saved.dlse = contiguous_rows(*saved.dlse);
+  if (a.attn_mask.has_value()) a.attn_mask = with_whole_rows(*a.attn_mask, s);
 
   BackwardProblem problem;
-  problem.forward = make_problem(s, options, attn_mask.has_value(), npu.cores);
-  problem.forward.q = strides_of(q);
-  problem.forward.k = strides_of(k);
-  problem.forward.v = strides_of(v);
-  problem.forward.out = strides_of(out);
-  problem.forward.lse = lse_strides_of(lse);  // dlse's too
-  if (attn_mask.has_value()) problem.forward.mask = mask_strides_of(*attn_mask);
+  problem.forward = make_problem(a, npu.cores);
+  problem.forward.out = strides_of(saved.out);
+  problem.forward.lse = lse_strides_of(saved.lse);  // dlse's too
   problem.deterministic = deterministic_algorithms();
-  problem.has_dlse = dlse.has_value();
-  problem.dout = strides_of(dout);
+  problem.has_dlse = saved.dlse.has_value();
+  problem.dout = strides_of(saved.dout);
   problem.dq = strides_of(dq_target);
   problem.dk = strides_of(dk_target);
   problem.dv = strides_of(dv_target);
   const BackwardPlan plan = planned([&] { return make_backward_plan(problem); });
-  const Tensor workspace = workspace_of(q, plan.workspace_bytes);
+  const Tensor workspace = workspace_of(a.q, plan.workspace_bytes);
   const TriangleBackwardPointers pointers{
-      dout.data_ptr(),        q.data_ptr(),           k.data_ptr(),         v.data_ptr(),
-      out.data_ptr(),         lse.data_ptr(),         data_or_null(dlse),   data_or_null(attn_mask),
-      data_or_null(cu_seq_q), data_or_null(cu_seq_k), dq_target.data_ptr(), dk_target.data_ptr(),
-      dv_target.data_ptr(),   workspace.data_ptr()};
-  const int32_t bf16 = q.scalar_type() == ScalarType::BFloat16;
+      saved.dout.data_ptr(),    a.q.data_ptr(),           a.k.data_ptr(),           a.v.data_ptr(),
+      saved.out.data_ptr(),     saved.lse.data_ptr(),     data_or_null(saved.dlse), data_or_null(a.attn_mask),
+      data_or_null(a.cu_seq_q), data_or_null(a.cu_seq_k), dq_target.data_ptr(),     dk_target.data_ptr(),
+      dv_target.data_ptr(),     workspace.data_ptr()};
+  const int32_t bf16 = a.q.scalar_type() == ScalarType::BFloat16;
   const uint32_t cores = static_cast<uint32_t>(npu.cores);
-  queue("backward", q.get_device_index(), [=, backward = npu.backward, tiling = plan.tiling](void* stream) {
+  queue("backward", a.q.get_device_index(), [=, backward = npu.backward, tiling = plan.tiling](void* stream) {
     return backward(bf16, cores, &pointers, &tiling, stream);
   });
   record_call(npu.backend, "backward");
@@ -233,8 +209,8 @@ std::tuple<Tensor, Tensor, Tensor> attn_backward(Tensor dout, OptTensor dlse, Te
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(triangle, PrivateUse1, m) {
-  m.impl("attn_lse", TORCH_BOX(&attn_lse));
-  m.impl("attn_backward", TORCH_BOX(&attn_backward));
+  m.impl("attn_lse", TORCH_BOX(&attn_lse<&forward>));
+  m.impl("attn_backward", TORCH_BOX(&attn_backward<&backward>));
 }
 
 }  // namespace triangle::npu

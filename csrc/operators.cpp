@@ -1,0 +1,18 @@
+#include "operators.h"
+
+#include <torch/csrc/stable/ops.h>
+
+namespace triangle {
+
+Gradients empty_gradients(const Arguments& a) {
+  const auto like = [](const Tensor& t) { return empty_like_layout(t, {t.sizes().begin(), t.sizes().end()}); };
+  return {like(a.q), like(a.k), like(a.v)};
+}
+
+Gradients zeros(const Gradients& gradients) {
+  for (Tensor t : {std::get<0>(gradients), std::get<1>(gradients), std::get<2>(gradients)})
+    if (t.numel() > 0) through_torch("making zeros", [&] { return torch::stable::zero_(t); });
+  return gradients;
+}
+
+}  // namespace triangle

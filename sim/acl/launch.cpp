@@ -131,8 +131,8 @@ Outcome Launch::Run() const {
 void WriteReport(const std::string& line) {
   const std::string& path = TheSettings().report;
   if (path.empty()) return;
-  // One write, so that the lines of several processes do not mix.
-  const std::string text = line + "\n";
+  // One write, so that the lines of several processes do not mix; each says whose it is.
+  const std::string text = "{\"process\":" + std::to_string(getpid()) + "," + line.substr(1) + "\n";
   const int out = open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
   if (out < 0 || write(out, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     std::fprintf(stderr, "ASCEND_SIM_REPORT: %s cannot be written\n", path.c_str());

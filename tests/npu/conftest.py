@@ -1,7 +1,8 @@
 """Tests of the NPU path, run by `make npu-test` in an environment that has torch_npu.
 
-On the simulator the run ends with what its kernels did: which ran, on which chip, with how many findings. A finding
-that no test expected fails the run; tests that provoke findings do so in a process of their own (`npu_process`).
+On the simulator a test whose kernels had a finding fails (device_guard.py), and the run ends with what its kernels did:
+which ran, on which chip, with how many findings; device memory that no test freed fails it. Tests that provoke findings
+do so in a process of their own (`npu_process`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from typing import Any
 import device_guard
 import pytest
 import raw_acl
+import simulator_report
+from simulator_report import SIMULATED
 
 HAS_TORCH_NPU = importlib.util.find_spec("torch_npu") is not None
-SIMULATED = "ASCEND_SIM_STREAMS" in os.environ  # scripts/npu_env.sh sets it
+HELD = pytest.StashKey[list[str]]()
 if not HAS_TORCH_NPU:
     collect_ignore_glob = ["test_*.py"]
 
@@ -70,6 +73,7 @@ def acl() -> raw_acl.Acl:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "simulated: needs the simulator in the place of CANN")
+    config.stash[HELD] = []
     if HAS_TORCH_NPU:
         config.pluginmanager.register(device_guard.DeviceGuard())
 
@@ -84,49 +88,50 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 # ---- the report of the simulator ----------------------------------------------------------------------------------
 
-
-def _report_path() -> Path | None:
-    path = os.environ.get("ASCEND_SIM_REPORT", "")
-    return Path(path) if SIMULATED and path else None
+LEFT = "npu_memory_left"  # in a worker's output: what its process held at the end
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    path = _report_path()
+    path = simulator_report.path()
     if path is not None and "PYTEST_XDIST_WORKER" not in os.environ:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
 
 
-def _launches() -> list[dict[str, Any]]:
-    path = _report_path()
-    if path is None or not path.exists():
-        return []
-    return [line for line in map(json.loads, path.read_text().splitlines()) if "kernel" in line]
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if "PYTEST_XDIST_WORKER" in os.environ or exitstatus != 0:
+    left = device_guard.memory_left() if SIMULATED and HAS_TORCH_NPU else ""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        session.config.workeroutput[LEFT] = left
         return
-    if any(launch["findings"] or not launch["completed"] for launch in _launches()):
+    if left:
+        session.config.stash[HELD].append(left)
+    launches = simulator_report.of_the_whole_run()
+    if exitstatus == 0 and (simulator_report.wrong(launches) or session.config.stash[HELD]):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object | None) -> None:
+    left = getattr(node, "workeroutput", {}).get(LEFT, "")
+    if left:
+        node.config.stash[HELD].append(f"{node.gateway.id}: {left}")
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    launches = _launches()
+    for left in terminalreporter.config.stash[HELD]:
+        terminalreporter.line(f"device memory that nothing freed: {left}")
+    launches = simulator_report.of_the_whole_run()
     if not launches:
         return
     terminalreporter.section("kernels on the simulated NPU")
-    counts: dict[tuple[str, str], list[dict[str, Any]]] = collections.defaultdict(list)
+    counts: dict[tuple[str, str], list[simulator_report.Launch]] = collections.defaultdict(list)
     for launch in launches:
         counts[launch["kernel"], launch["soc"]].append(launch)
     for (kernel, soc), group in sorted(counts.items()):
         findings = sum(len(launch["findings"]) for launch in group)
         terminalreporter.line(f"{kernel:<40} {soc:<12} {len(group):>6} launches {findings:>4} findings")
-    for launch in launches:
-        for finding in launch["findings"]:
-            site = finding["site"]
-            terminalreporter.line(f"{launch['kernel']}: {site['file']}:{site['line']}: {finding['rule']}: "
-                                  f"{finding['message']}")  # fmt: skip
+    for text in simulator_report.wrong(launches):
+        terminalreporter.line(text)
     total = sum(len(launch["findings"]) for launch in launches)
     terminalreporter.line(f"{len(launches)} launches, {total} findings")

@@ -354,3 +354,45 @@ def test_a_dead_task_queue_fails_the_tests_after_it(npu_process):
         "a call failed in torch_npu's task queue, which ended it",
         "torch_npu's task queue ended in test_first; see there",
     ], done.err
+
+
+@simulated
+def test_a_finding_that_nobody_reports_fails_its_test(npu_process):
+    """An error of the stream that a test swallows is in the simulator's report all the same; memory is counted."""
+    done = npu_process(
+        """
+        import types
+        import device_guard, pytest, raw_acl, torch, torch_npu
+        guard = device_guard.DeviceGuard()
+        item = types.SimpleNamespace(nodeid="test_first")
+        def attempt(hook):
+            try:
+                hook(item)
+                print("passed")
+            except pytest.fail.Exception as error:
+                print(error)
+        x = torch.ones(512).to("npu")
+        torch.npu.synchronize()
+        acl = raw_acl.Acl()
+        stream = acl.stream()
+        out = acl.malloc(2048)
+        acl.launch("npu_test_race", stream, x.data_ptr(), out)
+        try:
+            acl.aclrtSynchronizeStream(stream)
+        except raw_acl.AclError:
+            print("swallowed")
+        attempt(guard.pytest_runtest_teardown)
+        attempt(guard.pytest_runtest_teardown)
+        print(device_guard.memory_left())
+        del x
+        print(repr(device_guard.memory_left()))
+        """
+    )
+    lines = done.out.splitlines()
+    assert lines[0] == "swallowed", done.err
+    assert lines[1].startswith("npu_test_race: ")
+    assert "kernels.cpp:" in lines[1]
+    assert "race.read-after-write" in lines[1]
+    assert lines[2] == "passed"  # said once
+    assert lines[3].endswith(" bytes on device 0")
+    assert lines[4] == "''"

@@ -5,6 +5,8 @@ Each source runs in a process of its own, which needs no torch; `late` is the or
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 pytestmark = pytest.mark.simulated
@@ -21,6 +23,19 @@ middle, end = acl.malloc(size), acl.malloc(size)
 acl.write(middle, b"old." * 64)
 acl.write(end, b"none" * 64)
 """
+
+
+@pytest.fixture
+def late(npu_process) -> Callable[[str], list[str]]:
+    """What a source prints after START where streams run as late as the host's waits allow."""
+
+    def run(source: str) -> list[str]:
+        done = npu_process(START + source, ASCEND_SIM_STREAMS="late")
+        assert done.code == 0, done.err
+        return done.out.splitlines()
+
+    return run
+
 
 CONSUME_ON_ANOTHER_STREAM = """
 acl.copy_async(middle, source, size, H2D, one)
@@ -44,26 +59,22 @@ def test_a_missing_wait_reads_old_data(npu_process, order, wait, expected, finis
     assert done.out == expected + "\n", done.err
 
 
-def test_nothing_runs_before_the_host_waits(npu_process):
-    done = npu_process(
-        START
-        + """
+def test_nothing_runs_before_the_host_waits(late):
+    assert late(
+        """
 acl.copy_async(middle, source, size, H2D, one)
 print(acl.read(middle, 4).decode())
 acl.aclrtSynchronizeStream(two)
 print(acl.read(middle, 4).decode())
 acl.aclrtSynchronizeStream(one)
 print(acl.read(middle, 4).decode())
-""",
-        ASCEND_SIM_STREAMS="late",
-    )
-    assert done.out.split() == ["old.", "old.", "new!"], done.err
+"""
+    ) == ["old.", "old.", "new!"]
 
 
-def test_polling_ends_and_says_not_ready_first(npu_process):
-    done = npu_process(
-        START
-        + """
+def test_polling_ends_and_says_not_ready_first(late):
+    assert late(
+        """
 event = acl.event()
 for i in range(5):
     acl.copy_async(middle, source, size, H2D, one)
@@ -76,17 +87,14 @@ print(polls, acl.stream_done(one))
 while not acl.stream_done(one):
     pass
 print(acl.read(middle, 4).decode())
-""",
-        ASCEND_SIM_STREAMS="late",
-    )
-    assert done.out == "6 False\nnew!\n", done.err
+"""
+    ) == ["6 False", "new!"]
 
 
-def test_host_memory_of_copies(npu_process):
+def test_host_memory_of_copies(late):
     """Pageable sources may change once the call returned; pinned ones are read when the copy runs."""
-    done = npu_process(
-        START
-        + """
+    assert late(
+        """
 pageable = ctypes.create_string_buffer(new, size)
 acl.copy_async(middle, ctypes.addressof(pageable), size, H2D, one)
 acl.copy_async(end, source, size, H2D, one)
@@ -101,10 +109,8 @@ acl.copy_async(source, middle, size, D2H, one)
 print(ctypes.string_at(source, 4).decode())
 acl.aclrtSynchronizeStream(one)
 print(ctypes.string_at(source, 4).decode())
-""",
-        ASCEND_SIM_STREAMS="late",
-    )
-    assert done.out.split("\n")[:4] == ["new! xxxx", "new!", "xxxx", "new!"], done.err
+"""
+    ) == ["new! xxxx", "new!", "xxxx", "new!"]
 
 
 RACE = """
@@ -140,18 +146,15 @@ def test_random_order_repeats_with_its_seed(npu_process):
     assert run(0, wait=True) == run(1, wait=True) == "2" * 12
 
 
-def test_a_long_queue_makes_the_host_wait(npu_process):
-    done = npu_process(
-        START
-        + """
+def test_a_long_queue_makes_the_host_wait(late):
+    assert late(
+        """
 counter = acl.pinned(bytes(4))
 for i in range(3000):
     acl.copy_async(counter, middle, 4, D2H, one)
 print(ctypes.string_at(counter, 4).decode())
-""",
-        ASCEND_SIM_STREAMS="late",
-    )
-    assert done.out == "old.\n", done.err
+"""
+    ) == ["old."]
 
 
 def test_elapsed_time_is_the_modelled_time_of_the_kernel(npu_process):
@@ -184,10 +187,9 @@ assert unpack(acl.read(out, 2048)) == tuple(2.0 * i for i in range(512))
     assert float(ms) == pytest.approx(launch["cycles"] / launch["ghz"] / 1e6, rel=1e-5)
 
 
-def test_host_callbacks_run_in_order_and_may_use_acl(npu_process):
-    done = npu_process(
-        START
-        + """
+def test_host_callbacks_run_in_order_and_may_use_acl(late):
+    assert late(
+        """
 Function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 seen = []
 @Function
@@ -206,17 +208,14 @@ acl.aclrtLaunchHostFunc(one, look, None)
 acl.aclrtLaunchHostFunc(one, wait_for_itself, None)
 acl.aclrtSynchronizeStream(one)
 print(seen)
-""",
-        ASCEND_SIM_STREAMS="late",
-    )
-    assert done.out == "['old.', 'new!', 'a host callback waits for the stream that runs it']\n", done.err
+"""
+    ) == ["['old.', 'new!', 'a host callback waits for the stream that runs it']"]
 
 
-def test_threads_share_streams(npu_process):
+def test_threads_share_streams(late):
     """Work of several threads on one stream: all of it runs, once, whoever waits."""
-    done = npu_process(
-        START
-        + """
+    assert late(
+        """
 import threading
 total = acl.malloc_host(4 * 400)
 ones = acl.malloc(4)
@@ -233,14 +232,12 @@ for t in threads: t.join()
 acl.aclrtSynchronizeStream(one)
 print(ctypes.string_at(total, 1600) == b"work" * 400)
 """
-    )
-    assert done.out == "True\n", done.err
+    ) == ["True"]
 
 
-def test_destroyed_handles_are_named(npu_process):
-    done = npu_process(
-        START
-        + """
+def test_destroyed_handles_are_named(late):
+    assert late(
+        """
 acl.copy_async(middle, source, size, H2D, one)
 acl.aclrtDestroyStream(one)  # runs what is queued
 print(acl.read(middle, 4).decode())
@@ -252,12 +249,10 @@ for call in (lambda: acl.aclrtSynchronizeStream(one), lambda: acl.aclrtDestroyEv
         call()
     except AclError as error:
         print(error.code, error.text)
-""",
-        ASCEND_SIM_STREAMS="late",
-    )
-    assert done.out.splitlines() == [
+"""
+    ) == [
         "new!",
         "107017 aclrtSynchronizeStream: unknown stream",
         "107017 aclrtDestroyEvent: unknown event",
         "107017 aclrtStreamWaitEvent: unknown event",
-    ], done.err
+    ]

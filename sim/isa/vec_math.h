@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "core/types.h"
+#include "isa/vec_shape.h"
 
 namespace ascend_sim {
 
@@ -47,11 +48,28 @@ inline void StoreHalf(const float* from, Half* to, uint32_t n, bool saturate) {
 template <class T>
 using LaneType = std::conditional_t<std::is_same<T, Half>::value, float, T>;
 
+// Lanes as numbers to compute with, Half as float; and back.
+template <class T, class L>
+inline void LoadLanes(const T* from, L* to, uint32_t n) {
+  if constexpr (std::is_same<T, Half>::value) {
+    LoadHalf(from, to, n);
+  } else {
+    std::copy(from, from + n, to);
+  }
+}
+template <class T, class L>
+inline void StoreLanes(const L* from, T* to, uint32_t n, bool saturate) {
+  if constexpr (std::is_same<T, Half>::value) {
+    StoreHalf(from, to, n, saturate);
+  } else {
+    std::copy(from, from + n, to);
+  }
+}
+
 // to[i] = f(a[i]), f on LaneType.
 template <class To, class A, class F>
 inline void MapLanes(To* to, const A* a, uint32_t n, bool saturate, F f) {
-  constexpr bool half_to = std::is_same<To, Half>::value, half_a = std::is_same<A, Half>::value;
-  if constexpr (!half_to && !half_a) {
+  if constexpr (!std::is_same<To, Half>::value && !std::is_same<A, Half>::value) {
 #pragma GCC ivdep
     for (uint32_t i = 0; i < n; ++i) to[i] = f(a[i]);
   } else {
@@ -59,17 +77,9 @@ inline void MapLanes(To* to, const A* a, uint32_t n, bool saturate, F f) {
     LaneType<To> y[kChunk];
     for (uint32_t base = 0; base < n; base += kChunk) {
       const uint32_t m = std::min(kChunk, n - base);
-      if constexpr (half_a) {
-        LoadHalf(a + base, x, m);
-      } else {
-        std::copy(a + base, a + base + m, x);
-      }
+      LoadLanes(a + base, x, m);
       for (uint32_t i = 0; i < m; ++i) y[i] = f(x[i]);
-      if constexpr (half_to) {
-        StoreHalf(y, to + base, m, saturate);
-      } else {
-        std::copy(y, y + m, to + base);
-      }
+      StoreLanes(y, to + base, m, saturate);
     }
   }
 }
@@ -82,23 +92,12 @@ inline void MapLanes(To* to, const A* a, const B* b, uint32_t n, bool saturate, 
     for (uint32_t i = 0; i < n; ++i) to[i] = f(a[i], b[i]);
   } else {
     float x[kChunk], y[kChunk], z[kChunk];
-    auto load = [](const auto* from, float* values, uint32_t m) {
-      if constexpr (std::is_same<decltype(from), const Half*>::value) {
-        LoadHalf(from, values, m);
-      } else {
-        std::copy(from, from + m, values);
-      }
-    };
     for (uint32_t base = 0; base < n; base += kChunk) {
       const uint32_t m = std::min(kChunk, n - base);
-      load(a + base, x, m);
-      load(b + base, y, m);
+      LoadLanes(a + base, x, m);
+      LoadLanes(b + base, y, m);
       for (uint32_t i = 0; i < m; ++i) z[i] = f(x[i], y[i]);
-      if constexpr (std::is_same<To, Half>::value) {
-        StoreHalf(z, to + base, m, saturate);
-      } else {
-        std::copy(z, z + m, to + base);
-      }
+      StoreLanes(z, to + base, m, saturate);
     }
   }
 }
@@ -107,25 +106,25 @@ inline void MapLanes(To* to, const A* a, const B* b, uint32_t n, bool saturate, 
 template <class To, class A, class F>
 inline void UpdateLanes(To* to, const A* a, const A* b, uint32_t n, bool saturate, F f) {
   float x[kChunk], y[kChunk], z[kChunk];
-  auto load = [](const auto* from, float* values, uint32_t m) {
-    if constexpr (std::is_same<decltype(from), const Half*>::value) {
-      LoadHalf(from, values, m);
-    } else {
-      std::copy(from, from + m, values);
-    }
-  };
   for (uint32_t base = 0; base < n; base += kChunk) {
     const uint32_t m = std::min(kChunk, n - base);
-    load(a + base, x, m);
-    load(b + base, y, m);
-    load(const_cast<const To*>(to) + base, z, m);
+    LoadLanes(a + base, x, m);
+    LoadLanes(b + base, y, m);
+    LoadLanes(to + base, z, m);
     for (uint32_t i = 0; i < m; ++i) z[i] = f(x[i], y[i], z[i]);
-    if constexpr (std::is_same<To, Half>::value) {
-      StoreHalf(z, to + base, m, saturate);
-    } else {
-      std::copy(z, z + m, to + base);
-    }
+    StoreLanes(z, to + base, m, saturate);
   }
+}
+
+// The instruction's dst = f(src), elements of T.
+template <class T, class Instruction, class F>
+inline void MapRuns(const Instruction& i, const Exec& exec, F f) {
+  const VecWalk* const walks[2] = {&i.dst, &i.src};
+  const uint32_t bytes[2] = {sizeof(T), sizeof(T)};
+  ForEachRun(i.shape, kRepeatBytes / sizeof(T), walks, bytes, [&](const VecRun<2>& run) {
+    MapLanes(exec.At<T>(i.dst.t, run.offset[0]), exec.At<const T>(i.src.t, run.offset[1]), run.count, i.shape.saturate,
+             f);
+  });
 }
 
 template <class T>

@@ -36,31 +36,21 @@ void VecScalar::Touch(Footprint& f) const {
 
 namespace {
 
-template <class T, class F>
-void Apply(const VecScalar& i, const Exec& exec, F f) {
-  const VecWalk* const walks[2] = {&i.dst, &i.src};
-  const uint32_t bytes[2] = {sizeof(T), sizeof(T)};
-  ForEachRun(i.shape, kRepeatBytes / sizeof(T), walks, bytes, [&](const VecRun<2>& run) {
-    MapLanes(exec.At<T>(i.dst.t, run.offset[0]), exec.At<const T>(i.src.t, run.offset[1]), run.count, i.shape.saturate,
-             f);
-  });
-}
-
 template <class T>
 void ApplyNumeric(const VecScalar& i, const Exec& exec) {
   using L = LaneType<T>;
   const L s = static_cast<L>(ScalarFrom<T>(i.scalar));
   switch (i.op) {
     case VecScalar::Op::kAdds:
-      return Apply<T>(i, exec, [s](L a) { return WrapAdd(a, s); });
+      return MapRuns<T>(i, exec, [s](L a) { return WrapAdd(a, s); });
     case VecScalar::Op::kMuls:
-      return Apply<T>(i, exec, [s](L a) { return WrapMul(a, s); });
+      return MapRuns<T>(i, exec, [s](L a) { return WrapMul(a, s); });
     case VecScalar::Op::kMaxs:
-      return Apply<T>(i, exec, [s](L a) { return MaxOf(a, s); });
+      return MapRuns<T>(i, exec, [s](L a) { return MaxOf(a, s); });
     case VecScalar::Op::kMins:
-      return Apply<T>(i, exec, [s](L a) { return MinOf(a, s); });
+      return MapRuns<T>(i, exec, [s](L a) { return MinOf(a, s); });
     default:
-      if constexpr (!std::is_integral<T>::value) Apply<T>(i, exec, [s](L a) { return a >= 0 ? a : a * s; });
+      if constexpr (!std::is_integral<T>::value) MapRuns<T>(i, exec, [s](L a) { return a >= 0 ? a : a * s; });
   }
 }
 
@@ -68,10 +58,10 @@ template <class T>
 void ApplyShift(const VecScalar& i, const Exec& exec) {
   const uint32_t by = static_cast<uint32_t>(ScalarFrom<T>(i.scalar));
   if (i.op == VecScalar::Op::kShiftLeft) {
-    return Apply<T>(i, exec, [by](T a) { return static_cast<T>(static_cast<uint64_t>(a) << by); });
+    return MapRuns<T>(i, exec, [by](T a) { return static_cast<T>(static_cast<uint64_t>(a) << by); });
   }
   const int64_t round = i.round && by > 0 ? int64_t{1} << (by - 1) : 0;
-  Apply<T>(i, exec, [by, round](T a) { return static_cast<T>((static_cast<int64_t>(a) + round) >> by); });
+  MapRuns<T>(i, exec, [by, round](T a) { return static_cast<T>((static_cast<int64_t>(a) + round) >> by); });
 }
 
 }  // namespace

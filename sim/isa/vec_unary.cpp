@@ -30,41 +30,31 @@ void VecUnary::Touch(Footprint& f) const {
 
 namespace {
 
-template <class T, class F>
-void Apply(const VecUnary& i, const Exec& exec, F f) {
-  const VecWalk* const walks[2] = {&i.dst, &i.src};
-  const uint32_t bytes[2] = {sizeof(T), sizeof(T)};
-  ForEachRun(i.shape, kRepeatBytes / sizeof(T), walks, bytes, [&](const VecRun<2>& run) {
-    MapLanes(exec.At<T>(i.dst.t, run.offset[0]), exec.At<const T>(i.src.t, run.offset[1]), run.count, i.shape.saturate,
-             f);
-  });
-}
-
 template <class T>
 void ApplyReal(const VecUnary& i, const Exec& exec) {
   switch (i.op) {
     case VecUnary::Op::kExp:
-      return Apply<T>(i, exec, [](float x) { return std::exp(x); });
+      return MapRuns<T>(i, exec, [](float x) { return std::exp(x); });
     case VecUnary::Op::kLn:
-      return Apply<T>(i, exec, [](float x) { return std::log(x); });
+      return MapRuns<T>(i, exec, [](float x) { return std::log(x); });
     case VecUnary::Op::kAbs:
-      return Apply<T>(i, exec, [](float x) { return std::fabs(x); });
+      return MapRuns<T>(i, exec, [](float x) { return std::fabs(x); });
     case VecUnary::Op::kRelu:
-      return Apply<T>(i, exec, [](float x) { return MaxOf(x, 0.0f); });
+      return MapRuns<T>(i, exec, [](float x) { return MaxOf(x, 0.0f); });
     case VecUnary::Op::kReciprocal:
-      return Apply<T>(i, exec, [](float x) { return 1.0f / x; });
+      return MapRuns<T>(i, exec, [](float x) { return 1.0f / x; });
     case VecUnary::Op::kSqrt:
-      return Apply<T>(i, exec, [](float x) { return std::sqrt(x); });
+      return MapRuns<T>(i, exec, [](float x) { return std::sqrt(x); });
     default:
-      return Apply<T>(i, exec, [](float x) { return static_cast<float>(1.0 / std::sqrt(static_cast<double>(x))); });
+      return MapRuns<T>(i, exec, [](float x) { return static_cast<float>(1.0 / std::sqrt(static_cast<double>(x))); });
   }
 }
 
 }  // namespace
 
 void VecUnary::Execute(const Exec& exec) const {
-  if (op == Op::kNot) return Apply<uint16_t>(*this, exec, [](uint16_t x) { return static_cast<uint16_t>(~x); });
-  if (type == DType::kI32) return Apply<int32_t>(*this, exec, [](int32_t x) { return MaxOf(x, 0); });
+  if (op == Op::kNot) return MapRuns<uint16_t>(*this, exec, [](uint16_t x) { return static_cast<uint16_t>(~x); });
+  if (type == DType::kI32) return MapRuns<int32_t>(*this, exec, [](int32_t x) { return MaxOf(x, 0); });
   if (type == DType::kF16) return ApplyReal<Half>(*this, exec);
   ApplyReal<float>(*this, exec);
 }

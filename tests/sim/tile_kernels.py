@@ -14,9 +14,9 @@ ORDERS = ["eager", "lazy", "random"]
 RAW, WAR, WAW = "race.read-after-write", "race.write-after-read", "race.write-after-write"
 
 
-def line_of(mark: str) -> int:
-    """The line of `// @mark` in races.cpp or rules.cpp."""
-    texts = (source.read_text().splitlines() for source in (RACES, RULES))
+def line_of(mark: str, *sources: Path) -> int:
+    """The line of `// @mark` in `sources`, by default races.cpp and rules.cpp."""
+    texts = (source.read_text().splitlines() for source in sources or (RACES, RULES))
     lines = [i for text in texts for i, line in enumerate(text, 1) if re.search(rf"// @{mark}\b", line)]
     assert len(lines) == 1, f"{mark}: {lines}"
     return lines[0]

@@ -1,57 +1,6 @@
-// Reductions, comparisons, selections, gathers and transposes on one image of UB; see vec_ops.cpp.
+// Reductions, comparisons, selections, gathers and transposes, each on an image of UB (vec_call.h).
 // check_cann: no, because it also instantiates types that this chip lacks, to see them refused
-#include "kernel_operator.h"
-
-using namespace AscendC;
-
-namespace {
-
-constexpr uint32_t kImage = 183 * 1024;
-
-struct Call {
-  int32_t op;
-  int32_t form;  // 0: count, 1: contiguous mask, 2: mask bits, 3: registers (isSetMask = false)
-  int32_t counter;
-  int32_t count;
-  uint64_t mask[2];
-  int32_t repeat;
-  uint32_t dst, src0, src1;
-  uint32_t blk[3], rep[3];
-  uint64_t scalar;
-  int32_t mode;
-  int32_t mode2;
-  uint32_t aux;
-};
-
-template <typename T>
-__aicore__ inline LocalTensor<T> Ub(uint32_t address) {
-  return LocalTensor<T>(TPosition::VECCALC, address, (kImage - address) / sizeof(T));
-}
-__aicore__ inline void LoadImage(GM_ADDR in) {
-  GlobalTensor<float> g;
-  g.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(in));
-  DataCopy(Ub<float>(0), g, kImage / 4);
-  PipeBarrier<PIPE_ALL>();
-}
-__aicore__ inline void StoreImage(GM_ADDR out) {
-  PipeBarrier<PIPE_ALL>();
-  GlobalTensor<float> g;
-  g.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(out));
-  DataCopy(g, Ub<float>(0), kImage / 4);
-}
-__aicore__ inline void Prepare(Call& c) {
-  if (c.counter) SetMaskCount();
-  if (c.form == 3) SetVectorMask<float>(c.mask[1], c.mask[0]);
-}
-__aicore__ inline BinaryRepeatParams Binary(const Call& c) {
-  return BinaryRepeatParams(c.blk[0], c.blk[1], c.blk[2], c.rep[0], c.rep[1], c.rep[2]);
-}
-template <typename T>
-__aicore__ inline T Scalar(const Call& c) {
-  return *reinterpret_cast<const T*>(&c.scalar);
-}
-
-}  // namespace
+#include "vec_call.h"
 
 // op: 0 sum, 1 max, 2 min; nine: the 9.x spelling. 8.1 has repeat before mask, 9.x mask before repeat.
 template <typename T, ReduceType kType>
@@ -137,7 +86,7 @@ __aicore__ inline void Reduce(Call& c) {
 extern "C" __global__ __aicore__ void reduce(GM_ADDR in, GM_ADDR out, int32_t type, Call c) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
   LoadImage(in);
-  Prepare(c);
+  PrepareMask(c);
   if (c.mode2 == 1) Ub<uint8_t>(c.aux).SetValue(0, 0);  // without a flag: a race with who touches this byte
   if (type == 0) Reduce<half>(c);
   if (type == 1) Reduce<float>(c);

@@ -69,7 +69,7 @@ npu-test:
 	$(PYTHON) -m pytest tests/npu tests/test_accuracy.py --deselect tests/test_accuracy.py::test_any_shape --backend npu $(NPU_ARGS)
 else
 # The case table without torch_npu's caching allocator: every tensor is an allocation of its own, so that a kernel that
-# leaves it is found: by the report at the end (tests/npu/conftest.py), torch_npu makes a warning of it.
+# leaves it is found: by the report (tests/npu/device_guard.py), torch_npu makes a warning of it.
 # 5 is pytest's code for no test, which NPU_ARGS="-k ..." may ask for in one of the two.
 NPU_PYTEST := scripts/npu_env.sh $(NPU_VENV)/bin/python -m pytest -n 2 --dist loadgroup
 npu-test: build/.installed $(NPU_VENV)/.ready npu-build

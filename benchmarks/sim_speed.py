@@ -2,7 +2,8 @@
 
     python benchmarks/sim_speed.py [--build build/sim_tests] [--scale 1.0]
 
-Builds the kernels it needs. One line per case: API calls a second, and GFLOP/s or GB/s of simulated work.
+Builds the kernels it needs. One line per case: API calls a second, and GFLOP/s or GB/s of simulated work; what is timed
+without data (`timing_only`) says how many times as many calls a second that is as with checks.
 """
 
 from __future__ import annotations
@@ -32,8 +33,17 @@ def build(folder: Path, names: list[str]) -> None:
     subprocess.run(["ninja", "-C", str(folder), *(f"lib{n}.so" for n in names)], check=True, stdout=subprocess.DEVNULL)
 
 
-def measure(title: str, library: Any, kernel: str, args: list[Any], work: float, unit: str, **options: Any) -> None:
-    """Prints one line; work is in units of 1e9."""
+def measure(
+    title: str,
+    library: Any,
+    kernel: str,
+    args: list[Any],
+    work: float,
+    unit: str,
+    checked: float | None = None,
+    **options: Any,
+) -> float:
+    """Prints a line and returns millions of calls a second. work: in units of 1e9; checked: that figure with checks."""
     best = float("inf")
     for _ in range(3):
         start = time.process_time()
@@ -42,7 +52,9 @@ def measure(title: str, library: Any, kernel: str, args: list[Any], work: float,
         report.raise_on_findings()
     calls = report.instructions / best / 1e6
     rate = f"{work / best:8.2f} {unit}" if work else " " * 15
-    print(f"{title:58s} {best:8.3f} s {calls:8.2f} M calls/s {rate}  {report.microseconds:10.1f} us modelled")
+    ratio = f"  {calls / checked:.1f} x as many" if checked is not None else ""
+    print(f"{title:58s} {best:8.3f} s {calls:8.2f} M calls/s {rate}  {report.microseconds:10.1f} us modelled{ratio}")
+    return calls
 
 
 def main() -> None:
@@ -68,7 +80,7 @@ def main() -> None:
     flops = 2 * 128**3 * k_tiles / 1e9
     for order in ("eager", "lazy", "random"):
         title = f"matmul tiles GM -> L1 -> L0 -> Mmad, checks on, {order}"
-        measure(title, speed, "matmul_loop", [a, b, c, k_tiles], flops, "GFLOP/s", order=order)
+        checked = measure(title, speed, "matmul_loop", [a, b, c, k_tiles], flops, "GFLOP/s", order=order)
     expected = a.astype(np.float32) @ b.astype(np.float32).T
     if not np.allclose(c, expected, rtol=1e-3, atol=1e-2):
         raise SystemExit("matmul_loop: wrong product")
@@ -77,7 +89,7 @@ def main() -> None:
     memory[0] *= 24
     title = f"the same, timing only, 24 cores x {many} tiles"
     flops = 2 * 128**3 * many * 24 / 1e9
-    measure(title, speed, "matmul_loop", [*memory, many], flops, "GFLOP/s", block_dim=24, timing_only=True)
+    measure(title, speed, "matmul_loop", [*memory, many], flops, "GFLOP/s", checked, block_dim=24, timing_only=True)
 
     for count, blocks, iterations in ((64, 1, 20000), (4096, 1, 2000), (64, 48, 500)):
         iterations = int(iterations * options.scale)
@@ -85,9 +97,9 @@ def main() -> None:
         work = blocks * iterations * count * 4 * 8 / 1e9  # operands touched: 2 copies of 2, 2 sums of 3, less reuse
         title = f"vector loop, {count} floats, {blocks} cores, checks on"
         args = [x, np.zeros_like(x), iterations, count]
-        measure(title, speed, "vector_loop", args, work, "GB/s   ", block_dim=blocks)
+        checked = measure(title, speed, "vector_loop", args, work, "GB/s   ", block_dim=blocks)
         title = f"vector loop, {count} floats, {blocks} cores, timing only"
-        measure(title, speed, "vector_loop", args, 0, "", block_dim=blocks, timing_only=True)
+        measure(title, speed, "vector_loop", args, 0, "", checked, block_dim=blocks, timing_only=True)
 
 
 if __name__ == "__main__":

@@ -86,12 +86,17 @@ UNARY = {
 APPROXIMATE = {"Exp": {HALF: 1e-3, FLOAT: 3e-7}, "Ln": {HALF: 1e-3, FLOAT: 3e-7}, "Rsqrt": {HALF: 1e-3, FLOAT: 3e-7}}
 
 
-def cases(table):
-    return [pytest.param(name, t, id=f"{name}-{DTYPES[t].__name__}") for name, row in table.items() for t in row[1]]
+TABLES = {"binary": BINARY, "scalar": SCALAR, "unary": UNARY}
+CASES = [
+    pytest.param(sources, name, kind, id=f"{name}-{DTYPES[kind].__name__}")
+    for sources, table in TABLES.items()
+    for name, (_, kinds, _) in table.items()
+    for kind in kinds
+]
 
 
-def run_lanes(bench, name, row, kind, call, sources, seed):
-    dtype = DTYPES[kind]
+def run_lanes(bench, sources, name, kind, call, seed):
+    row, dtype = TABLES[sources][name], DTYPES[kind]
     size = np.dtype(dtype).itemsize
     call.op = row[0]
     rng = np.random.default_rng(seed)
@@ -121,32 +126,12 @@ def run_lanes(bench, name, row, kind, call, sources, seed):
     )
 
 
-@pytest.mark.parametrize(("name", "kind"), cases(BINARY))
-def test_binary(bench, name, kind):
+@pytest.mark.parametrize(("sources", "name", "kind"), CASES)
+def test_lanes(bench, sources, name, kind):
     @SETTINGS
     @given(shapes(np.dtype(DTYPES[kind]).itemsize), st.integers(0, 99))
     def run(call, seed):
-        run_lanes(bench, name, BINARY[name], kind, call, "binary", seed)
-
-    run()
-
-
-@pytest.mark.parametrize(("name", "kind"), cases(SCALAR))
-def test_scalar(bench, name, kind):
-    @SETTINGS
-    @given(shapes(np.dtype(DTYPES[kind]).itemsize), st.integers(0, 99))
-    def run(call, seed):
-        run_lanes(bench, name, SCALAR[name], kind, call, "scalar", seed)
-
-    run()
-
-
-@pytest.mark.parametrize(("name", "kind"), cases(UNARY))
-def test_unary(bench, name, kind):
-    @SETTINGS
-    @given(shapes(np.dtype(DTYPES[kind]).itemsize), st.integers(0, 99))
-    def run(call, seed):
-        run_lanes(bench, name, UNARY[name], kind, call, "unary", seed)
+        run_lanes(bench, sources, name, kind, call, seed)
 
     run()
 

@@ -15,7 +15,7 @@ NPU_ARGS ?=
 RUN_ARGS ?=
 TEST_ARGS ?=
 
-.PHONY: help run test lint format bench sim-report check-cann wheel sdist clean install
+.PHONY: help run test npu-test npu-build lint format bench sim-report check-cann wheel sdist clean install
 
 help:
 	@echo "make run      train a small Llama on real text with triangle attention, and compare (1 to 3 minutes)"

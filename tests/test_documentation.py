@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TRACKED = [ROOT / name for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).split()]
-PAGES = sorted(path for path in TRACKED if path.suffix == ".md" and path.exists())
-CODE = "\n".join(
-    path.read_text()
-    for path in TRACKED
-    if path.suffix in (".py", ".cpp", ".h", ".txt", ".cmake", ".sh") and path.exists()
-)
+BUILT = ("build", "dist", "runs")
+FOLDERS = [path for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "." and path.name not in BUILT]
+FILES = [*ROOT.iterdir(), *(path for folder in FOLDERS for path in folder.rglob("*"))]
+PAGES = sorted(path for path in FILES if path.suffix == ".md")
+CODE = "\n".join(path.read_text() for path in FILES if path.suffix in (".py", ".cpp", ".h", ".txt", ".cmake", ".sh"))
 
 
 def anchors(page: Path) -> set[str]:

@@ -1,7 +1,7 @@
 // The block schedule as plain C functions for inspection from Python through ctypes
-// (python/triangle_attn_op/schedule.py). Not pybind11: this library is one abi3 file for every Python version and
-// pybind11 modules cannot be abi3 (they use CPython's unstable C API). Flat int64 arrays in and out, negative numbers
-// for errors, the message by a function.
+// (python/triangle_attn_op/schedule/native.py). Not pybind11: this library is one abi3 file for every Python version
+// and pybind11 modules cannot be abi3 (they use CPython's unstable C API). Flat int64 arrays in and out, negative
+// numbers for errors, the message by a function.
 #include <algorithm>
 #include <cstdint>
 #include <exception>

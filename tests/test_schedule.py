@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from triangle_attn_op import schedule
 from triangle_attn_op.schedule import Schedule, plan
+from triangle_attn_op.schedule import __main__ as program
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -367,7 +367,7 @@ def test_wrong_types() -> None:
 
 def test_command_line_json(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = "--shape 1,52,52,2048,2048,128 --cores 24 --block-q 256 --pass bwd --json"
-    assert schedule.main(arguments.split()) == 0
+    assert program.main(arguments.split()) == 0
     printed = json.loads(capsys.readouterr().out)
     s = plan((1, 52, 52, 2048, 2048, 128), cores=24, block_q=256, backward=True)
     assert printed["loads"] == s.loads
@@ -377,7 +377,7 @@ def test_command_line_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_command_line_table(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("rich")
-    assert schedule.main(["--shape", "1,32,32,8192,8192,128", "--cores", "24"]) == 0
+    assert program.main(["--shape", "1,32,32,8192,8192,128", "--cores", "24"]) == 0
     printed = capsys.readouterr().out
     assert "66,560 (50.78%)" in printed
     assert "1,073,872,896 (50.01%)" in printed
@@ -403,7 +403,7 @@ def test_command_line_errors(arguments: str, message: str, capsys: pytest.Captur
     if "--png" in arguments:
         pytest.importorskip("matplotlib")
     with pytest.raises(SystemExit) as caught:
-        schedule.main(arguments.split())
+        program.main(arguments.split())
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert message in error
@@ -412,7 +412,7 @@ def test_command_line_errors(arguments: str, message: str, capsys: pytest.Captur
 
 def test_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    image = importlib.import_module("triangle_attn_op._schedule_image")
+    image = importlib.import_module("triangle_attn_op.schedule.image")
     s = plan((1, 4, 2, 1000, 1200), cores=6, block_q=64, block_k=64, window_size_left=700)
     pixels = s.to_image(tmp_path / "schedule.png")
     assert (tmp_path / "schedule.png").stat().st_size > 10_000
@@ -438,7 +438,7 @@ def test_picture_of_odd_problems(options: dict) -> None:
 
 
 def test_optional_packages_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.delitem(sys.modules, "triangle_attn_op._schedule_image", raising=False)
+    monkeypatch.delitem(sys.modules, "triangle_attn_op.schedule.image", raising=False)
     for name in ("matplotlib", "rich"):
         for module in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
             monkeypatch.delitem(sys.modules, module)
@@ -446,8 +446,8 @@ def test_optional_packages_missing(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     with pytest.raises(ImportError, match=r"drawing a schedule needs matplotlib: pip install triangle-attn-op\[plot\]"):
         plan((1, 1, 1, 9, 9), cores=1).to_image()
     with pytest.raises(SystemExit):
-        schedule.main(["--shape", "1,1,1,9,9,64"])
+        program.main(["--shape", "1,1,1,9,9,64"])
     assert (
         "printing the table needs rich: pip install triangle-attn-op[plot] (or use --json)" in capsys.readouterr().err
     )
-    assert schedule.main(["--shape", "1,1,1,9,9,64", "--json"]) == 0
+    assert program.main(["--shape", "1,1,1,9,9,64", "--json"]) == 0

@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 if TYPE_CHECKING:
-    from .schedule import Piece, Schedule
+    from . import Piece, Schedule
 
 _DEFAULT_HEADS = 8
 _MOST_HEADS = 16

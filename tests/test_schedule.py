@@ -1,14 +1,11 @@
-"""The block schedule: against brute force, its promise of 3%, its size, its messages, its pictures."""
+"""The block schedule: against brute force, its promise of 3%, its size, its messages."""
 
 from __future__ import annotations
 
-import importlib
 import itertools
-import json
 import os
 import random
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from triangle_attn_op.schedule import Schedule, plan
-from triangle_attn_op.schedule import __main__ as program
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -360,94 +356,3 @@ def test_bad_input(change: dict, message: str) -> None:
 def test_wrong_types() -> None:
     with pytest.raises(TypeError, match="cores: expected an int, got float"):
         plan((1, 1, 1, 9, 9), cores=2.5)  # type: ignore[arg-type]
-
-
-# ---- command line and pictures ---------------------------------------------------------------------------------------
-
-
-def test_command_line_json(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = "--shape 1,52,52,2048,2048,128 --cores 24 --block-q 256 --pass bwd --json"
-    assert program.main(arguments.split()) == 0
-    printed = json.loads(capsys.readouterr().out)
-    s = plan((1, 52, 52, 2048, 2048, 128), cores=24, block_q=256, backward=True)
-    assert printed["loads"] == s.loads
-    assert (printed["blocks"], printed["visible_pairs"]) == (s.blocks, s.visible_pairs)
-    assert printed["imbalance"] == s.imbalance
-
-
-def test_command_line_table(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("rich")
-    assert program.main(["--shape", "1,32,32,8192,8192,128", "--cores", "24"]) == 0
-    printed = capsys.readouterr().out
-    assert "66,560 (50.78%)" in printed
-    assert "1,073,872,896 (50.01%)" in printed
-    assert "0.02%" in printed
-
-
-def test_command_line_module_runs() -> None:
-    command = [sys.executable, "-m", "triangle_attn_op.schedule", "--shape", "1,2,2,300,300,64", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["blocks"] == 12
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("--shape 1,12,5,100,100,64", "error: heads_q: expected a multiple of heads_kv (5), got 12"),
-        ("--shape 1,x", "argument --shape: expected integers separated by commas, got '1,x'"),
-        ("--shape 1,2,2,9,9,64 --png x.png --heads 2 --json", "heads: expected 1 to 16 heads below 2, got [2]"),
-        ("--shape 1,2,2,9,9,64 --png x.png --batch 1 --json", "batch: expected 0 <= batch < 1, got 1"),
-    ],
-)
-def test_command_line_errors(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if "--png" in arguments:
-        pytest.importorskip("matplotlib")
-    with pytest.raises(SystemExit) as caught:
-        program.main(arguments.split())
-    assert caught.value.code == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert "Traceback" not in error
-
-
-def test_picture(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    image = importlib.import_module("triangle_attn_op.schedule.image")
-    s = plan((1, 4, 2, 1000, 1200), cores=6, block_q=64, block_k=64, window_size_left=700)
-    pixels = s.to_image(tmp_path / "schedule.png")
-    assert (tmp_path / "schedule.png").stat().st_size > 10_000
-    assert pixels.dtype == np.uint8
-    assert pixels.ndim == 3
-    found = {tuple(color) for color in np.unique(pixels[..., :3].reshape(-1, 3), axis=0).tolist()}
-    for core in range(6):  # each core's colour in a panel and in its bar, masked blocks darker
-        for color in (image._color(core), image._shaded(image._color(core))):
-            assert any(max(abs(255 * a - b) for a, b in zip(color, other)) <= 1 for other in found), core
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"shape": (1, 8, 2, 777, 777), "cu_seq_q": [0, 100, 100, 777]},
-        {"shape": (2, 1, 1, 90, 4000), "backward": True},
-        {"shape": (1, 1, 1, 0, 10)},
-    ],
-)
-def test_picture_of_odd_problems(options: dict) -> None:
-    pytest.importorskip("matplotlib")
-    assert plan(**options, cores=4, block_q=32, block_k=32).to_image().size > 0
-
-
-def test_optional_packages_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.delitem(sys.modules, "triangle_attn_op.schedule.image", raising=False)
-    for name in ("matplotlib", "rich"):
-        for module in [m for m in sys.modules if m == name or m.startswith(name + ".")]:
-            monkeypatch.delitem(sys.modules, module)
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ImportError, match=r"drawing a schedule needs matplotlib: pip install triangle-attn-op\[plot\]"):
-        plan((1, 1, 1, 9, 9), cores=1).to_image()
-    with pytest.raises(SystemExit):
-        program.main(["--shape", "1,1,1,9,9,64"])
-    assert (
-        "printing the table needs rich: pip install triangle-attn-op[plot] (or use --json)" in capsys.readouterr().err
-    )
-    assert program.main(["--shape", "1,1,1,9,9,64", "--json"]) == 0

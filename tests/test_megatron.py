@@ -23,7 +23,6 @@ sys.path[:0] = [str(ROOT / "tests" / "distributed"), str(EXAMPLE)]
 
 import ranks  # noqa: E402
 
-pytest.importorskip("megatron.core")
 pytestmark = [pytest.mark.xdist_group("distributed"), pytest.mark.filterwarnings("ignore::UserWarning")]
 
 TINY = "--num-layers 2 --hidden-size 64 --ffn-hidden-size 160 --num-attention-heads 4 --seq-length 96"

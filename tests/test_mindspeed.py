@@ -21,7 +21,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import ranks
 
-pytest.importorskip("megatron.core")
 pytestmark = [pytest.mark.xdist_group("distributed"), pytest.mark.filterwarnings("ignore::UserWarning")]
 
 FORWARD = "megatron.core.transformer.dot_product_attention.DotProductAttention.forward"

@@ -25,7 +25,6 @@ def test_command_line_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_command_line_table(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("rich")
     assert program.main(["--shape", "1,32,32,8192,8192,128", "--cores", "24"]) == 0
     printed = capsys.readouterr().out
     assert "66,560 (50.78%)" in printed
@@ -49,8 +48,6 @@ def test_command_line_module_runs() -> None:
     ],
 )
 def test_command_line_errors(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if "--png" in arguments:
-        pytest.importorskip("matplotlib")
     with pytest.raises(SystemExit) as caught:
         program.main(arguments.split())
     assert caught.value.code == 2
@@ -60,7 +57,6 @@ def test_command_line_errors(arguments: str, message: str, capsys: pytest.Captur
 
 
 def test_picture(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     image = importlib.import_module("triangle_attn_op.schedule.image")
     s = plan((1, 4, 2, 1000, 1200), cores=6, block_q=64, block_k=64, window_size_left=700)
     pixels = s.to_image(tmp_path / "schedule.png")
@@ -82,7 +78,6 @@ def test_picture(tmp_path: Path) -> None:
     ],
 )
 def test_picture_of_odd_problems(options: dict) -> None:
-    pytest.importorskip("matplotlib")
     assert plan(**options, cores=4, block_q=32, block_k=32).to_image().size > 0
 
 

@@ -187,7 +187,6 @@ def trained(rank: int, n: int, implementation: str, folder: str) -> list[float]:
 
 
 def test_trainer(tmp_path: Path) -> None:
-    pytest.importorskip("accelerate")
     ours = ranks.run(trained, 2, "triangle", str(tmp_path / "ours"))[0]
     theirs = ranks.run(trained, 2, "sdpa", str(tmp_path / "theirs"))[0]
     assert len(ours) == 8

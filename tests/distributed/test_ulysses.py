@@ -129,7 +129,6 @@ def deepspeed_layer(rank: int, n: int, seed: int) -> list[str]:
 
 
 def test_deepspeed_distributed_attention(seed: int) -> None:
-    pytest.importorskip("deepspeed")
     assert ranks.run(deepspeed_layer, 2, seed) == [[], []]
 
 
@@ -153,7 +152,6 @@ def deepspeed_model(rank: int, n: int) -> float:
 
 
 def test_deepspeed_ulysses_for_transformers() -> None:
-    pytest.importorskip("deepspeed")
     assert max(ranks.run(deepspeed_model, 2)) < 1e-12
 
 

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 
 @pytest.mark.parametrize("order", ["eager", "lazy", "random"])
@@ -48,7 +49,6 @@ def test_trace(kernels, tmp_path):
 
 
 def test_torch_tensors(kernels):
-    torch = pytest.importorskip("torch")
     x = torch.randn(2, 1024)
     y, out = torch.randn(2, 2048)[:, ::2], torch.zeros(2, 1024)  # y is strided: the kernel sees it contiguous
     kernels("vector_add").launch("vector_add", x, y, out, block_dim=2).raise_on_findings()

@@ -20,7 +20,6 @@ def block(language: str) -> str:
 
 
 def test_example(kernels: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    pytest.importorskip("matplotlib")
     library = kernels("add").path
     code = block("python")
     for theirs, ours in (("from triangle_attn_op import", "import"), ("build/libadd.so", str(library))):

@@ -336,7 +336,6 @@ def test_occupancy_adds_up_to_the_busy_time(product: Any) -> None:
 
 
 def test_occupancy_chart(timing: Any, product: Any, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     product.write_png(tmp_path / "time.png", title="matmul")
     run(timing, "adds", 10, 10, 1, block_dim=4).write_png(tmp_path / "means.png")
     for name in ("time.png", "means.png"):

@@ -109,6 +109,16 @@ def test_freed_tensor(kernels):
     assert report.findings[1].site.line == line_of("freed.again")
 
 
+def test_read_of_a_freed_tensor(kernels):
+    kernels("rules").launch("freed_read", tiles(1), 1).raise_on_findings()
+    report = kernels("rules").launch("freed_read", tiles(1), 0)
+    assert report.rules() == {"unallocated-read"}
+    assert (report.findings[0].site.line, report.findings[0].other.line) == (
+        line_of("freed_read.use"),
+        line_of("freed_read.free"),
+    )
+
+
 def test_wrong_core(kernels):
     x, out = tiles(1), np.zeros((1, TILE), np.float32)
     kernels("rules").launch("wrong_core", x, out, 1).raise_on_findings()

@@ -73,6 +73,16 @@ extern "C" __global__ __aicore__ void freed(GM_ADDR x, GM_ADDR out, int32_t free
   if (frees != 1) ascend_sim::device::Free(handle, Site::Here());  // @freed.again
 }
 
+extern "C" __global__ __aicore__ void freed_read(GM_ADDR x, int32_t good) {
+  TYPE_AIV;
+  const uint32_t handle = ascend_sim::device::Allocate(ascend_sim::Buffer::kUb, 0, kTile * 4, Site::Here());
+  Tensor t = Tensor::FromSim({ascend_sim::Buffer::kUb, 0, kTile * 4, handle}, TPosition::VECCALC);
+  Load(t, x);
+  if (!good) ascend_sim::device::Free(handle, Site::Here());  // @freed_read.free
+  Add(Ub(1), t, t, kTile);                                    // @freed_read.use
+  if (good) ascend_sim::device::Free(handle, Site::Here());
+}
+
 extern "C" __global__ __aicore__ void wrong_core(GM_ADDR x, GM_ADDR out, int32_t good) {
   TYPE_MIX;
   if (good ? g_coreType == AscendC::AIV : g_coreType == AscendC::AIC) {

@@ -14,6 +14,10 @@ namespace {
 
 constexpr int kMostRows = 256;
 
+// A head's q and dout are kept as operands from the first column on where they take less than this, half of a
+// second-level cache; packing them again for each column is faster than bringing twice the bytes from further away.
+constexpr int64_t kMostOperands = int64_t{512} << 10;
+
 struct Unit {
   const Sequence* sequence = nullptr;
   int64_t kv_head = 0;
@@ -33,6 +37,7 @@ struct Workspace {
   char* dq = nullptr;                      // [heads][row block][D / nr][rows_backward][nr]
   double* delta = nullptr;                 // [heads][Sq]
   std::atomic<int32_t>* column = nullptr;  // [heads][row block]: the column whose turn it is to add to dq
+  char* rows = nullptr;                    // [row block]: operands of a whole unit's head; null: in scratch
   char* panels = nullptr;                  // of every column of a whole unit with several heads; null: in scratch
 };
 
@@ -121,30 +126,33 @@ class BackwardPass {
     for (int64_t slot = 0; slot < whole_slots_; ++slot) free_.push_back(slot);
     dq_block_bytes_ = kernels_.rows_backward * round_up(problem_.dim, kernels_.nr) * element_;
     panel_bytes_ = round_up(static_cast<int64_t>(kernels_.column_panels(common_.dim, common_.dim_v)), 64);
+    row_bytes_ = round_up(static_cast<int64_t>(kernels_.row_panels(common_.dim, common_.dim_v)), 64);
     set_sizes(whole_, 1);
     set_sizes(shared_, group_);
     if (group_ == 1) whole_.panels = 0;
-    shared_.panels = 0;
+    if (whole_.operands > kMostOperands) whole_.operands = 0;
+    shared_.operands = shared_.panels = 0;  // a column's thread may be ahead of the one that would pack
     memory_ = Memory(whole_.bytes() * whole_slots_ + shared_.bytes() * shared_slots);
   }
 
   // Bytes of a slot.
   struct Slot {
     int64_t row_blocks = 0, rows = 0, columns = 0;  // most of any unit
-    int64_t dq = 0, delta = 0, column = 0, panels = 0;
+    int64_t dq = 0, delta = 0, column = 0, operands = 0, panels = 0;
 
     void fit(const Unit& unit) {
       row_blocks = std::max(row_blocks, unit.row_blocks);
       rows = std::max(rows, unit.sequence->band.sq);
       columns = std::max(columns, unit.columns);
     }
-    int64_t bytes() const { return dq + delta + column + panels; }
+    int64_t bytes() const { return dq + delta + column + operands + panels; }
   };
 
   void set_sizes(Slot& slot, int64_t heads) const {
     slot.dq = heads * slot.row_blocks * dq_block_bytes_;
     slot.delta = round_up(heads * slot.rows * int64_t{sizeof(double)}, 64);
     slot.column = round_up(heads * slot.row_blocks * int64_t{sizeof(std::atomic<int32_t>)}, 64);
+    slot.operands = slot.row_blocks * row_bytes_;
     slot.panels = slot.columns * panel_bytes_;
   }
 
@@ -157,7 +165,9 @@ class BackwardPass {
     w.dq = base;
     w.delta = reinterpret_cast<double*>(base + slot.dq);
     w.column = reinterpret_cast<std::atomic<int32_t>*>(base + slot.dq + slot.delta);
-    if (slot.panels) w.panels = base + slot.dq + slot.delta + slot.column;
+    base += slot.dq + slot.delta + slot.column;
+    if (slot.operands) w.rows = base;
+    if (slot.panels) w.panels = base + slot.operands;
     return w;
   }
 
@@ -223,6 +233,9 @@ class BackwardPass {
     int64_t first_row = 0, rows = 0;
     int64_t first_column = 0, past_column = 0;  // columns that some row of it sees; none: equal
   };
+  static bool sees(const Block& block, int64_t column) {
+    return block.first_column <= column && column < block.past_column;
+  }
   Block block_of(const Unit& unit, int64_t index) const {
     const Band& band = unit.sequence->band;
     Block b;
@@ -292,6 +305,8 @@ class BackwardPass {
     column.dv_row = args_.dv.row;
     column.scratch = scratch;
     if (w.panels) column.panels = w.panels + j * panel_bytes_;
+    column.seen = false;
+    for (int64_t i = 0; i < unit.row_blocks && !column.seen; ++i) column.seen = sees(block_of(unit, i), j);
     return column;
   }
 
@@ -301,9 +316,10 @@ class BackwardPass {
     const int64_t j = column.key0 / kernels_.keys_backward;
     const int64_t head = unit.kv_head * group_ + g;
     const double* delta = w.delta + place(unit, g) * s.band.sq;
+    bool first = g == 0;
     for (int64_t i = 0; i < unit.row_blocks; ++i) {
       const Block block = block_of(unit, i);
-      if (j < block.first_column || j >= block.past_column) continue;
+      if (!sees(block, j)) continue;
       const int64_t index = place(unit, g) * unit.row_blocks + i;
       BackwardRow rows[kMostRows];
       for (int64_t r = 0; r < block.rows; ++r) rows[r] = row_of(s, head, block.first_row + r, delta);
@@ -312,6 +328,12 @@ class BackwardPass {
       tile.rows = static_cast<int>(block.rows);
       tile.dq = w.dq + index * dq_block_bytes_;
       tile.first = j == block.first_column;
+      tile.first_of_column = first;
+      first = false;
+      if (w.rows) {
+        tile.panels = w.rows + i * row_bytes_;
+        tile.packed = !tile.first;
+      }
       if (w.panels) look_ahead(unit, w, j, i, tile);
       kernels_.column_rows(column, tile);
       std::atomic<int32_t>& turn = w.column[index];
@@ -358,7 +380,7 @@ class BackwardPass {
   int workers_ = 1;
   int64_t whole_slots_ = 0;
   Slot whole_, shared_;
-  int64_t dq_block_bytes_ = 0, panel_bytes_ = 0;
+  int64_t dq_block_bytes_ = 0, row_bytes_ = 0, panel_bytes_ = 0;
   Memory memory_;
   std::mutex mutex_;
   std::vector<int64_t> free_;  // slots of whole units

@@ -41,24 +41,33 @@ struct BackwardScratch {
     arena.take(dv, keys * dv_wide);
   }
 
-  size_t lay_out(void* base, void* panels, int dim, int dim_v) {
+  void lay_out_rows(Arena& arena, int dim, int dim_v) {
     using G = Tiles<T>;
-    const size_t rows = G::kRowsBackward, keys = G::kKeysBackward;
-    const size_t d = padded(dim, G::kNr), dv_wide = padded(dim_v, G::kNr);
-    Arena arena{base}, elsewhere{panels};
-    lay_out_column(panels ? elsewhere : arena, dim, dim_v);
+    const size_t rows = G::kRowsBackward, d = padded(dim, G::kNr), dv_wide = padded(dim_v, G::kNr);
     arena.take(q, rows * d);
     arena.take(dout, rows * dv_wide);
-    arena.take(scores, rows * keys);
-    arena.take(dp, rows * keys);
     if constexpr (kStep<E> == 1) {
       q_inner = q;
       dout_inner = dout;
-      p_inner = scores;
-      ds = ds_inner = dp;
     } else {
       arena.take(q_inner, rows * d);
       arena.take(dout_inner, rows * dv_wide);
+    }
+  }
+
+  // The column's and the rows' panels at places of their own, or, where those are null, at `base` like everything else.
+  size_t lay_out(void* base, void* column_panels, void* row_panels, int dim, int dim_v) {
+    using G = Tiles<T>;
+    const size_t rows = G::kRowsBackward, keys = G::kKeysBackward;
+    Arena arena{base}, column{column_panels}, row{row_panels};
+    lay_out_column(column_panels ? column : arena, dim, dim_v);
+    lay_out_rows(row_panels ? row : arena, dim, dim_v);
+    arena.take(scores, rows * keys);
+    arena.take(dp, rows * keys);
+    if constexpr (kStep<E> == 1) {
+      p_inner = scores;
+      ds = ds_inner = dp;
+    } else {
       arena.take(p_inner, rows * keys);
       arena.take(ds, rows * keys);
       arena.take(ds_inner, rows * keys);
@@ -75,7 +84,7 @@ void begin_column(const BackwardColumn& column) {
   const Common& common = *column.common;
   const Keys& keys = column.keys;
   BackwardScratch<E> s;
-  s.lay_out(column.scratch, column.panels, common.dim, common.dim_v);
+  s.lay_out(column.scratch, column.panels, nullptr, common.dim, common.dim_v);
   with_storage<E>(common.dtype, [&](auto* storage) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
     const S* k = static_cast<const S*>(keys.k) + column.key0 * keys.k_row;
@@ -92,6 +101,7 @@ void begin_column(const BackwardColumn& column) {
     pack_inner_rows<E, S>([&](int r) { return k + r * keys.k_row; }, column.count, common.dim, s.k,
                           ptrdiff_t(G::kKeysBackward) * G::kNr);
   });
+  if (column.seen) return;  // the first tile writes dk and dv
   for (int c = 0; c < common.dim; c += G::kNr)
     std::memset(s.dk + ptrdiff_t(c) * G::kKeysBackward, 0, sizeof(T) * column.count * G::kNr);
   for (int c = 0; c < common.dim_v; c += G::kNr)
@@ -221,48 +231,50 @@ void gradient_rows(const Common& common, const BackwardScratch<E>& s, const Back
   }
 }
 
-// gradient [columns / nr][keys][nr] += weights^T rows, weights [keys / nr][rows / step][nr][step] (P or dS), rows
-// [columns / nr][rows / step][nr][step].
+// gradient [columns / nr][keys][nr] += weights^T rows over the tile's rows [begin, end), for `keys` keys from `key` on;
+// weights [keys / nr][rows / step][nr][step] (P or dS), rows [columns / nr][rows / step][nr][step]. The column's first
+// tile finds nothing to add to.
 template <class E>
-void add_key_gradient(const BackwardColumn& column, const BackwardTile& tile, const E* weights, const E* rows,
+void add_key_gradient(const BackwardTile& tile, int key, int keys, int begin, int end, const E* weights, const E* rows,
                       int columns, Sum<E>* gradient) {
   using G = Tiles<Sum<E>>;
   constexpr int nr = G::kNr, step = kStep<E>;
   Product<E> g;
-  g.finish = Finish::kAdd;
+  g.finish = tile.first_of_column ? Finish::kScale : Finish::kAdd;
+  g.a = weights + ptrdiff_t(key / nr) * G::kRowsBackward * nr + begin * nr + key % nr * step;
+  g.k = end - begin;
   for (int c = 0; c < columns; c += nr) {
-    for (int key = 0; key < column.count;) {
-      const int keys = micro_rows<Sum<E>>(smaller(column.count, key / nr * nr + nr) - key);
-      // Rows that see one of these keys; both ends of what a row sees never decrease from row to row.
-      const int64_t key0 = column.key0 + key;
-      int begin = 0, end = tile.rows;
-      while (begin < end && tile.row[begin].hi <= key0) ++begin;
-      while (begin < end && tile.row[end - 1].lo >= key0 + keys) --end;
-      if (begin < end) {
-        // A pair of rows lies in one micro-tile, which begins at an even row: its other row was computed too.
-        begin -= begin % step;
-        g.a = weights + ptrdiff_t(key / nr) * G::kRowsBackward * nr + begin * nr + key % nr * step;
-        g.b = rows + (ptrdiff_t(c / nr) * G::kRowsBackward + begin) * nr;
-        g.k = end - begin;
-        g.c = gradient + (ptrdiff_t(c / nr) * G::kKeysBackward + key) * nr;
-        multiply_transposed<E>(keys, columns - c, g);
-      }
-      key += keys;
+    g.b = rows + (ptrdiff_t(c / nr) * G::kRowsBackward + begin) * nr;
+    g.c = gradient + (ptrdiff_t(c / nr) * G::kKeysBackward + key) * nr;
+    if (begin < end) {
+      multiply_transposed<E>(keys, columns - c, g);
+    } else if (tile.first_of_column) {
+      std::memset(g.c, 0, sizeof(Sum<E>) * keys * nr);
     }
   }
 }
 
 template <class E>
-void column_rows(const BackwardColumn& column, const BackwardTile& tile) {
-  using T = Sum<E>;
-  using G = Tiles<T>;
-  constexpr int nr = G::kNr, width = G::kKeysBackward;
-  constexpr ptrdiff_t panel = ptrdiff_t(G::kRowsBackward) * nr;
-  const Common& common = *column.common;
-  BackwardScratch<E> s;
-  s.lay_out(column.scratch, column.panels, common.dim, common.dim_v);
-  MicroTiles micro;
-  micro.cut<T>(tile.row, tile.rows);
+void add_key_gradients(const BackwardColumn& column, const BackwardTile& tile, const BackwardScratch<E>& s) {
+  constexpr int nr = Tiles<Sum<E>>::kNr;
+  for (int key = 0; key < column.count;) {
+    const int keys = micro_rows<Sum<E>>(smaller(column.count, key / nr * nr + nr) - key);
+    // Rows that see one of these keys; both ends of what a row sees never decrease from row to row.
+    const int64_t key0 = column.key0 + key;
+    int begin = 0, end = tile.rows;
+    while (begin < end && tile.row[begin].hi <= key0) ++begin;
+    while (begin < end && tile.row[end - 1].lo >= key0 + keys) --end;
+    // A pair of rows lies in one micro-tile, which begins at an even row: its other row was computed too.
+    if (begin < end) begin -= begin % kStep<E>;
+    add_key_gradient<E>(tile, key, keys, begin, end, s.p_inner, s.dout_inner, column.common->dim_v, s.dv);
+    add_key_gradient<E>(tile, key, keys, begin, end, s.ds_inner, s.q_inner, column.common->dim, s.dk);
+    key += keys;
+  }
+}
+
+template <class E>
+void pack_tile(const Common& common, const BackwardTile& tile, const BackwardScratch<E>& s) {
+  constexpr ptrdiff_t panel = ptrdiff_t(Tiles<Sum<E>>::kRowsBackward) * Tiles<Sum<E>>::kNr;
   with_storage<E>(common.dtype, [&](auto* storage) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
     const auto q = [&](int r) { return static_cast<const S*>(tile.row[r].q); };
@@ -274,6 +286,20 @@ void column_rows(const BackwardColumn& column, const BackwardTile& tile) {
       pack_inner_rows<E, S>(dout, tile.rows, common.dim_v, s.dout_inner, panel);
     }
   });
+}
+
+template <class E>
+void column_rows(const BackwardColumn& column, const BackwardTile& tile) {
+  using T = Sum<E>;
+  using G = Tiles<T>;
+  constexpr int nr = G::kNr, width = G::kKeysBackward;
+  constexpr ptrdiff_t panel = ptrdiff_t(G::kRowsBackward) * nr;
+  const Common& common = *column.common;
+  BackwardScratch<E> s;
+  s.lay_out(column.scratch, column.panels, tile.panels, common.dim, common.dim_v);
+  MicroTiles micro;
+  micro.cut<T>(tile.row, tile.rows);
+  if (!tile.packed) pack_tile<E>(common, tile, s);
 
   const int calls = 2 * (width / nr) * micro.count;
   const int64_t ahead_step = (tile.ahead_bytes + calls - 1) / calls;
@@ -308,8 +334,7 @@ void column_rows(const BackwardColumn& column, const BackwardTile& tile) {
     const int begin = t.begin<T>(column.key0, width), end = t.end(column.key0, width);
     if (begin < end) gradient_rows<E>(common, s, tile.row, t.row, t.row + t.rows, column.key0, begin, padded(end, nr));
   }
-  add_key_gradient<E>(column, tile, s.p_inner, s.dout_inner, common.dim_v, s.dv);
-  add_key_gradient<E>(column, tile, s.ds_inner, s.q_inner, common.dim, s.dk);
+  add_key_gradients<E>(column, tile, s);
 }
 
 template <class E>
@@ -320,7 +345,7 @@ void column_dq(const BackwardColumn& column, const BackwardTile& tile) {
   constexpr ptrdiff_t panel = ptrdiff_t(G::kRowsBackward) * nr;
   const Common& common = *column.common;
   BackwardScratch<E> s;
-  s.lay_out(column.scratch, column.panels, common.dim, common.dim_v);
+  s.lay_out(column.scratch, column.panels, tile.panels, common.dim, common.dim_v);
   MicroTiles micro;
   micro.cut<T>(tile.row, tile.rows);
   Product<E> g;
@@ -347,7 +372,7 @@ void end_column(const BackwardColumn& column) {
   constexpr ptrdiff_t panel = ptrdiff_t(G::kKeysBackward) * G::kNr;
   const Common& common = *column.common;
   BackwardScratch<E> s;
-  s.lay_out(column.scratch, column.panels, common.dim, common.dim_v);
+  s.lay_out(column.scratch, column.panels, nullptr, common.dim, common.dim_v);
   with_storage<E>(common.dtype, [&](auto* storage) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
     for (int key = 0; key < column.count; ++key) {

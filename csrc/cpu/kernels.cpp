@@ -14,7 +14,13 @@ size_t forward_scratch(int dim, int dim_v) {
 }
 template <class E>
 size_t backward_scratch(int dim, int dim_v) {
-  return BackwardScratch<E>().lay_out(nullptr, nullptr, dim, dim_v);
+  return BackwardScratch<E>().lay_out(nullptr, nullptr, nullptr, dim, dim_v);
+}
+template <class E>
+size_t row_panels(int dim, int dim_v) {
+  Arena arena;
+  BackwardScratch<E>().lay_out_rows(arena, dim, dim_v);
+  return arena.used;
 }
 template <class E>
 size_t column_panels(int dim, int dim_v) {
@@ -84,6 +90,7 @@ constexpr Kernels make_table() {
   k.operand = sizeof(E);
   k.forward_scratch = forward_scratch<E>;
   k.backward_scratch = backward_scratch<E>;
+  k.row_panels = row_panels<E>;
   k.column_panels = column_panels<E>;
   k.pack_k = pack_k<E>;
   k.pack_v = pack_v<E>;

@@ -84,6 +84,7 @@ struct BackwardColumn {
   int64_t dk_row = 0, dv_row = 0;
   void* scratch = nullptr;
   void* panels = nullptr;  // column_panels() bytes on a cache line
+  bool seen = true;        // some tile will follow
 };
 
 // One block of rows against one column. `dq` is the fp32 (fp64) accumulator [D / nr][rows][nr].
@@ -94,6 +95,10 @@ struct BackwardTile {
   bool first = false;           // dq holds nothing yet
   const char* ahead = nullptr;  // memory that will be needed next, brought to the second-level cache meanwhile
   int64_t ahead_bytes = 0;
+  bool first_of_column = false;  // dk and dv hold nothing yet
+  // Where the rows' operands are, row_panels() bytes on a cache line; in scratch, where that is null.
+  void* panels = nullptr;
+  bool packed = false;  // they are there already
 };
 
 constexpr int kDeltaRows = 16;
@@ -111,6 +116,7 @@ struct Kernels {
 
   size_t (*forward_scratch)(int dim, int dim_v);                       // bytes a thread needs
   size_t (*backward_scratch)(int dim, int dim_v);                      // bytes a thread needs
+  size_t (*row_panels)(int dim, int dim_v);                            // bytes of BackwardTile::panels
   size_t (*column_panels)(int dim, int dim_v);                         // bytes of BackwardColumn::panels
   void (*pack_k)(const Common&, const Keys&, int64_t k0, int64_t k1);  // keys [k0, k1), k0 a multiple of key_block
   void (*pack_v)(const Common&, const Keys&, int64_t k0, int64_t k1);

@@ -2,6 +2,8 @@
 #include "schedule.h"
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -12,8 +14,6 @@ namespace {
 
 // The promise: the busiest core has at most this many percent of the mean.
 constexpr int64_t kPromisedPercent = 103;
-// Rows of a sequence tried as fillers: the first 1 .. kMostFillers, the last 1 .. kMostFillers.
-constexpr int64_t kMostFillers = 8;
 // Costs are summed in int64; checked below 2^62 so that no sum of two overflows.
 constexpr int64_t kLargestTotal = int64_t{1} << 62;
 
@@ -72,6 +72,9 @@ void check(const ScheduleProblem& problem) {
   check_range("cost_full", problem.cost.full, 0, 1 << 20);
   check_range("cost_edge", problem.cost.edge, 0, 1 << 20);
   check_range("cost_task", problem.cost.task, 0, 1 << 20);
+  if (!problem.cut_fillers && problem.backward && problem.heads_q != problem.heads_kv) {
+    bad("cut_fillers", "true where the backward has groups of query heads", "false");
+  }
   if (problem.window_left < kNoWindow)
     bad("window_size_left", "None or at least 0", std::to_string(problem.window_left));
   if (!problem.packed && problem.sequences.size() != 1) {
@@ -104,7 +107,22 @@ void check(const ScheduleProblem& problem) {
 // How much of the main part a core takes before its fillers.
 enum class MainShare {
   kAll,   // as much as the limit allows
+  kFull,  // up to kFewerUnits units less, so that fillers leave least of the limit unused
   kEven,  // the cut nearest to an even division; fillers then level the rest
+};
+constexpr int kFewerUnits = 3;
+
+struct Cutting {
+  TaskLine line;
+  const BandList& sequences;
+  int64_t cores;
+  bool cut_fillers;
+
+  TaskLine filler_line() const {
+    TaskLine fillers = line;
+    if (!cut_fillers) fillers.chunk = 0;
+    return fillers;
+  }
 };
 
 struct Shares {
@@ -112,31 +130,50 @@ struct Shares {
   std::vector<int64_t> loads;
 };
 
+// What one core takes from `place` on, which it moves: at most `main_limit` of the main part and `limit` in all.
+int64_t take(const Cutting& cutting, const TaskLine& fillers, int64_t main_limit, int64_t limit, CorePlace* place,
+             int64_t* main) {
+  *main = advance(cutting.line, cutting.sequences, kMain, main_limit, &place->part[kMain]);
+  return *main + advance(fillers, cutting.sequences, kFillers, limit - *main, &place->part[kFillers]);
+}
+
 // Shares of at most `limit` for all cores; false when something is left over.
-bool cut(const TaskLine& line, const BandList& sequences, int64_t cores, int64_t limit, MainShare rule,
-         Shares* shares) {
+bool cut(const Cutting& cutting, int64_t limit, MainShare rule, Shares* shares) {
+  const TaskLine &line = cutting.line, fillers = cutting.filler_line();
+  const int64_t cores = cutting.cores;
   int64_t main_total = 0;
   if (rule == MainShare::kEven) {
-    for (int64_t sequence = 0; sequence < sequences.count(); ++sequence) {
-      main_total += line.heads() * head_cost(line, sequence_tasks(line, sequences, sequence, kMain));
+    for (int64_t sequence = 0; sequence < cutting.sequences.count(); ++sequence) {
+      main_total += line.heads() * head_cost(line, sequence_tasks(line, cutting.sequences, sequence, kMain));
     }
   }
-  const int64_t half_unit = unit_cost_bound(line, sequences) / 2;
+  const int64_t half_unit = unit_cost_bound(line, cutting.sequences) / 2;
   *shares = Shares{};
   CorePlace place;
   int64_t main_done = 0;
   for (int64_t core = 0; core < cores; ++core) {
-    int64_t budget = limit;
+    int64_t main_limit = limit;
     if (rule == MainShare::kEven && core + 1 < cores) {
       const int64_t even = main_total / cores * (core + 1) + main_total % cores * (core + 1) / cores;
-      budget = clamp64(even - main_done + half_unit, 0, limit);
+      main_limit = clamp64(even - main_done + half_unit, 0, limit);
     }
-    const int64_t main = advance(line, sequences, kMain, budget, &place.part[kMain]);
+    CorePlace best = place;
+    int64_t main = 0, load = take(cutting, fillers, main_limit, limit, &best, &main), fewer = main;
+    for (int units = 0; rule == MainShare::kFull && units < kFewerUnits && load < limit && fewer > 0; ++units) {
+      CorePlace other = place;
+      const int64_t all = take(cutting, fillers, fewer - 1, limit, &other, &fewer);
+      if (all <= load) continue;
+      load = all;
+      main = fewer;
+      best = other;
+    }
+    place = best;
     main_done += main;
-    shares->loads.push_back(main + advance(line, sequences, kFillers, limit - main, &place.part[kFillers]));
+    shares->loads.push_back(load);
     shares->places.push_back(place);
   }
-  return place.part[kMain].sequence == sequences.count() && place.part[kFillers].sequence == sequences.count();
+  const int64_t count = cutting.sequences.count();
+  return place.part[kMain].sequence == count && place.part[kFillers].sequence == count;
 }
 
 bool is_promised(int64_t limit, int64_t total, int64_t cores) {
@@ -145,17 +182,18 @@ bool is_promised(int64_t limit, int64_t total, int64_t cores) {
 
 // Lowers the limit by fillers where plain cuts leave the busiest core too much: the fewest fillers that keep the
 // promise, else those that come nearest. Leaves the line and the shares as chosen.
-void choose_fillers(TaskLine* line, const BandList& sequences, int64_t cores, int64_t limit, Shares* shares) {
-  const int64_t total = total_cost(*line, sequences);
+void choose_fillers(Cutting* cutting, int64_t limit, Shares* shares) {
+  const int64_t total = total_cost(cutting->line, cutting->sequences), cores = cutting->cores;
   const int64_t least = ceil_div(total, cores);
-  int64_t chosen = 0;
-  for (int64_t rows = 1; rows <= kMostFillers; ++rows) {
+  int64_t most_rows = 0, chosen = 0;
+  for (int64_t sequence = 0; sequence < cutting->sequences.count(); ++sequence)
+    most_rows = std::max(most_rows, sequence_tasks(cutting->line, cutting->sequences, sequence, kMain).rows.size());
+  for (int64_t rows = 1; rows < most_rows; rows += 1 + rows / 4) {
     for (const int64_t fillers : {rows, -rows}) {
-      for (const MainShare rule : {MainShare::kAll, MainShare::kEven}) {
+      for (const MainShare rule : {MainShare::kAll, MainShare::kFull, MainShare::kEven}) {
         Shares found;
-        line->fillers = fillers;
-        while (limit > least && !is_promised(limit, total, cores) &&
-               cut(*line, sequences, cores, limit - 1, rule, &found)) {
+        cutting->line.fillers = fillers;
+        while (limit > least && !is_promised(limit, total, cores) && cut(*cutting, limit - 1, rule, &found)) {
           limit = *std::max_element(found.loads.begin(), found.loads.end());
           chosen = fillers;
           *shares = found;
@@ -163,7 +201,7 @@ void choose_fillers(TaskLine* line, const BandList& sequences, int64_t cores, in
       }
     }
   }
-  line->fillers = chosen;
+  cutting->line.fillers = chosen;
 }
 
 // Calls f(sequence index, tasks of the sequence, row) for every row of every sequence.
@@ -176,6 +214,33 @@ void for_rows(const TaskLine& line, const BandList& sequences, const F& f) {
   }
 }
 
+// How many units cost so much, the most expensive first.
+using UnitCounts = std::map<int64_t, int64_t, std::greater<int64_t>>;
+
+// Of the j N + 1 largest units one of N cores has j + 1, which cost at least as much as the j + 1 smallest of these. No
+// j gives more than the first or the last one where the smallest of all has a given cost.
+int64_t pigeonhole_bound(const UnitCounts& units, int64_t cores) {
+  std::vector<int64_t> counts{0}, costs{0};  // of the most expensive kinds
+  for (const auto& [cost, count] : units) {
+    counts.push_back(counts.back() + count);
+    costs.push_back(costs.back() + cost * count);
+  }
+  const auto cost_of_largest = [&](int64_t number) {
+    const size_t kind = std::lower_bound(counts.begin(), counts.end(), number) - counts.begin();
+    if (kind == 0) return int64_t{0};
+    const int64_t each = (costs[kind] - costs[kind - 1]) / (counts[kind] - counts[kind - 1]);
+    return costs[kind - 1] + (number - counts[kind - 1]) * each;
+  };
+  int64_t bound = 0;
+  for (size_t kind = 1; kind < counts.size(); ++kind) {
+    const int64_t first = ceil_div(counts[kind - 1], cores), last = (counts[kind] - 1) / cores;
+    for (const int64_t j : {first, last}) {
+      if (first <= last) bound = std::max(bound, cost_of_largest(j * cores + 1) - cost_of_largest(j * (cores - 1)));
+    }
+  }
+  return bound;
+}
+
 }  // namespace
 
 Plan make_plan(const ScheduleProblem& problem) {
@@ -185,9 +250,12 @@ Plan make_plan(const ScheduleProblem& problem) {
   plan.line = make_line(problem);
   count_tasks_if_all_empty(plan.sequences(), &plan.line);
   const int64_t limit = smallest_limit(plan.line, plan.sequences(), problem.cores);
+  const BandList sequences = plan.sequences();
+  Cutting cutting{plan.line, sequences, problem.cores, problem.cut_fillers};
   Shares shares;
-  cut(plan.line, plan.sequences(), problem.cores, limit, MainShare::kAll, &shares);
-  if (problem.allow_fillers) choose_fillers(&plan.line, plan.sequences(), problem.cores, limit, &shares);
+  cut(cutting, limit, MainShare::kAll, &shares);
+  if (problem.allow_fillers) choose_fillers(&cutting, limit, &shares);
+  plan.line = cutting.line;
   plan.places = std::move(shares.places);
   plan.loads = std::move(shares.loads);
   plan.max_load = *std::max_element(plan.loads.begin(), plan.loads.end());
@@ -202,6 +270,7 @@ ScheduleFigures figures(const ScheduleProblem& problem) {
   TaskLine line = make_line(problem);
   count_tasks_if_all_empty(sequences, &line);
   ScheduleFigures result;
+  UnitCounts units;
   const int64_t query_heads = line.batch * line.heads_q;
   for (const Band& band : bands) {
     result.blocks += query_heads * count_blocks(band, line.block);
@@ -212,18 +281,19 @@ ScheduleFigures figures(const ScheduleProblem& problem) {
     const BlockSpan span = tasks.span(row);
     (span.size() == 0 ? result.empty_tasks : result.tasks) += line.heads();
     result.edge_blocks += query_heads * span.edges();
-    // Units of the second and later query heads repeat those of the first, which alone carries the task's cost.
+    // Units of the third and later query heads repeat those of the second; the first's carries the task's cost.
     const int64_t chunks = std::max<int64_t>(span_chunks(line, span), 1);
-    for (int64_t unit = 0; unit < std::min(task_units(line, span), chunks + 1); ++unit) {
+    for (int64_t unit = 0; unit < std::min(task_units(line, span), 2 * chunks); ++unit) {
       const int64_t cost = task_cost_before(line, span, unit + 1) - task_cost_before(line, span, unit);
-      result.largest_unit = std::max(result.largest_unit, cost);
+      units[cost] += line.heads() * (unit < chunks ? 1 : line.spans_per_task() - 1);
       result.unit_divisor = std::gcd(result.unit_divisor, cost);
     }
   });
+  if (!units.empty()) result.largest_unit = units.begin()->first;
   const int64_t total = total_cost(line, sequences);
   if (total > 0 && line.heads() > 0) {
-    const int64_t units = ceil_div(total / result.unit_divisor, problem.cores);
-    result.lower_bound = std::max(result.largest_unit, result.unit_divisor * units);
+    const int64_t share = ceil_div(total / result.unit_divisor, problem.cores);
+    result.lower_bound = std::max(result.unit_divisor * share, pigeonhole_bound(units, problem.cores));
   }
   return result;
 }

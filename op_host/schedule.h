@@ -10,15 +10,17 @@
 //     at most 3% above the mean whenever m >= u / 0.03, that is 134 blocks per core for chunk = 4,
 //
 // whatever the tasks are. Below that, units can be too coarse. Let g be the greatest common divisor of the units'
-// costs: no schedule at all has max < lower_bound = max(u, g * ceil(T / (g N))). With 8 tasks or more per core this
-// exceeds 1.03 m only for m < g / 0.03 or m < u, for instance
+// costs, and p_j what the j + 1 smallest of the j N + 1 largest units cost: some core has j + 1 of these. So no
+// schedule at all has max < lower_bound = max(g * ceil(T / (g N)), p_0 = u, p_1, ...). With 8 tasks or more per core
+// this may still exceed 1.03 m, for instance
 //
 //     193 tasks of one block on 24 cores: m = 8.04, lower_bound = 9, 11.9% above the mean;
 //     [B 3, H 12, S 512] in blocks of 256 x 128 on 8 cores: units of 2 and 4 blocks, m = 27, lower_bound = 28, 3.7%.
 //
 // Everywhere else max <= lower_bound + u - 1, and where contiguous cuts alone would break 3%, fillers (task_line.h) are
-// tried. What then remains above 3% while lower_bound would allow it are problems of few blocks a core (m < 26 u in all
-// those seen) with nearly uniform units: 2 to 3 in 1000 random problems of 8 tasks or more per core.
+// tried. What then remains above 3% while lower_bound would allow it: with chunk = 4, 2 to 3 in 1000 random problems of
+// 8 tasks or more per core, with whole tasks 3 to 5, of few blocks a core or nearly uniform units (of some of these
+// lower_bound is too optimistic). tests/cpp/test_tiling.cpp counts them for the kernels' schedules.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -47,6 +49,7 @@ struct ScheduleProblem {
   CostModel cost;
   int64_t cores = 1;
   bool allow_fillers = true;  // false: what a kernel computes for itself from cu_seqlens
+  bool cut_fillers = true;    // false: fillers are whole tasks (not for backward groups of query heads)
 };
 
 // Bands by index, for the templates of task_line.h.

@@ -6,13 +6,11 @@
 //         query heads that share the key/value head, one after another.
 // Order   batch, head, row; rows ascend. Query heads of one group are neighbours, so their K and V stay in L2.
 // Unit    what is never cut: the blocks of a task that lie in one chunk, a fixed number of blocks anchored at key 0
-// (backward:
-//         at row 0 of each query head). A chunk starts a fresh softmax state and parts are merged in order, so results
-//         do not depend on where a task is cut, nor on whether it is cut.
-// Parts   a line has two parts, cut apart from one another: the main part, and the fillers, a few block rows of few
-// blocks
-//         (the first or the last rows of every sequence) that level what whole units leave uneven. Usually there are
-//         none.
+//         (backward: at row 0 of each query head). A chunk starts a fresh softmax state and parts are merged in order,
+//         so results do not depend on where a task is cut, nor on whether it is cut.
+// Parts   a line has two parts, cut apart from one another: the main part, and the fillers, the first or the last block
+//         rows of every sequence (best those of few blocks), which level what whole units leave uneven. Usually there
+//         are none.
 //
 // Block rows in which no row sees a key are tasks too, of no blocks: somebody has to write their zeros.
 #pragma once
@@ -60,6 +58,11 @@ TRIANGLE_FN bool is_before(const Start& a, const Start& b) {
 // Where a core begins (and the one before it ends), in both parts of the line.
 struct CorePlace {
   Start part[kLineParts];
+};
+
+// What one core does: of each part the stretch from `begin` to `end`.
+struct Share {
+  CorePlace begin, end;
 };
 
 // `Sequences` below is any type with `int64_t count() const` and `Band band(int64_t sequence) const`; on the device it

@@ -10,19 +10,11 @@
 namespace triangle {
 namespace {
 
-// A cut is worth its merge only where whole tasks leave the busiest core more than this above the mean.
-constexpr double kCutAbove = 0.03;
-
 int64_t align(int64_t bytes) { return ceil_div(bytes, kWorkspaceAlign) * kWorkspaceAlign; }
 
 void check(const char* name, bool holds, const char* expected, int64_t got) {
   if (!holds)
     throw std::invalid_argument(std::string(name) + ": expected " + expected + ", got " + std::to_string(got));
-}
-
-double imbalance(const Plan& plan) {
-  if (plan.total == 0) return 0;
-  return static_cast<double>(plan.max_load) * static_cast<double>(plan.cores()) / static_cast<double>(plan.total) - 1;
 }
 
 // Chunks of the pieces of cut tasks, at a core's beginning and at its end: the most that any core has.
@@ -45,6 +37,22 @@ CutSlots count_cut_slots(const Plan& plan) {
 }
 
 }  // namespace
+
+double imbalance_of(const Plan& plan) {
+  if (plan.total == 0) return 0;
+  return static_cast<double>(plan.max_load) * static_cast<double>(plan.cores()) / static_cast<double>(plan.total) - 1;
+}
+
+Partition partition_of(const Plan& plan) {
+  const int64_t all = plan.line.heads() * sequence_tasks(plan.line, plan.sequences(), 0, kFillers).tasks_per_head();
+  Partition partition;
+  for (int64_t core = 0; core <= plan.cores(); ++core) {
+    const CorePlace& place = plan.places[core];
+    partition.starts[core] = place.part[kMain];
+    partition.fillers[core] = place.part[kFillers].sequence == 0 ? place.part[kFillers].task : all;
+  }
+  return partition;
+}
 
 ForwardPlan make_forward_plan(const ForwardProblem& problem) {
   check("cores", problem.cores >= 1 && problem.cores <= kMaxCores, "1 .. 32", problem.cores);
@@ -94,20 +102,22 @@ ForwardPlan make_forward_plan(const ForwardProblem& problem) {
     schedule.chunk = 0;
     schedule.cores = problem.cores;
     schedule.allow_fillers = false;
+    schedule.cut_fillers = false;
     Plan plan = make_plan(schedule);
-    if (imbalance(plan) > kCutAbove) {
+    const ScheduleFigures shape = figures(schedule);
+    if (imbalance_of(plan) > kMostImbalance) {  // worth a merge
       schedule.chunk = kChunkBlocks;
+      schedule.allow_fillers = true;
       Plan finer = make_plan(schedule);
       if (finer.max_load < plan.max_load) plan = std::move(finer);
     }
     t.line = plan.line;
     t.band = plan.bands[0];
-    for (int64_t core = 0; core <= problem.cores; ++core) t.starts[core] = plan.places[core].part[kMain];
+    t.partition = partition_of(plan);
     cut = count_cut_slots(plan);
-    const ScheduleFigures shape = figures(schedule);
     result.blocks = shape.blocks;
     result.visible_pairs = shape.visible_pairs;
-    result.imbalance = imbalance(plan);
+    result.imbalance = imbalance_of(plan);
   }
 
   const int64_t dv16 = round_up(t.dv, 16);

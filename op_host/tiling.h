@@ -55,6 +55,21 @@ TRIANGLE_FN int32_t first_half_rows(int32_t rows) {
   return half < rows ? half : rows;
 }
 
+// Where each core begins, of a dense problem. Fillers are whole tasks: their numbers say it.
+struct Partition {
+  Start starts[kMaxCores + 1];
+  int64_t fillers[kMaxCores + 1] = {};
+
+  TRIANGLE_FN Share share(int64_t core) const {
+    Share share;
+    share.begin.part[kMain] = starts[core];
+    share.begin.part[kFillers].task = fillers[core];
+    share.end.part[kMain] = starts[core + 1];
+    share.end.part[kFillers].task = fillers[core + 1];
+    return share;
+  }
+};
+
 // Elements from one batch (packed: unused), head or row to the next.
 struct Strides {
   int64_t batch = 0;
@@ -85,9 +100,9 @@ struct TriangleForwardTiling {
   int64_t ring_bytes = 0;  // workspace of one core: slots of scores (P overwrites them), then of P V
   int64_t slot_scores_bytes = 0;
   int64_t slot_out_bytes = 0;
-  int64_t cut_offset = 0;                           // workspace: first byte of the chunk partials
-  int64_t cut_slot_bytes = 0;                       // P V, then max and sum of each row
-  triangle::Start starts[triangle::kMaxCores + 1];  // dense: where each core begins; packed cores find it themselves
+  int64_t cut_offset = 0;         // workspace: first byte of the chunk partials
+  int64_t cut_slot_bytes = 0;     // P V, then max and sum of each row
+  triangle::Partition partition;  // dense; packed cores find it themselves, without fillers
 };
 
 namespace triangle {
@@ -120,6 +135,12 @@ struct ForwardPlan {
 
 // Throws std::invalid_argument naming the argument.
 ForwardPlan make_forward_plan(const ForwardProblem& problem);
+
+constexpr double kMostImbalance = 0.03;  // promised of the busiest core; what costs time is done only to keep it
+
+struct Plan;  // schedule.h
+Partition partition_of(const Plan& plan);
+double imbalance_of(const Plan& plan);  // busiest core over the mean, less 1
 
 #endif
 

@@ -1,6 +1,7 @@
 // From a problem to the backward kernel's tiling, and the same for Python through ctypes.
 #include "tiling_backward.h"
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <string>
@@ -31,8 +32,19 @@ ScheduleProblem schedule_of(const BackwardProblem& problem, BackwardPass pass) {
   schedule.block = {kGradBlock, kGradBlock};
   schedule.chunk = problem.deterministic ? 0 : kSectionBlocks;
   schedule.cores = f.cores;
-  schedule.allow_fillers = false;
+  schedule.allow_fillers = problem.deterministic;
   return schedule;
+}
+
+// On the fast path shares end between sections, or where that is too uneven between blocks: a section that is cut costs
+// the cube more than one that is not.
+Plan plan_of(ScheduleProblem schedule) {
+  Plan plan = make_plan(schedule);
+  while (schedule.chunk > 1 && imbalance_of(plan) > kMostImbalance) {
+    schedule.chunk /= 2;
+    plan = make_plan(schedule);
+  }
+  return plan;
 }
 
 }  // namespace
@@ -53,6 +65,7 @@ BackwardPlan make_backward_plan(const BackwardProblem& problem) {
   t.dv = problem.dv;
 
   for (const BackwardPass pass : {kByColumns, kByRows}) {
+    if (pass == kByRows && !problem.deterministic) continue;
     const ScheduleProblem schedule = schedule_of(problem, pass);
     if (f.packed) {  // lengths are on the device: its cores find the partition
       TaskLine& line = t.lines[pass];
@@ -64,16 +77,17 @@ BackwardPlan make_backward_plan(const BackwardProblem& problem) {
       line.backward = schedule.backward;
       continue;
     }
-    const Plan plan = make_plan(schedule);
+    const Plan plan = plan_of(schedule);
     t.lines[pass] = plan.line;
-    for (int64_t core = 0; core <= f.cores; ++core) t.starts[pass][core] = plan.places[core].part[kMain];
+    t.partitions[pass] = partition_of(plan);
+    result.imbalance = std::max(result.imbalance, imbalance_of(plan));
     if (pass == kByRows) continue;
     ScheduleProblem all = schedule;
     all.heads_q = f.heads_q;
+    all.chunk = 0;
     const ScheduleFigures shape = figures(all);
     result.blocks = shape.blocks;
     result.visible_pairs = shape.visible_pairs;
-    if (plan.total > 0) result.imbalance = static_cast<double>(plan.max_load) * f.cores / plan.total - 1;
   }
 
   const int64_t d16 = round_up(t.problem.d, 16), dv16 = round_up(t.problem.dv, 16);

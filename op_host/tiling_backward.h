@@ -26,7 +26,7 @@ enum BackwardPass : int { kByColumns = 0, kByRows = 1, kBackwardPasses = 2 };
 struct TriangleBackwardTiling {
   TriangleForwardTiling problem;  // sizes, sequences, strides of q, k, v, out, lse and mask, as the forward has them
   triangle::TaskLine lines[triangle::kBackwardPasses];
-  triangle::Start starts[triangle::kBackwardPasses][triangle::kMaxCores + 1];  // dense
+  triangle::Partition partitions[triangle::kBackwardPasses];  // dense
   int32_t deterministic = 0;  // 1: every gradient tile is summed by one core in one order; costs a second pass for dQ
   int32_t has_dlse = 0;
   int64_t batch = 1, heads_q = 1, heads_kv = 1;
@@ -66,7 +66,9 @@ struct BackwardPlan {
   int64_t accumulator_bytes = 0;  // of it
   int64_t blocks = 0;             // 128 x 128, of the column pass (dense; packed: 0)
   int64_t visible_pairs = 0;
-  double imbalance = 0;  // of the column pass: busiest core over the mean, less 1
+  // Busiest core over the mean, less 1: of the column pass, on the deterministic path of the worse pass. The launch as
+  // a whole is no less even than that, whatever a block costs in either pass.
+  double imbalance = 0;
 };
 
 // Throws std::invalid_argument naming the argument.

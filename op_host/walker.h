@@ -1,5 +1,6 @@
-// Walks one core's share of a line: (batch, head, block row, range of key blocks, edges), one piece after another. The
-// kernels' loops are `while (walker.next(&piece))`; no containers, no allocation, a few dozen bytes of state.
+// Walks a stretch of a line (Walker), or one core's share of both its parts (ShareWalker): (batch, head, block row,
+// range of key blocks, edges), one piece after another. The kernels' loops are `while (walker.next(&piece))`; no
+// containers, no allocation, a few dozen bytes of state.
 #pragma once
 #include "task_line.h"
 
@@ -23,6 +24,14 @@ class Walker {
   // From `begin` to `end` of one part; both as in a plan's starts. `sequences` is copied: it is a few words.
   TRIANGLE_FN Walker(const TaskLine& line, const Sequences& sequences, int part, const Start& begin, const Start& end)
       : line_(line), sequences_(sequences), part_(part), at_(begin), end_(end) {
+    load_sequence();
+  }
+
+  // Goes on with another stretch of the same line.
+  TRIANGLE_FN void restart(int part, const Start& begin, const Start& end) {
+    part_ = part;
+    at_ = begin;
+    end_ = end;
     load_sequence();
   }
 
@@ -93,6 +102,28 @@ class Walker {
   Start at_, end_;
   SequenceTasks tasks_;
   int64_t head_ = 0, row_ = 0;
+};
+
+// The main part of a core's share, then its fillers.
+template <class Sequences>
+class ShareWalker {
+ public:
+  TRIANGLE_FN ShareWalker(const TaskLine& line, const Sequences& sequences, const Share& share)
+      : walker_(line, sequences, kMain, share.begin.part[kMain], share.end.part[kMain]),
+        fillers_(share.begin.part[kFillers]),
+        fillers_end_(share.end.part[kFillers]) {}
+
+  TRIANGLE_FN bool next(Piece* piece) {
+    if (walker_.next(piece)) return true;
+    if (!is_before(fillers_, fillers_end_)) return false;
+    walker_.restart(kFillers, fillers_, fillers_end_);
+    fillers_ = fillers_end_;
+    return walker_.next(piece);
+  }
+
+ private:
+  Walker<Sequences> walker_;
+  Start fillers_, fillers_end_;  // still to be walked
 };
 
 }  // namespace triangle

@@ -17,8 +17,7 @@ class SharedColumns {
         workspace_(workspace),
         core_(vector_core / 2),
         half_(static_cast<int32_t>(vector_core % 2)),
-        walker_(tiling.lines[kByColumns], sequences, kMain, tiling.starts[kByColumns][core_],
-                tiling.starts[kByColumns][core_ + 1]) {}
+        walker_(tiling.lines[kByColumns], sequences, tiling.partitions[kByColumns].share(core_)) {}
 
   __aicore__ inline bool next(KeyRows* keys, bool* unseen) {
     Piece piece;
@@ -43,7 +42,7 @@ class SharedColumns {
   GM_ADDR workspace_;
   int64_t core_;
   int32_t half_;
-  Walker<ForwardSequences> walker_;
+  ShareWalker<ForwardSequences> walker_;
 };
 
 template <class T>

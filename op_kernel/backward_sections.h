@@ -59,11 +59,11 @@ struct Section {
 class SectionCursor {
  public:
   __aicore__ inline SectionCursor(const TriangleBackwardTiling* tiling, const ForwardSequences& sequences,
-                                  BackwardPass pass, int64_t core, const Start& begin, const Start& end)
+                                  BackwardPass pass, int64_t core, const Share& share)
       : tiling_(tiling),
         core_(core),
         sequences_(sequences),
-        walker_(tiling->lines[pass], sequences, kMain, begin, end),
+        walker_(tiling->lines[pass], sequences, share),
         by_columns_(pass == kByColumns),
         repeats_(by_columns_ && tiling->deterministic ? tiling->heads_q / tiling->heads_kv : 1) {
     query_ = repeats_;
@@ -119,7 +119,7 @@ class SectionCursor {
 
   // Of the column that this core finds begun.
   __aicore__ inline int64_t opening_core() const {
-    const Start* starts = tiling_->starts[kByColumns];
+    const Start* starts = tiling_->partitions[kByColumns].starts;
     int64_t core = core_ - 1;
     while (core > 0 && starts[core].task == starts[core_].task && starts[core].unit > 0) --core;
     return core;
@@ -128,7 +128,7 @@ class SectionCursor {
   const TriangleBackwardTiling* tiling_;
   int64_t core_;
   ForwardSequences sequences_;
-  Walker<ForwardSequences> walker_;
+  ShareWalker<ForwardSequences> walker_;
   bool by_columns_, owned_ = false;
   int64_t repeats_, query_;
   Piece piece_;
@@ -139,13 +139,8 @@ class SectionCursor {
 // The sections of one pass that this core has.
 __aicore__ inline SectionCursor sections_of(const TriangleBackwardTiling* tiling, const ForwardSequences& sequences,
                                             BackwardPass pass, int64_t core) {
-  Start begin = tiling->starts[pass][core], end = tiling->starts[pass][core + 1];
-  if (tiling->problem.packed) {
-    TaskLine line = tiling->lines[pass];
-    count_tasks_if_all_empty(sequences, &line);
-    core_share(line, sequences, smallest_limit(line, sequences, tiling->problem.cores), core, &begin, &end);
-  }
-  return SectionCursor(tiling, sequences, pass, core, begin, end);
+  const Share share = share_of(tiling->problem, tiling->lines[pass], tiling->partitions[pass], sequences, core);
+  return SectionCursor(tiling, sequences, pass, core, share);
 }
 
 // The places of block columns: dK [128, d16], then dV [128, dv16].

@@ -11,17 +11,15 @@ namespace triangle {
 template <class T, class Tile>
 __aicore__ inline void forward(const ForwardArguments& arguments, const TriangleForwardTiling& tiling) {
   const ForwardSequences sequences(&tiling, arguments.cu_seq_q, arguments.cu_seq_k);
-  TaskLine line;
-  Start begin, end;
   if ASCEND_IS_AIC {
     const int64_t core = AscendC::GetBlockIdx();
-    find_share(tiling, sequences, core, &line, &begin, &end);
-    ForwardAic<T, Tile> aic(&tiling, arguments, sequences, begin, end, core);
+    const Share share = share_of(tiling, tiling.line, tiling.partition, sequences, core);
+    ForwardAic<T, Tile> aic(&tiling, arguments, sequences, share, core);
     aic.run();
   } else {
     const int64_t core = AscendC::GetBlockIdx() / AscendC::GetSubBlockNum();
-    find_share(tiling, sequences, core, &line, &begin, &end);
-    ForwardAiv<T, Tile> aiv(&tiling, arguments, sequences, begin, end, core,
+    const Share share = share_of(tiling, tiling.line, tiling.partition, sequences, core);
+    ForwardAiv<T, Tile> aiv(&tiling, arguments, sequences, share, core,
                             static_cast<int32_t>(AscendC::GetSubBlockIdx()));
     aiv.run();
   }

@@ -25,15 +25,15 @@ template <class T, class Tile>
 class ForwardAic {
  public:
   __aicore__ inline ForwardAic(const TriangleForwardTiling* tiling, const ForwardArguments& arguments,
-                               const ForwardSequences& sequences, const Start& begin, const Start& end, int64_t core)
+                               const ForwardSequences& sequences, const Share& share, int64_t core)
       : tiling_(tiling),
         q_(global<T>(arguments.q)),
         k_(global<T>(arguments.k)),
         v_(global<T>(arguments.v)),
         workspace_(tiling, arguments.workspace, core),
-        ahead_(tiling, sequences, begin, end),
-        scores_(tiling, sequences, begin, end),
-        outputs_(tiling, sequences, begin, end),
+        ahead_(tiling, sequences, share),
+        scores_(tiling, sequences, share),
+        outputs_(tiling, sequences, share),
         d16_(round_up(tiling->d, 16)),
         dv16_(round_up(tiling->dv, 16)) {
     chip_.Init(Buffers::kL1End, 0);

@@ -10,16 +10,15 @@ template <class T, class Tile>
 class ForwardAiv {
  public:
   __aicore__ inline ForwardAiv(const TriangleForwardTiling* tiling, const ForwardArguments& arguments,
-                               const ForwardSequences& sequences, const Start& begin, const Start& end, int64_t core,
-                               int32_t half)
+                               const ForwardSequences& sequences, const Share& share, int64_t core, int32_t half)
       : tiling_(tiling),
         sequences_(sequences),
         out_(global<T>(arguments.out)),
         lse_(global<float>(arguments.lse)),
         mask_(global<uint8_t>(arguments.mask)),
         workspace_(tiling, arguments.workspace, core),
-        soft_(tiling, sequences, begin, end),
-        merge_(tiling, sequences, begin, end),
+        soft_(tiling, sequences, share),
+        merge_(tiling, sequences, share),
         half_(half),
         dv16_(round_up(tiling->dv, 16)) {
     chip_.Init();
@@ -314,21 +313,20 @@ class ForwardAiv {
   // The task that this core found begun, if it is the first that did: its chunks from all cores' partials, in order,
   // as one core alone would have merged them.
   __aicore__ inline void merge_cut_task() {
-    const Start& own = tiling_->starts[core()];
+    const Start* starts = tiling_->partition.starts;
+    const Start& own = starts[core()];
     if (own.unit == 0 || is_inside(core() - 1, own)) return;
-    Start begin = own, end = own;
-    begin.unit = 0;
-    end.unit = 0;
-    ++end.task;
-    StageCursor cursor(tiling_, sequences_, begin, end);
+    Share task;
+    task.begin.part[kMain] = task.end.part[kMain] = own;
+    task.begin.part[kMain].unit = task.end.part[kMain].unit = 0;
+    ++task.end.part[kMain].task;
+    StageCursor cursor(tiling_, sequences_, task);
     Stage stage;
     int64_t owner = core() - 1;
     for (int32_t chunk = 0; cursor.next(&stage); ++chunk) {
       if (own_rows(stage) == 0) return;
-      while (owner + 1 < tiling_->cores && is_inside(owner + 1, own) && tiling_->starts[owner + 1].unit <= chunk)
-        ++owner;
-      const int32_t slot =
-          is_inside(owner, own) ? chunk - tiling_->starts[owner].unit : tiling_->cut_first_slots + chunk;
+      while (owner + 1 < tiling_->cores && is_inside(owner + 1, own) && starts[owner + 1].unit <= chunk) ++owner;
+      const int32_t slot = is_inside(owner, own) ? chunk - starts[owner].unit : tiling_->cut_first_slots + chunk;
       if (stage.opens) state_.fresh = true;
       if (own_columns(stage).cols > 0) {
         load_cut_stats(workspace_.cut_stats(owner, slot)[own_row(stage)], own_rows(stage));
@@ -340,7 +338,7 @@ class ForwardAiv {
   }
   // Whether `core` begins inside the task of `place`, after its first chunk.
   __aicore__ inline bool is_inside(int64_t core, const Start& place) const {
-    const Start& start = tiling_->starts[core];
+    const Start& start = tiling_->partition.starts[core];
     return start.sequence == place.sequence && start.task == place.task && start.unit > 0;
   }
   __aicore__ inline void load_cut_stats(const AscendC::GlobalTensor<float>& src, int32_t rows) {

@@ -77,8 +77,8 @@ __aicore__ inline Columns visible_columns(const Stage& stage, int32_t row, int32
 class StageCursor {
  public:
   __aicore__ inline StageCursor(const TriangleForwardTiling* tiling, const ForwardSequences& sequences,
-                                const Start& begin, const Start& end)
-      : tiling_(tiling), sequences_(sequences), walker_(tiling->line, sequences, kMain, begin, end) {}
+                                const Share& share)
+      : tiling_(tiling), sequences_(sequences), walker_(tiling->line, sequences, share) {}
 
   // Every stage, tasks that see no key included.
   __aicore__ inline bool next(Stage* stage) {
@@ -135,24 +135,23 @@ class StageCursor {
 
   const TriangleForwardTiling* tiling_;
   ForwardSequences sequences_;
-  Walker<ForwardSequences> walker_;
+  ShareWalker<ForwardSequences> walker_;
   Piece piece_;
   Band band_;
   int64_t sequence_ = -1, first_q_ = 0, first_k_ = 0, at_block_ = 0, index_ = 0;
   int32_t cut_slot_ = 0;
 };
 
-// Where this core's share begins and ends.
-__aicore__ inline void find_share(const TriangleForwardTiling& tiling, const ForwardSequences& sequences, int64_t core,
-                                  TaskLine* line, Start* begin, Start* end) {
-  *line = tiling.line;
-  if (!tiling.packed) {
-    *begin = tiling.starts[core];
-    *end = tiling.starts[core + 1];
-    return;
-  }
-  count_tasks_if_all_empty(sequences, line);
-  core_share(*line, sequences, smallest_limit(*line, sequences, tiling.cores), core, begin, end);
+// This core's share. Packed: found here, and without fillers.
+__aicore__ inline Share share_of(const TriangleForwardTiling& tiling, const TaskLine& tiling_line,
+                                 const Partition& partition, const ForwardSequences& sequences, int64_t core) {
+  if (!tiling.packed) return partition.share(core);
+  TaskLine line = tiling_line;
+  count_tasks_if_all_empty(sequences, &line);
+  Share share;
+  core_share(line, sequences, smallest_limit(line, sequences, tiling.cores), core, &share.begin.part[kMain],
+             &share.end.part[kMain]);
+  return share;
 }
 
 // The offset of element (row, 0) of a head in q, k, v, out, lse.

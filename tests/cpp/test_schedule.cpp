@@ -172,6 +172,9 @@ void check_plan(const ScheduleProblem& problem) {
     CHECK(load == plan.loads[core]);
   }
   CHECK(left.empty());
+  if (!problem.cut_fillers) {
+    for (const CorePlace& place : plan.places) CHECK(place.part[kFillers].unit == 0);
+  }
 
   const int64_t contiguous = least_limit(units, problem.cores);
   CHECK(plan.max_load <= contiguous);
@@ -322,7 +325,7 @@ int main() {
   static_assert(sizeof(Start) == 16 && sizeof(CorePlace) == 32, "a plan for 24 cores is 25 * 32 bytes");
   std::mt19937_64 random(20240607);
   const auto draw = [&](int64_t low, int64_t high) { return low + int64_t(random() % uint64_t(high - low + 1)); };
-  int with_fillers = 0;
+  int with_fillers = 0, with_whole = 0;
   constexpr int kProblems = 6000;
   for (int n = 0; n < kProblems; ++n) {
     ScheduleProblem p;
@@ -343,17 +346,21 @@ int main() {
     p.chunk = draw(0, 4);
     if (draw(0, 2) == 0) p.cost = {draw(0, 3), draw(0, 3), draw(0, 2)};
     p.cores = draw(1, 9);
+    if (!p.backward || p.heads_q == p.heads_kv) p.cut_fillers = draw(0, 1);
     check_plan(p);
     check_largest_first(p);
     if (p.packed) check_device_scheme(p);
-    with_fillers += make_plan(p).line.fillers != 0;
+    const Plan plan = make_plan(p);
+    with_fillers += plan.line.fillers != 0;
+    with_whole += plan.line.fillers != 0 && p.chunk > 0 && !p.cut_fillers;
   }
   check_bad_values_stay_in_bounds();
   check_errors();
   check_long();
-  if (with_fillers < kProblems / 100) {
-    std::fprintf(stderr, "only %d problems took fillers: they are not tested\n", with_fillers);
+  if (with_fillers < kProblems / 100 || with_whole < kProblems / 100) {
+    std::fprintf(stderr, "only %d problems took fillers, %d whole ones: they are not tested\n", with_fillers,
+                 with_whole);
     return 1;
   }
-  std::printf("%d problems, %d with fillers\n", kProblems, with_fillers);
+  std::printf("%d problems, %d with fillers, %d with whole ones beside cuts\n", kProblems, with_fillers, with_whole);
 }

@@ -1,11 +1,7 @@
-// From a problem to the backward kernel's tiling, and the same for Python through ctypes.
+// From a problem to the backward kernel's tiling.
 #include "tiling_backward.h"
 
 #include <algorithm>
-#include <cstring>
-#include <exception>
-#include <string>
-#include <type_traits>
 
 #include "schedule.h"
 
@@ -112,83 +108,3 @@ BackwardPlan make_backward_plan(const BackwardProblem& problem) {
 }
 
 }  // namespace triangle
-
-namespace {
-
-// Mirrored by triangle_attn_op/sim/backward.py.
-struct BackwardProblemC {
-  int64_t batch, heads_q, heads_kv, sq, sk, d, dv;
-  double scale;
-  int64_t bottom_right, diagonal, window_left, packed, documents, has_mask, cores, deterministic, has_dlse;
-  int64_t strides[10][3];  // q, k, v, out, lse, mask, dout, dq, dk, dv: batch, head, row
-};
-struct BackwardFiguresC {
-  int64_t workspace_bytes, ring_bytes, accumulator_bytes, blocks, visible_pairs;
-  double imbalance;
-};
-
-thread_local std::string last_error;
-
-triangle::Strides strides(const int64_t* from) { return {from[0], from[1], from[2]}; }
-
-}  // namespace
-
-static_assert(std::is_trivially_copyable<TriangleBackwardTiling>::value, "the tiling is passed by value");
-
-extern "C" {
-
-__attribute__((visibility("default"))) int64_t triangle_backward_tiling_bytes() {
-  return sizeof(TriangleBackwardTiling);
-}
-
-__attribute__((visibility("default"))) const char* triangle_backward_tiling_error() { return last_error.c_str(); }
-
-// 0, or -1 with triangle_backward_tiling_error() saying why.
-__attribute__((visibility("default"))) int triangle_backward_tiling(const BackwardProblemC* p, void* tiling,
-                                                                    BackwardFiguresC* figures) {
-  try {
-    triangle::BackwardProblem problem;
-    triangle::ForwardProblem& f = problem.forward;
-    f.batch = p->batch;
-    f.heads_q = p->heads_q;
-    f.heads_kv = p->heads_kv;
-    f.sq = p->sq;
-    f.sk = p->sk;
-    f.d = p->d;
-    f.dv = p->dv;
-    f.scale = static_cast<float>(p->scale);
-    f.bottom_right = p->bottom_right != 0;
-    f.diagonal = p->diagonal;
-    f.window_left = p->window_left;
-    f.packed = p->packed != 0;
-    f.documents = p->documents;
-    f.has_mask = p->has_mask != 0;
-    f.cores = p->cores;
-    f.q = strides(p->strides[0]);
-    f.k = strides(p->strides[1]);
-    f.v = strides(p->strides[2]);
-    f.out = strides(p->strides[3]);
-    f.lse = strides(p->strides[4]);
-    f.mask = strides(p->strides[5]);
-    problem.dout = strides(p->strides[6]);
-    problem.dq = strides(p->strides[7]);
-    problem.dk = strides(p->strides[8]);
-    problem.dv = strides(p->strides[9]);
-    problem.deterministic = p->deterministic != 0;
-    problem.has_dlse = p->has_dlse != 0;
-    const triangle::BackwardPlan plan = triangle::make_backward_plan(problem);
-    std::memcpy(tiling, &plan.tiling, sizeof plan.tiling);
-    figures->workspace_bytes = plan.workspace_bytes;
-    figures->ring_bytes = plan.ring_bytes;
-    figures->accumulator_bytes = plan.accumulator_bytes;
-    figures->blocks = plan.blocks;
-    figures->visible_pairs = plan.visible_pairs;
-    figures->imbalance = plan.imbalance;
-    return 0;
-  } catch (const std::exception& error) {
-    last_error = error.what();
-    return -1;
-  }
-}
-
-}  // extern "C"

@@ -1,67 +1,96 @@
-// The tiling for Python, through ctypes: plain structs in, the kernel's tiling as bytes out.
+// The tilings for Python, through ctypes: plain structs in, a kernel's tiling as bytes out.
 #include <algorithm>
 #include <cstring>
 #include <exception>
 #include <string>
 #include <type_traits>
 
-#include "tiling.h"
+#include "tiling_backward.h"
+
+#define TRIANGLE_EXPORT __attribute__((visibility("default")))
 
 namespace {
 
-// Mirrored by triangle_attn_op/sim/tiling.py.
+// Mirrored by triangle_attn_op/sim/tiling.py. Strides: batch, head, row.
 struct ForwardProblemC {
   int64_t batch, heads_q, heads_kv, sq, sk, d, dv;
   double scale;
   int64_t bottom_right, diagonal, window_left, packed, documents, has_mask, cores;
-  int64_t strides[6][3];  // q, k, v, out, lse, mask: batch, head, row
+  int64_t strides[6][3];  // q, k, v, out, lse, mask
 };
 struct ForwardFiguresC {
   int64_t workspace_bytes, ring_bytes, blocks, visible_pairs, rows, wide, chunk;
   double imbalance;
 };
 
+struct BackwardProblemC {
+  ForwardProblemC forward;
+  int64_t strides[4][3];  // dout, dq, dk, dv
+  int64_t deterministic, has_dlse;
+};
+struct BackwardFiguresC {
+  int64_t workspace_bytes, ring_bytes, accumulator_bytes, blocks, visible_pairs;
+  double imbalance;
+};
+
 thread_local std::string last_error;
 
+// Runs `body`: 0, or -1 with triangle_tiling_error() saying why not.
+template <class Body>
+int guarded(const Body& body) {
+  try {
+    body();
+    return 0;
+  } catch (const std::exception& error) {
+    last_error = error.what();
+    return -1;
+  }
+}
+
 triangle::Strides strides(const int64_t* from) { return {from[0], from[1], from[2]}; }
+
+triangle::ForwardProblem problem_of(const ForwardProblemC& p) {
+  triangle::ForwardProblem problem;
+  problem.batch = p.batch;
+  problem.heads_q = p.heads_q;
+  problem.heads_kv = p.heads_kv;
+  problem.sq = p.sq;
+  problem.sk = p.sk;
+  problem.d = p.d;
+  problem.dv = p.dv;
+  problem.scale = static_cast<float>(p.scale);
+  problem.bottom_right = p.bottom_right != 0;
+  problem.diagonal = p.diagonal;
+  problem.window_left = p.window_left;
+  problem.packed = p.packed != 0;
+  problem.documents = p.documents;
+  problem.has_mask = p.has_mask != 0;
+  problem.cores = p.cores;
+  problem.q = strides(p.strides[0]);
+  problem.k = strides(p.strides[1]);
+  problem.v = strides(p.strides[2]);
+  problem.out = strides(p.strides[3]);
+  problem.lse = strides(p.strides[4]);
+  problem.mask = strides(p.strides[5]);
+  return problem;
+}
 
 }  // namespace
 
 static_assert(std::is_trivially_copyable<TriangleForwardTiling>::value, "the tiling is passed by value");
+static_assert(std::is_trivially_copyable<TriangleBackwardTiling>::value, "the tiling is passed by value");
 
 extern "C" {
 
-__attribute__((visibility("default"))) int64_t triangle_forward_tiling_bytes() { return sizeof(TriangleForwardTiling); }
+TRIANGLE_EXPORT int64_t triangle_forward_tiling_bytes() { return sizeof(TriangleForwardTiling); }
+TRIANGLE_EXPORT int64_t triangle_backward_tiling_bytes() { return sizeof(TriangleBackwardTiling); }
 
-__attribute__((visibility("default"))) const char* triangle_tiling_error() { return last_error.c_str(); }
+// The message of this thread's last error.
+TRIANGLE_EXPORT const char* triangle_tiling_error() { return last_error.c_str(); }
 
-// 0, or -1 with triangle_tiling_error() saying why.
-__attribute__((visibility("default"))) int triangle_forward_tiling(const ForwardProblemC* p, void* tiling,
-                                                                   ForwardFiguresC* figures) {
-  try {
-    triangle::ForwardProblem problem;
-    problem.batch = p->batch;
-    problem.heads_q = p->heads_q;
-    problem.heads_kv = p->heads_kv;
-    problem.sq = p->sq;
-    problem.sk = p->sk;
-    problem.d = p->d;
-    problem.dv = p->dv;
-    problem.scale = static_cast<float>(p->scale);
-    problem.bottom_right = p->bottom_right != 0;
-    problem.diagonal = p->diagonal;
-    problem.window_left = p->window_left;
-    problem.packed = p->packed != 0;
-    problem.documents = p->documents;
-    problem.has_mask = p->has_mask != 0;
-    problem.cores = p->cores;
-    problem.q = strides(p->strides[0]);
-    problem.k = strides(p->strides[1]);
-    problem.v = strides(p->strides[2]);
-    problem.out = strides(p->strides[3]);
-    problem.lse = strides(p->strides[4]);
-    problem.mask = strides(p->strides[5]);
-    const triangle::ForwardPlan plan = triangle::make_forward_plan(problem);
+TRIANGLE_EXPORT int triangle_forward_tiling(const ForwardProblemC* p, void* tiling, ForwardFiguresC* figures) {
+  return guarded([&] {
+    const triangle::ForwardPlan plan = triangle::make_forward_plan(problem_of(*p));
     std::memcpy(tiling, &plan.tiling, sizeof plan.tiling);
     figures->workspace_bytes = plan.workspace_bytes;
     figures->ring_bytes = plan.ring_bytes;
@@ -71,11 +100,28 @@ __attribute__((visibility("default"))) int triangle_forward_tiling(const Forward
     figures->wide = std::max(p->d, p->dv) > triangle::NarrowTile::kWidth;
     figures->chunk = plan.tiling.line.chunk;
     figures->imbalance = plan.imbalance;
-    return 0;
-  } catch (const std::exception& error) {
-    last_error = error.what();
-    return -1;
-  }
+  });
+}
+
+TRIANGLE_EXPORT int triangle_backward_tiling(const BackwardProblemC* p, void* tiling, BackwardFiguresC* figures) {
+  return guarded([&] {
+    triangle::BackwardProblem problem;
+    problem.forward = problem_of(p->forward);
+    problem.dout = strides(p->strides[0]);
+    problem.dq = strides(p->strides[1]);
+    problem.dk = strides(p->strides[2]);
+    problem.dv = strides(p->strides[3]);
+    problem.deterministic = p->deterministic != 0;
+    problem.has_dlse = p->has_dlse != 0;
+    const triangle::BackwardPlan plan = triangle::make_backward_plan(problem);
+    std::memcpy(tiling, &plan.tiling, sizeof plan.tiling);
+    figures->workspace_bytes = plan.workspace_bytes;
+    figures->ring_bytes = plan.ring_bytes;
+    figures->accumulator_bytes = plan.accumulator_bytes;
+    figures->blocks = plan.blocks;
+    figures->visible_pairs = plan.visible_pairs;
+    figures->imbalance = plan.imbalance;
+  });
 }
 
 }  // extern "C"

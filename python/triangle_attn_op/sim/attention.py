@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from ..ascend_sim import Report, Struct, socs
 from . import library
 from .tiling import NO_WINDOW, Problem, forward_tiling
 
-_NAMES = ["q", "k", "v", "mask", "cu_seq_q", "cu_seq_k", "out", "lse", "workspace"]
+NAMES = ["q", "k", "v", "mask", "cu_seq_q", "cu_seq_k", "out", "lse", "workspace"]
 _OUTPUTS = (6, 7, 8)  # may not be read before they are written
 
 
@@ -50,25 +50,14 @@ def attn_forward(
     cores: AI cores used, by default the chip's. The other options are those of `KernelLibrary.launch`.
     What the kernel does not support is a NotImplementedError, TypeError or ValueError that names the argument.
     """
-    packed = cu_seq_q is not None or cu_seq_k is not None
-    options: dict[str, Any] = {
+    options: Options = {
         "scale": scale,
         "alignment": alignment,
         "diagonal": diagonal,
         "window_size_left": window_size_left,
         "dropout_p": dropout_p,
     }
-    if packed:
-        if cu_seq_q is None or cu_seq_k is None:
-            raise ValueError("cu_seq_q, cu_seq_k: expected both or neither")
-        if attn_mask is not None:
-            raise ValueError("attn_mask: expected None with packed sequences")
-        longest_q = int(cu_seq_q.diff().max()) if max_q is None and cu_seq_q.numel() > 1 else max_q or 0
-        longest_k = int(cu_seq_k.diff().max()) if max_k is None and cu_seq_k.numel() > 1 else max_k or 0
-        _checks.check_varlen(q, k, v, cu_seq_q, cu_seq_k, longest_q, longest_k, **options)
-    else:
-        _checks.check_dense(q, k, v, attn_mask=attn_mask, **options)
-    _supported(q, v, attn_mask, dropout_p)
+    packed = check_arguments(q, k, v, attn_mask, cu_seq_q, cu_seq_k, max_q, max_k, options)
 
     q, k, v = (t if t.stride(-1) == 1 or t.shape[-1] == 1 else t.contiguous() for t in (q, k, v))
     mask = None if attn_mask is None else _mask_rows(attn_mask, q.shape[0], q.shape[1], q.shape[2], k.shape[2])
@@ -78,35 +67,11 @@ def attn_forward(
     strides["lse"] = (0, lse.stride(1), lse.stride(0)) if packed else (lse.stride(0), lse.stride(1), lse.stride(2))
     if mask is not None:
         strides["mask"] = (mask.stride(0), mask.stride(1), mask.stride(2))
-    sq, sk = (q.shape[0], k.shape[0]) if packed else (q.shape[2], k.shape[2])
     if out.numel() == 0:
         return out, lse.fill_(-math.inf), _nothing(soc)
     lib = library.kernels()
     used = core_count(soc, cores)
-    if diagonal is None:
-        bottom_right, shift = alignment == "bottom_right", sk - sq if alignment == "bottom_right" else 0
-    else:
-        bottom_right, shift = False, diagonal
-    tiling = forward_tiling(
-        Problem(
-            batch=1 if packed else q.shape[0],
-            heads_q=q.shape[1],
-            heads_kv=k.shape[1],
-            sq=sq,
-            sk=sk,
-            d=q.shape[-1],
-            dv=v.shape[-1],
-            scale=1.0 / math.sqrt(q.shape[-1]) if scale is None else scale,
-            cores=used,
-            strides=strides,
-            bottom_right=bottom_right,
-            diagonal=shift,
-            window_left=NO_WINDOW if window_size_left is None else window_size_left,
-            packed=packed,
-            documents=cu_seq_q.numel() - 1 if cu_seq_q is not None else 0,
-            has_mask=mask is not None,
-        )
-    )
+    tiling = forward_tiling(problem_of(q, k, v, cu_seq_q, strides, used, options))
     workspace = np.empty(tiling.workspace_bytes, dtype=np.uint8)
     report = lib.launch(
         kernel_name(q.dtype, tiling.wide),
@@ -126,12 +91,83 @@ def attn_forward(
         seed=seed,
         trace=trace,
         parameters=parameters,
-        names=_NAMES,
+        names=NAMES,
         uninitialised=_OUTPUTS,
         watchdog_seconds=120.0,
         ignore_sites=ignore_sites,
     )
     return out, lse, report
+
+
+class Options(TypedDict):
+    """Keyword arguments that the checks take as they are."""
+
+    scale: float | None
+    alignment: str
+    diagonal: int | None
+    window_size_left: int | None
+    dropout_p: float
+
+
+def check_arguments(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    attn_mask: Tensor | None,
+    cu_seq_q: Tensor | None,
+    cu_seq_k: Tensor | None,
+    max_q: int | None,
+    max_k: int | None,
+    options: Options,
+) -> bool:
+    """Whether the sequences are packed; an error that names what does not fit the operator or its kernels."""
+    packed = cu_seq_q is not None or cu_seq_k is not None
+    if packed:
+        if cu_seq_q is None or cu_seq_k is None:
+            raise ValueError("cu_seq_q, cu_seq_k: expected both or neither")
+        if attn_mask is not None:
+            raise ValueError("attn_mask: expected None with packed sequences")
+        longest_q = int(cu_seq_q.diff().max()) if max_q is None and cu_seq_q.numel() > 1 else max_q or 0
+        longest_k = int(cu_seq_k.diff().max()) if max_k is None and cu_seq_k.numel() > 1 else max_k or 0
+        _checks.check_varlen(q, k, v, cu_seq_q, cu_seq_k, longest_q, longest_k, **options)
+    else:
+        _checks.check_dense(q, k, v, attn_mask=attn_mask, **options)
+    _supported(q, v, attn_mask, options["dropout_p"])
+    return packed
+
+
+def problem_of(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    cu_seq_q: Tensor | None,
+    strides: dict[str, tuple[int, int, int]],
+    cores: int,
+    options: Options,
+) -> Problem:
+    """strides: with those of the mask where there is one."""
+    packed = cu_seq_q is not None
+    sq, sk = (q.shape[0], k.shape[0]) if packed else (q.shape[2], k.shape[2])
+    bottom_right = options["diagonal"] is None and options["alignment"] == "bottom_right"
+    window, scale = options["window_size_left"], options["scale"]
+    return Problem(
+        batch=1 if packed else q.shape[0],
+        heads_q=q.shape[1],
+        heads_kv=k.shape[1],
+        sq=sq,
+        sk=sk,
+        d=q.shape[-1],
+        dv=v.shape[-1],
+        scale=1.0 / math.sqrt(q.shape[-1]) if scale is None else scale,
+        cores=cores,
+        strides=strides,
+        bottom_right=bottom_right,
+        diagonal=sk - sq if bottom_right else options["diagonal"] or 0,
+        window_left=NO_WINDOW if window is None else window,
+        packed=packed,
+        documents=cu_seq_q.numel() - 1 if cu_seq_q is not None else 0,
+        has_mask="mask" in strides,
+    )
 
 
 def kernel_name(dtype: torch.dtype, wide: bool) -> str:

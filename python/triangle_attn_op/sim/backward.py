@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import ctypes
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .. import _checks
 from ..ascend_sim import Report, Struct
 from . import library
-from .attention import _like, _mask_rows, _memory, _nothing, _strides, _supported, core_count
-from .model import Modelled, Shape
-from .tiling import NO_WINDOW, Problem
+from .attention import (
+    Options,
+    _like,
+    _mask_rows,
+    _memory,
+    _nothing,
+    _strides,
+    check_arguments,
+    core_count,
+    problem_of,
+)
+from .model import Modelled, Shape, contiguous_problem, modelled, tensor_bytes, timed
+from .tiling import backward_tiling
 
 _NAMES = [
     *("dout", "q", "k", "v", "out", "lse", "dlse", "mask", "cu_seq_q", "cu_seq_k"),
     *("dq", "dk", "dv", "workspace"),
 ]
 _OUTPUTS = (10, 11, 12, 13)  # may not be read before they are written
-_STRIDES = ("q", "k", "v", "out", "lse", "mask", "dout", "dq", "dk", "dv")
 _BLOCK = 128
-_CUBE_FLOPS = 2 * 16 * 16 * 16  # per cycle and AI core
 
 
 def attn_backward(
@@ -65,25 +68,14 @@ def attn_backward(
     `torch.are_deterministic_algorithms_enabled()`.
     determinism: the report names atomic additions of different cores to one place, whose order is open.
     """
-    packed = cu_seq_q is not None or cu_seq_k is not None
-    options: dict[str, Any] = {
+    options: Options = {
         "scale": scale,
         "alignment": alignment,
         "diagonal": diagonal,
         "window_size_left": window_size_left,
         "dropout_p": dropout_p,
     }
-    if packed:
-        if cu_seq_q is None or cu_seq_k is None:
-            raise ValueError("cu_seq_q, cu_seq_k: expected both or neither")
-        if attn_mask is not None:
-            raise ValueError("attn_mask: expected None with packed sequences")
-        longest_q = int(cu_seq_q.diff().max()) if max_q is None and cu_seq_q.numel() > 1 else max_q or 0
-        longest_k = int(cu_seq_k.diff().max()) if max_k is None and cu_seq_k.numel() > 1 else max_k or 0
-        _checks.check_varlen(q, k, v, cu_seq_q, cu_seq_k, longest_q, longest_k, **options)
-    else:
-        _checks.check_dense(q, k, v, attn_mask=attn_mask, **options)
-    _supported(q, v, attn_mask, dropout_p)
+    packed = check_arguments(q, k, v, attn_mask, cu_seq_q, cu_seq_k, max_q, max_k, options)
     _check_results(dout, q, v, out, lse, dlse, packed)
     deterministic = torch.are_deterministic_algorithms_enabled() if deterministic is None else deterministic
 
@@ -99,31 +91,9 @@ def attn_backward(
     strides["lse"] = (0, lse.stride(1), lse.stride(0)) if packed else (lse.stride(0), lse.stride(1), lse.stride(2))
     if mask is not None:
         strides["mask"] = (mask.stride(0), mask.stride(1), mask.stride(2))
-    sq, sk = (q.shape[0], k.shape[0]) if packed else (q.shape[2], k.shape[2])
-    if diagonal is None:
-        bottom_right, shift = alignment == "bottom_right", sk - sq if alignment == "bottom_right" else 0
-    else:
-        bottom_right, shift = False, diagonal
     used = core_count(soc, cores)
     tiling = backward_tiling(
-        Problem(
-            batch=1 if packed else q.shape[0],
-            heads_q=q.shape[1],
-            heads_kv=k.shape[1],
-            sq=sq,
-            sk=sk,
-            d=q.shape[-1],
-            dv=v.shape[-1],
-            scale=1.0 / math.sqrt(q.shape[-1]) if scale is None else scale,
-            cores=used,
-            strides=strides,
-            bottom_right=bottom_right,
-            diagonal=shift,
-            window_left=NO_WINDOW if window_size_left is None else window_size_left,
-            packed=packed,
-            documents=cu_seq_q.numel() - 1 if cu_seq_q is not None else 0,
-            has_mask=mask is not None,
-        ),
+        problem_of(q, k, v, cu_seq_q, strides, used, options),
         deterministic=deterministic,
         has_dlse=dlse is not None,
     )
@@ -166,8 +136,7 @@ def model_backward(
     trace: bool = False,
 ) -> Modelled:
     """As `model_forward`, for the backward: its FLOPs are 2 (3 D + 2 Dv) a visible pair on either path."""
-    used = core_count(soc, cores)
-    b, hq, hkv, sq, sk, d = shape.batch, shape.heads_q, shape.heads_kv, shape.sq, shape.sk, shape.d
+    hq, hkv, sq, sk, d = shape.heads_q, shape.heads_kv, shape.sq, shape.sk, shape.d
     dv = d if shape.dv is None else shape.dv
     sizes = {
         **{name: (hq, sq, d) for name in ("q", "dq")},
@@ -176,133 +145,18 @@ def model_backward(
         **{name: (hq, sq, dv) for name in ("out", "dout")},
         "lse": (hq, sq, 1),
     }
-    tiling = backward_tiling(
-        Problem(
-            batch=b,
-            heads_q=hq,
-            heads_kv=hkv,
-            sq=sq,
-            sk=sk,
-            d=d,
-            dv=dv,
-            scale=d**-0.5,
-            cores=used,
-            strides={name: (h * s * w, s * w, w) for name, (h, s, w) in sizes.items()},
-            bottom_right=False,
-            diagonal=sk - sq if diagonal is None else diagonal,
-            window_left=NO_WINDOW if window_size_left is None else window_size_left,
-        ),
-        deterministic=deterministic,
-    )
-
-    def size(name: str) -> int | None:
-        return b * math.prod(sizes[name]) * (4 if name == "lse" else 2) if name in sizes else None
-
-    report = library.kernels().launch(
-        kernel_name(dtype),
-        *(size(name) for name in _NAMES[:-1]),
-        tiling.workspace_bytes,
-        Struct(tiling.data),
-        block_dim=used,
-        soc=soc,
-        parameters=parameters,
-        timing_only=True,
-        trace=trace,
-        watchdog_seconds=600.0,
-    )
-    report.raise_on_findings()
-    flops = 2 * (3 * d + 2 * dv) * tiling.visible_pairs
-    seconds = report.microseconds * 1e-6
-    peak = _CUBE_FLOPS * core_count(soc, None) * report.ghz * 1e9
-    return Modelled(
-        direction="backward",
-        shape=shape,
-        soc=soc,
-        cores=used,
-        blocks=tiling.blocks,
-        block_rows=_BLOCK,
-        visible_pairs=tiling.visible_pairs,
-        visible_of_computed=tiling.visible_pairs / max(tiling.blocks * _BLOCK * _BLOCK, 1),
-        imbalance=tiling.imbalance,
-        cycles=report.cycles,
-        microseconds=report.microseconds,
-        tflops=flops / seconds / 1e12 if seconds else 0.0,
-        cube_share=flops / seconds / peak if seconds else 0.0,
-        ring_bytes_per_core=tiling.ring_bytes // used,
-        workspace_bytes=tiling.workspace_bytes,
-        accumulator_bytes=tiling.accumulator_bytes,
-        compulsory_bytes=sum(size(name) or 0 for name in _NAMES[:-1]),
-        report=report,
-    )
+    used = core_count(soc, cores)
+    problem = contiguous_problem(shape, sizes, used, window_size_left, diagonal)
+    tiling = backward_tiling(problem, deterministic=deterministic)
+    launch = {"block_dim": used, "soc": soc, "parameters": parameters, "trace": trace}
+    bytes_of = [tensor_bytes(shape, name, sizes) for name in _NAMES[:-1]]
+    report = timed(kernel_name(dtype), *bytes_of, tiling.workspace_bytes, Struct(tiling.data), **launch)
+    return modelled("backward", shape, tiling, report, _BLOCK, 2 * (3 * d + 2 * dv), bytes_of, soc=soc, cores=used)
 
 
 def kernel_name(dtype: torch.dtype) -> str:
     """The entry of op_kernel/backward.cpp."""
     return f"triangle_attn_bwd_{'fp16' if dtype is torch.float16 else 'bf16'}"
-
-
-# ---- the host's tiling (op_host/tiling_backward.h) -------------------------------------------------------------------
-
-
-class _Problem(ctypes.Structure):
-    """BackwardProblemC of op_host/tiling_backward.cpp."""
-
-    _fields_ = [
-        *[(name, ctypes.c_int64) for name in ("batch", "heads_q", "heads_kv", "sq", "sk", "d", "dv")],
-        ("scale", ctypes.c_double),
-        *[
-            (name, ctypes.c_int64)
-            for name in ("bottom_right", "diagonal", "window_left", "packed", "documents", "has_mask", "cores")
-        ],
-        *[(name, ctypes.c_int64) for name in ("deterministic", "has_dlse")],
-        ("strides", ctypes.c_int64 * 3 * len(_STRIDES)),
-    ]
-
-
-class _Figures(ctypes.Structure):
-    """BackwardFiguresC."""
-
-    _fields_ = [
-        *[
-            (name, ctypes.c_int64)
-            for name in ("workspace_bytes", "ring_bytes", "accumulator_bytes", "blocks", "visible_pairs")
-        ],
-        ("imbalance", ctypes.c_double),
-    ]
-
-
-@dataclass(frozen=True)
-class BackwardTiling:
-    """data: the kernel's struct. blocks: 128 x 128, computed once; blocks and visible_pairs 0 for packed sequences.
-    workspace_bytes: rings of all cores (ring_bytes), lse and delta, and the fp32 accumulators (accumulator_bytes).
-    """
-
-    data: bytes
-    workspace_bytes: int
-    ring_bytes: int
-    accumulator_bytes: int
-    blocks: int
-    visible_pairs: int
-    imbalance: float
-
-
-def backward_tiling(problem: Problem, *, deterministic: bool = False, has_dlse: bool = False) -> BackwardTiling:
-    """ValueError names the argument that does not fit the kernel."""
-    lib = library.tiling()
-    lib.triangle_backward_tiling_bytes.restype = ctypes.c_int64
-    lib.triangle_backward_tiling_error.restype = ctypes.c_char_p
-    c = _Problem(deterministic=deterministic, has_dlse=has_dlse)
-    for name in (field[0] for field in _Problem._fields_):
-        if name not in ("strides", "deterministic", "has_dlse"):
-            setattr(c, name, getattr(problem, name))
-    for i, name in enumerate(_STRIDES):
-        for j, stride in enumerate(problem.strides.get(name, (0, 0, 0))):
-            c.strides[i][j] = stride
-    data = ctypes.create_string_buffer(lib.triangle_backward_tiling_bytes())
-    figures = _Figures()
-    if lib.triangle_backward_tiling(ctypes.byref(c), data, ctypes.byref(figures)) != 0:
-        raise ValueError(lib.triangle_backward_tiling_error().decode())
-    return BackwardTiling(data=data.raw, **{field[0]: getattr(figures, field[0]) for field in _Figures._fields_})
 
 
 def _check_results(

@@ -71,4 +71,6 @@ def kernels() -> KernelLibrary:
 @cache
 def tiling() -> ctypes.CDLL:
     """The host's tiling functions; their structs are in tiling.py."""
-    return ctypes.CDLL(str(build() / "libtriangle_tiling.so"))
+    lib = ctypes.CDLL(str(build() / "libtriangle_tiling.so"))
+    lib.triangle_tiling_error.restype = ctypes.c_char_p
+    return lib

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +11,8 @@ import torch
 
 from ..ascend_sim import Report, Struct
 from . import library
-from .attention import core_count, kernel_name
-from .tiling import NO_WINDOW, Problem, forward_tiling
+from .attention import NAMES, core_count, kernel_name
+from .tiling import NO_WINDOW, BackwardTiling, Problem, Tiling, forward_tiling
 
 _CUBE_FLOPS = 2 * 16 * 16 * 16  # per cycle and AI core
 
@@ -70,83 +72,85 @@ def model_forward(
     trace: bool = False,
 ) -> Modelled:
     """Times the kernel on `soc`; `parameters` override the chip's, see `triangle_attn_op.ascend_sim.socs`."""
-    lib = library.kernels()
+    hq, hkv, sq, sk, d = shape.heads_q, shape.heads_kv, shape.sq, shape.sk, shape.d
+    dv = d if shape.dv is None else shape.dv
+    sizes = {"q": (hq, sq, d), "k": (hkv, sk, d), "v": (hkv, sk, dv), "out": (hq, sq, dv), "lse": (hq, sq, 1)}
     used = core_count(soc, cores)
-    dv = shape.d if shape.dv is None else shape.dv
+    tiling = forward_tiling(contiguous_problem(shape, sizes, used, window_size_left, diagonal))
+    launch = {"block_dim": used, "soc": soc, "parameters": parameters, "trace": trace}
+    bytes_of = [tensor_bytes(shape, name, sizes) for name in NAMES[:-1]]
+    report = timed(kernel_name(dtype, tiling.wide), *bytes_of, tiling.workspace_bytes, Struct(tiling.data), **launch)
+    return modelled("forward", shape, tiling, report, tiling.rows, 2 * (d + dv), bytes_of, soc=soc, cores=used)
 
-    def contiguous(heads: int, rows: int, width: int) -> tuple[int, int, int]:
-        return heads * rows * width, rows * width, width
 
-    tiling = forward_tiling(
-        Problem(
-            batch=shape.batch,
-            heads_q=shape.heads_q,
-            heads_kv=shape.heads_kv,
-            sq=shape.sq,
-            sk=shape.sk,
-            d=shape.d,
-            dv=dv,
-            scale=shape.d**-0.5,
-            cores=used,
-            strides={
-                "q": contiguous(shape.heads_q, shape.sq, shape.d),
-                "k": contiguous(shape.heads_kv, shape.sk, shape.d),
-                "v": contiguous(shape.heads_kv, shape.sk, dv),
-                "out": contiguous(shape.heads_q, shape.sq, dv),
-                "lse": contiguous(shape.heads_q, shape.sq, 1),
-            },
-            bottom_right=False,
-            diagonal=shape.sk - shape.sq if diagonal is None else diagonal,
-            window_left=NO_WINDOW if window_size_left is None else window_size_left,
-        )
+Sizes = dict[str, tuple[int, int, int]]  # of each tensor: heads, rows, columns
+
+
+def contiguous_problem(
+    shape: Shape, sizes: Sizes, cores: int, window_size_left: int | None, diagonal: int | None
+) -> Problem:
+    return Problem(
+        batch=shape.batch,
+        heads_q=shape.heads_q,
+        heads_kv=shape.heads_kv,
+        sq=shape.sq,
+        sk=shape.sk,
+        d=shape.d,
+        dv=shape.d if shape.dv is None else shape.dv,
+        scale=shape.d**-0.5,
+        cores=cores,
+        strides={name: (h * s * w, s * w, w) for name, (h, s, w) in sizes.items()},
+        bottom_right=False,
+        diagonal=shape.sk - shape.sq if diagonal is None else diagonal,
+        window_left=NO_WINDOW if window_size_left is None else window_size_left,
     )
 
-    def size(heads: int, rows: int, width: int, element: int) -> int:
-        return shape.batch * heads * rows * width * element
 
-    args: list[Any] = [
-        size(shape.heads_q, shape.sq, shape.d, 2),
-        size(shape.heads_kv, shape.sk, shape.d, 2),
-        size(shape.heads_kv, shape.sk, dv, 2),
-        None,
-        None,
-        None,
-        size(shape.heads_q, shape.sq, dv, 2),
-        size(shape.heads_q, shape.sq, 1, 4),
-        tiling.workspace_bytes,
-        Struct(tiling.data),
-    ]
-    report = lib.launch(
-        kernel_name(dtype, tiling.wide),
-        *args,
-        block_dim=used,
-        soc=soc,
-        parameters=parameters,
-        timing_only=True,
-        trace=trace,
-        watchdog_seconds=600.0,
-    )
+def tensor_bytes(shape: Shape, name: str, sizes: Sizes) -> int | None:
+    """None for a tensor that the launch has not."""
+    return shape.batch * math.prod(sizes[name]) * (4 if name == "lse" else 2) if name in sizes else None
+
+
+def timed(kernel: str, *arguments: Any, **launch: Any) -> Report:
+    """A launch without data; `arguments`: bytes of tensors, then the tiling."""
+    report = library.kernels().launch(kernel, *arguments, timing_only=True, watchdog_seconds=600.0, **launch)
     report.raise_on_findings()
-    flops = 2 * (shape.d + dv) * tiling.visible_pairs
+    return report
+
+
+def modelled(
+    direction: str,
+    shape: Shape,
+    tiling: Tiling | BackwardTiling,
+    report: Report,
+    block_rows: int,
+    flops_of_pair: int,
+    bytes_of: Sequence[int | None],
+    *,
+    soc: str,
+    cores: int,
+) -> Modelled:
+    """bytes_of: of the tensors, of which each is read or written once."""
+    flops = flops_of_pair * tiling.visible_pairs
     seconds = report.microseconds * 1e-6
     peak = _CUBE_FLOPS * core_count(soc, None) * report.ghz * 1e9
     return Modelled(
-        direction="forward",
+        direction=direction,
         shape=shape,
         soc=soc,
-        cores=used,
+        cores=cores,
         blocks=tiling.blocks,
-        block_rows=tiling.rows,
+        block_rows=block_rows,
         visible_pairs=tiling.visible_pairs,
-        visible_of_computed=tiling.visible_pairs / max(tiling.blocks * tiling.rows * 128, 1),
+        visible_of_computed=tiling.visible_pairs / max(tiling.blocks * block_rows * 128, 1),
         imbalance=tiling.imbalance,
         cycles=report.cycles,
         microseconds=report.microseconds,
         tflops=flops / seconds / 1e12 if seconds else 0.0,
         cube_share=flops / seconds / peak if seconds else 0.0,
-        ring_bytes_per_core=tiling.ring_bytes // used,
+        ring_bytes_per_core=tiling.ring_bytes // cores,
         workspace_bytes=tiling.workspace_bytes,
-        accumulator_bytes=0,
-        compulsory_bytes=sum(size for size in args[:-2] if size is not None),
+        accumulator_bytes=tiling.accumulator_bytes,
+        compulsory_bytes=sum(size or 0 for size in bytes_of),
         report=report,
     )

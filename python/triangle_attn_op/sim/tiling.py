@@ -1,13 +1,19 @@
-"""The host's tiling (op_host/tiling.h) through ctypes: a problem in, the struct that the kernel takes by value out."""
+"""The host's tilings (op_host/tiling.h, tiling_backward.h) through ctypes: a problem in, the struct that a kernel takes
+by value out.
+"""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from . import library
 
 NO_WINDOW = -1
+_STRIDES = ("q", "k", "v", "out", "lse", "mask")
+_BACKWARD_STRIDES = ("dout", "dq", "dk", "dv")  # besides those
 
 
 class _Problem(ctypes.Structure):
@@ -20,7 +26,7 @@ class _Problem(ctypes.Structure):
             (name, ctypes.c_int64)
             for name in ("bottom_right", "diagonal", "window_left", "packed", "documents", "has_mask", "cores")
         ],
-        ("strides", ctypes.c_int64 * 3 * 6),
+        ("strides", ctypes.c_int64 * 3 * len(_STRIDES)),
     ]
 
 
@@ -57,6 +63,20 @@ class Problem:
     documents: int = 0
     has_mask: bool = False
 
+    def as_c(self) -> _Problem:
+        c = _Problem()
+        for field in _Problem._fields_:
+            if field[0] != "strides":
+                setattr(c, field[0], getattr(self, field[0]))
+        self.put_strides(_STRIDES, c.strides)
+        return c
+
+    def put_strides(self, names: Sequence[str], rows: Any) -> None:
+        """Into an array [names][3]; zeros for tensors that there are not."""
+        for i, name in enumerate(names):
+            for j, stride in enumerate(self.strides.get(name, (0, 0, 0))):
+                rows[i][j] = stride
+
 
 @dataclass(frozen=True)
 class Tiling:
@@ -73,23 +93,16 @@ class Tiling:
     wide: bool
     chunk: int
     imbalance: float
+    accumulator_bytes: int = 0  # none in the forward
 
 
 def forward_tiling(problem: Problem) -> Tiling:
     """ValueError names the argument that does not fit the kernel."""
     lib = library.tiling()
     lib.triangle_forward_tiling_bytes.restype = ctypes.c_int64
-    lib.triangle_tiling_error.restype = ctypes.c_char_p
-    c = _Problem()
-    for field in _Problem._fields_:
-        if field[0] != "strides":
-            setattr(c, field[0], getattr(problem, field[0]))
-    for i, name in enumerate(("q", "k", "v", "out", "lse", "mask")):
-        for j, stride in enumerate(problem.strides.get(name, (0, 0, 0))):
-            c.strides[i][j] = stride
     data = ctypes.create_string_buffer(lib.triangle_forward_tiling_bytes())
     figures = _Figures()
-    if lib.triangle_forward_tiling(ctypes.byref(c), data, ctypes.byref(figures)) != 0:
+    if lib.triangle_forward_tiling(ctypes.byref(problem.as_c()), data, ctypes.byref(figures)) != 0:
         raise ValueError(lib.triangle_tiling_error().decode())
     return Tiling(
         data=data.raw,
@@ -101,4 +114,60 @@ def forward_tiling(problem: Problem) -> Tiling:
         wide=bool(figures.wide),
         chunk=figures.chunk,
         imbalance=figures.imbalance,
+    )
+
+
+# ---- the backward's --------------------------------------------------------------------------------------------------
+
+
+class _BackwardProblem(ctypes.Structure):
+    """BackwardProblemC of op_host/tiling_c_api.cpp."""
+
+    _fields_ = [
+        ("forward", _Problem),
+        ("strides", ctypes.c_int64 * 3 * len(_BACKWARD_STRIDES)),
+        ("deterministic", ctypes.c_int64),
+        ("has_dlse", ctypes.c_int64),
+    ]
+
+
+class _BackwardFigures(ctypes.Structure):
+    """BackwardFiguresC."""
+
+    _fields_ = [
+        *[
+            (name, ctypes.c_int64)
+            for name in ("workspace_bytes", "ring_bytes", "accumulator_bytes", "blocks", "visible_pairs")
+        ],
+        ("imbalance", ctypes.c_double),
+    ]
+
+
+@dataclass(frozen=True)
+class BackwardTiling:
+    """data: the kernel's struct. blocks: 128 x 128, computed once; blocks and visible_pairs 0 for packed sequences.
+    workspace_bytes: rings of all cores (ring_bytes), lse and delta, and the fp32 accumulators (accumulator_bytes).
+    """
+
+    data: bytes
+    workspace_bytes: int
+    ring_bytes: int
+    accumulator_bytes: int
+    blocks: int
+    visible_pairs: int
+    imbalance: float
+
+
+def backward_tiling(problem: Problem, *, deterministic: bool = False, has_dlse: bool = False) -> BackwardTiling:
+    """ValueError names the argument that does not fit the kernel."""
+    lib = library.tiling()
+    lib.triangle_backward_tiling_bytes.restype = ctypes.c_int64
+    c = _BackwardProblem(forward=problem.as_c(), deterministic=deterministic, has_dlse=has_dlse)
+    problem.put_strides(_BACKWARD_STRIDES, c.strides)
+    data = ctypes.create_string_buffer(lib.triangle_backward_tiling_bytes())
+    figures = _BackwardFigures()
+    if lib.triangle_backward_tiling(ctypes.byref(c), data, ctypes.byref(figures)) != 0:
+        raise ValueError(lib.triangle_tiling_error().decode())
+    return BackwardTiling(
+        data=data.raw, **{field[0]: getattr(figures, field[0]) for field in _BackwardFigures._fields_}
     )

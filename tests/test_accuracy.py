@@ -54,7 +54,9 @@ def test_unsupported_cases_are_named(case: Case, dtype: torch.dtype, backend: To
 
 
 # Both errors of a comparison are maxima over sometimes few numbers: in one draw PyTorch's may be small by luck. So
-# where the first draw exceeds a bound, the sums of several decide; none may exceed it MOST_OF_ONE times.
+# where the first draw exceeds a bound, the sums of several decide. None may exceed it MOST_OF_ONE times, besides what
+# cancellation costs: of 8640 draws on the CPU the worst had 2.8 times its bound, of 252 on the simulator 0.42, but of
+# 1500 draws of one token, where dlse may be next to nothing beside the dP and delta that cancel, 22 times.
 FEWEST_DRAWS, MOST_DRAWS = 5, 20
 MOST_OF_ONE = 4.0
 
@@ -71,8 +73,10 @@ def assert_within_bounds(
     totals: dict[str, list[float]] = {}
     for number in range(MOST_DRAWS):
         inputs = draw(seed + 7919 * number)
+        cancels = rounding_of_what_cancels(case, inputs, dtype)
         for name, error, bound in errors_and_bounds(case, inputs, dtype, backend.run(case, inputs), least):
-            assert error <= MOST_OF_ONE * bound, f"{name}: error {error:.3g}, bound {bound:.3g} in draw {number}"
+            most = MOST_OF_ONE * bound + cancels.get(name, 0.0)
+            assert error <= most, f"{name}: error {error:.3g}, bound {bound:.3g} in draw {number}"
             total = totals.setdefault(name, [0.0, 0.0])
             total[0], total[1] = total[0] + error, total[1] + bound
         exceeded = {name: total for name, total in totals.items() if not total[0] <= total[1]}
@@ -114,6 +118,18 @@ def errors_and_bounds(
             bound = (2 if name == "out" else 3) * theirs[name] + floor * magnitude + spacing
         measured.append((name, error, bound))
     return measured
+
+
+def rounding_of_what_cancels(case: Case, inputs: Inputs, dtype: torch.dtype) -> dict[str, float]:
+    """In the gradients of q and k: the rounding of dP and delta, both at most |dout| |v|, where their difference is
+    small; in the dtype of sums.
+    """
+    if 0 in (inputs.q.numel(), inputs.k.numel()):
+        return {}
+    eps = torch.finfo(torch.float64 if dtype is torch.float64 else torch.float32).eps
+    scale = abs(case.options.get("scale", case.D**-0.5))
+    terms = 2 * float(inputs.dout.double().norm(dim=-1).max() * inputs.v.double().norm(dim=-1).max())
+    return {"dq": eps * scale * terms * max_abs(inputs.k), "dk": eps * scale * terms * max_abs(inputs.q)}
 
 
 def oracle(case: Case, inputs: Inputs, dtype: torch.dtype) -> Result:

@@ -6,6 +6,7 @@
 // again and again is one head's q, dout and dq and stays in cache; the other order, all heads for each column, is 9%
 // slower at 8 heads a pair (bf16, S = 2048, D = 128).
 #include <algorithm>
+#include <limits>
 
 #include "csrc/cpu/tasks.h"
 
@@ -266,8 +267,11 @@ class BackwardPass {
         out[r] = address(args_.out, s, head, s.q_row, row + r, bytes_);
       }
       kernels_.deltas(common_, rows, dout, out, delta + row);
-      if (args_.dlse.data)
-        for (int r = 0; r < rows; ++r) delta[row + r] -= statistic(args_.dlse, s, head, row + r);
+      for (int r = 0; args_.dlse.data && r < rows; ++r) {
+        // A row hidden altogether has P = 0, but autograd may hand it NaN: that of logaddexp(-inf, -inf).
+        if (statistic(args_.lse, s, head, row + r) == -std::numeric_limits<double>::infinity()) continue;
+        delta[row + r] -= statistic(args_.dlse, s, head, row + r);
+      }
     }
     for (int64_t i = 0; i < unit.row_blocks; ++i) {
       const Block block = block_of(unit, i);

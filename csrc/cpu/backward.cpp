@@ -320,12 +320,12 @@ class BackwardPass {
     const int64_t j = column.key0 / kernels_.keys_backward;
     const int64_t head = unit.kv_head * group_ + g;
     const double* delta = w.delta + place(unit, g) * s.band.sq;
+    BackwardRow rows[kMostRows];
     bool first = g == 0;
     for (int64_t i = 0; i < unit.row_blocks; ++i) {
       const Block block = block_of(unit, i);
       if (!sees(block, j)) continue;
       const int64_t index = place(unit, g) * unit.row_blocks + i;
-      BackwardRow rows[kMostRows];
       for (int64_t r = 0; r < block.rows; ++r) rows[r] = row_of(s, head, block.first_row + r, delta);
       BackwardTile tile;
       tile.row = rows;

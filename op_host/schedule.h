@@ -18,8 +18,9 @@
 //     [B 3, H 12, S 512] in blocks of 256 x 128 on 8 cores: units of 2 and 4 blocks, m = 27, lower_bound = 28, 3.7%.
 //
 // Everywhere else max <= lower_bound + u - 1, and where contiguous cuts alone would break 3%, fillers (task_line.h) are
-// tried. What then remains above 3% while lower_bound would allow it: with chunk = 4, 2 to 3 in 1000 random problems of
-// 8 tasks or more per core, with whole tasks 3 to 5, of few blocks a core or nearly uniform units (of some of these
+// tried (allow_fillers; not for packed sequences on the device, whose cores cut for themselves: there 3% is often
+// broken). What then remains above 3% while lower_bound would allow it: with chunk = 4, 2 to 3 in 1000 random problems
+// of 8 tasks or more per core, with whole tasks 3 to 5, of few blocks a core or nearly uniform units (of some of these
 // lower_bound is too optimistic). tests/cpp/test_tiling.cpp counts them for the kernels' schedules.
 #pragma once
 #include <cstdint>

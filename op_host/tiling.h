@@ -60,6 +60,7 @@ struct Partition {
   Start starts[kMaxCores + 1];
   int64_t fillers[kMaxCores + 1] = {};
 
+  TRIANGLE_FN int64_t filler_tasks(int64_t cores) const { return fillers[cores] - fillers[0]; }
   TRIANGLE_FN Share share(int64_t core) const {
     Share share;
     share.begin.part[kMain] = starts[core];

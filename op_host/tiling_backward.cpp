@@ -2,6 +2,7 @@
 #include "tiling_backward.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "schedule.h"
 
@@ -32,13 +33,15 @@ ScheduleProblem schedule_of(const BackwardProblem& problem, BackwardPass pass) {
   return schedule;
 }
 
-// On the fast path shares end between sections, or where that is too uneven between blocks: a section that is cut costs
-// the cube more than one that is not.
+// On the fast path shares end between sections; where that is too uneven, between halves, quarters or eighths of these,
+// the coarsest that is even enough or, if none is, that leaves the busiest core least: a section that is cut costs the
+// cube more than one that is not.
 Plan plan_of(ScheduleProblem schedule) {
   Plan plan = make_plan(schedule);
   while (schedule.chunk > 1 && imbalance_of(plan) > kMostImbalance) {
     schedule.chunk /= 2;
-    plan = make_plan(schedule);
+    Plan finer = make_plan(schedule);
+    if (finer.max_load < plan.max_load) plan = std::move(finer);
   }
   return plan;
 }

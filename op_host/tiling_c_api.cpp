@@ -19,7 +19,7 @@ struct ForwardProblemC {
   int64_t strides[6][3];  // q, k, v, out, lse, mask
 };
 struct ForwardFiguresC {
-  int64_t workspace_bytes, ring_bytes, blocks, visible_pairs, rows, wide, chunk;
+  int64_t workspace_bytes, ring_bytes, blocks, visible_pairs, rows, wide, chunk, filler_tasks;
   double imbalance;
 };
 
@@ -30,6 +30,7 @@ struct BackwardProblemC {
 };
 struct BackwardFiguresC {
   int64_t workspace_bytes, ring_bytes, accumulator_bytes, blocks, visible_pairs;
+  int64_t filler_columns, filler_rows;  // block columns of the column pass, block rows of the row pass
   double imbalance;
 };
 
@@ -99,6 +100,7 @@ TRIANGLE_EXPORT int triangle_forward_tiling(const ForwardProblemC* p, void* tili
     figures->rows = plan.tiling.line.block.q;
     figures->wide = std::max(p->d, p->dv) > triangle::NarrowTile::kWidth;
     figures->chunk = plan.tiling.line.chunk;
+    figures->filler_tasks = plan.tiling.partition.filler_tasks(p->cores);
     figures->imbalance = plan.imbalance;
   });
 }
@@ -120,6 +122,8 @@ TRIANGLE_EXPORT int triangle_backward_tiling(const BackwardProblemC* p, void* ti
     figures->accumulator_bytes = plan.accumulator_bytes;
     figures->blocks = plan.blocks;
     figures->visible_pairs = plan.visible_pairs;
+    figures->filler_columns = plan.tiling.partitions[triangle::kByColumns].filler_tasks(p->forward.cores);
+    figures->filler_rows = plan.tiling.partitions[triangle::kByRows].filler_tasks(p->forward.cores);
     figures->imbalance = plan.imbalance;
   });
 }

@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
         ("test_visibility", []),
         ("test_schedule", ["schedule"]),
         ("test_tiling", ["schedule", "tiling", "tiling_backward"]),
+        ("test_packed_tiling", ["schedule", "tiling", "tiling_backward"]),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )

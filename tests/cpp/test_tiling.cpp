@@ -219,6 +219,7 @@ struct Evenness {
   int64_t bound = 0;  // what no schedule of the same units gets below
   double imbalance = 0;
   bool fillers = false;
+  bool cut_sections = false;  // of the fast backward
 
   bool kept() const { return imbalance <= 0.03; }
 };
@@ -267,6 +268,15 @@ std::vector<Evenness> evenness_of(const ForwardProblem& problem) {
   schedule.backward = true;
   schedule.chunk = 1;
   result[kFast] = evenness(b.lines[kByColumns], f.band, b.partitions[kByColumns], schedule);
+  // Sections are cut no finer than the evenness needs.
+  for (int64_t coarser = 2 * b.lines[kByColumns].chunk; coarser <= kSectionBlocks; coarser *= 2) {
+    ScheduleProblem plain = schedule;
+    plain.chunk = coarser;
+    plain.allow_fillers = false;
+    const Plan plan = make_plan(plain);
+    CHECK(imbalance_of(plan) > kMostImbalance && plan.max_load > result[kFast].most);
+    result[kFast].cut_sections = true;
+  }
   schedule.chunk = 0;
   schedule.heads_q = problem.heads_kv;
   result[kColumns] = evenness(d.lines[kByColumns], f.band, d.partitions[kByColumns], schedule);
@@ -312,7 +322,7 @@ void sweep_evenness(std::mt19937_64* random) {
   const auto draw_log = [&](double low, double high) {
     return int64_t(std::exp2(std::uniform_real_distribution<double>(std::log2(low), std::log2(high))(*random)));
   };
-  int promised[kKinds] = {}, above[kKinds] = {}, at_bound[kKinds] = {}, fillers[kKinds] = {};
+  int promised[kKinds] = {}, above[kKinds] = {}, at_bound[kKinds] = {}, fillers[kKinds] = {}, cut_sections = 0;
   for (int i = 0; i < kProblems; ++i) {
     Shape s;
     s.batch = draw(0, 1) ? 1 : draw(2, 8);
@@ -328,6 +338,7 @@ void sweep_evenness(std::mt19937_64* random) {
     for (int kind = 0; kind < kKinds; ++kind) {
       const Evenness& e = found[kind];
       CHECK(e.most >= e.bound);
+      cut_sections += e.cut_sections;
       if (e.tasks < 8 * problem.cores) continue;
       ++promised[kind];
       fillers[kind] += e.fillers;
@@ -344,6 +355,9 @@ void sweep_evenness(std::mt19937_64* random) {
     CHECK(above[kind] <= most[kind] * promised[kind]);
     CHECK((fillers[kind] > 0) == (kind != kFast));
   }
+  const ForwardProblem problem;
+  std::printf("fast backward: %d of %d problems cut sections\n", cut_sections, kProblems);
+  CHECK(cut_sections > kProblems / 50);
 }
 
 void check_errors() {

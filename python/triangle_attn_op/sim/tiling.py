@@ -38,6 +38,7 @@ class _Figures(ctypes.Structure):
             (name, ctypes.c_int64)
             for name in ("workspace_bytes", "ring_bytes", "blocks", "visible_pairs", "rows", "wide", "chunk")
         ],
+        ("filler_tasks", ctypes.c_int64),
         ("imbalance", ctypes.c_double),
     ]
 
@@ -81,7 +82,8 @@ class Problem:
 @dataclass(frozen=True)
 class Tiling:
     """data: the kernel's struct. blocks: rows x 128 blocks computed, and visible_pairs: 0 for packed sequences, whose
-    lengths only the device knows. imbalance: busiest core over the mean, less 1.
+    lengths only the device knows. filler_tasks: whole tasks set aside to level the shares (op_host/task_line.h).
+    imbalance: busiest core over the mean, less 1.
     """
 
     data: bytes
@@ -92,6 +94,7 @@ class Tiling:
     rows: int
     wide: bool
     chunk: int
+    filler_tasks: int
     imbalance: float
     accumulator_bytes: int = 0  # none in the forward
 
@@ -113,6 +116,7 @@ def forward_tiling(problem: Problem) -> Tiling:
         rows=figures.rows,
         wide=bool(figures.wide),
         chunk=figures.chunk,
+        filler_tasks=figures.filler_tasks,
         imbalance=figures.imbalance,
     )
 
@@ -139,6 +143,8 @@ class _BackwardFigures(ctypes.Structure):
             (name, ctypes.c_int64)
             for name in ("workspace_bytes", "ring_bytes", "accumulator_bytes", "blocks", "visible_pairs")
         ],
+        ("filler_columns", ctypes.c_int64),
+        ("filler_rows", ctypes.c_int64),
         ("imbalance", ctypes.c_double),
     ]
 
@@ -147,6 +153,7 @@ class _BackwardFigures(ctypes.Structure):
 class BackwardTiling:
     """data: the kernel's struct. blocks: 128 x 128, computed once; blocks and visible_pairs 0 for packed sequences.
     workspace_bytes: rings of all cores (ring_bytes), lse and delta, and the fp32 accumulators (accumulator_bytes).
+    filler_columns, filler_rows: block columns and rows set aside to level the shares of the deterministic passes.
     """
 
     data: bytes
@@ -155,6 +162,8 @@ class BackwardTiling:
     accumulator_bytes: int
     blocks: int
     visible_pairs: int
+    filler_columns: int
+    filler_rows: int
     imbalance: float
 
 

@@ -102,6 +102,7 @@ CASES = [
     Case("NaN behind the tails, decode", B=2, Hq=8, Hkv=2, Sq=1, Sk=333, D=40, layout="gaps"),
     Case("packed", Hq=4, Hkv=2, lens_q=(100, 1, 37, 200), lens_k=(100, 1, 37, 200)),
     Case("packed, empty documents", lens_q=(0, 40, 0, 25, 0), lens_k=(0, 40, 0, 25, 0)),
+    Case("packed, a document without keys", Hq=4, Hkv=2, D=16, lens_q=(200, 5), lens_k=(200, 0)),
     Case("packed, Sq != Sk", Hq=4, Hkv=1, lens_q=(1, 30, 50, 0), lens_k=(90, 64, 20, 10)),
     Case("packed, top-left", lens_q=(20, 60), lens_k=(50, 30), options={"alignment": "top_left"}),
     Case("packed, window", lens_q=(150, 80), lens_k=(150, 80), options={"window_size_left": 32}),

@@ -39,6 +39,26 @@ def test_nothing_of_size_s_squared(s: int, mask: str) -> None:
     assert growth(s, mask) <= 16 * (s * 16 * 4) + 2 * (4 << 20) + (16 << 20)
 
 
+def test_backward_of_few_queries_with_many_keys() -> None:
+    """Grouped heads, Sq = 16, Sk = 131072, D = 128: besides fp32 copies of k, v, dk and dv, 4 MiB a thread and slack."""
+    program = """
+import torch, triangle_attn_op
+def peak():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM:")).split()[1]) * 1024
+torch.set_num_threads(1)
+def call(sk):
+    q, k, v = torch.randn(1, 4, 16, 128), torch.randn(1, 1, sk, 128), torch.randn(1, 1, sk, 128)
+    out, lse = torch.ops.triangle.attn_lse(q, k, v)
+    before = peak()
+    results = torch.ops.triangle.attn_backward(torch.ones_like(out), None, q, k, v, out, lse)
+    return peak() - before - sum(t.numel() * 4 for t in results)
+call(64)
+print(call(131072))
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert int(done.stdout) <= 4 * 131072 * 128 * 4 + (4 << 20) + (16 << 20)
+
+
 def test_offsets_beyond_2_to_the_31() -> None:
     """Tensors that span more than 2^31 elements: only the pages in use are ever touched."""
     far = (1 << 31) + 64

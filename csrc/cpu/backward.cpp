@@ -39,7 +39,7 @@ struct Workspace {
   double* delta = nullptr;                 // [heads][Sq]
   std::atomic<int32_t>* column = nullptr;  // [heads][row block]: the column whose turn it is to add to dq
   char* rows = nullptr;                    // [row block]: operands of a whole unit's head; null: in scratch
-  char* panels = nullptr;                  // of every column of a whole unit with several heads; null: in scratch
+  char* panels = nullptr;                  // of every column of a whole unit with several heads; else in scratch
 };
 
 class BackwardPass {
@@ -86,10 +86,14 @@ class BackwardPass {
     std::stable_sort(units_.begin(), units_.end(),
                      [](const Unit& a, const Unit& b) { return a.products > b.products; });
 
+    dq_block_bytes_ = kernels_.rows_backward * round_up(problem_.dim, kernels_.nr) * element_;
+    panel_bytes_ = round_up(static_cast<int64_t>(kernels_.column_panels(common_.dim, common_.dim_v)), 64);
+    row_bytes_ = round_up(static_cast<int64_t>(kernels_.row_panels(common_.dim, common_.dim_v)), 64);
+
     // A unit above half a thread's share would leave threads idle at the end; so would a remainder of equal units.
     int64_t whole = 0;
     for (Unit& unit : units_) {
-      unit.whole = workers_ == 1 || unit.products * 2 * workers_ <= products;
+      unit.whole = (workers_ == 1 || unit.products * 2 * workers_ <= products) && panels_fit(unit);
       whole += unit.whole;
     }
     if (workers_ > 1) {
@@ -125,15 +129,22 @@ class BackwardPass {
       next = (next + 1) % shared_slots;
     }
     for (int64_t slot = 0; slot < whole_slots_; ++slot) free_.push_back(slot);
-    dq_block_bytes_ = kernels_.rows_backward * round_up(problem_.dim, kernels_.nr) * element_;
-    panel_bytes_ = round_up(static_cast<int64_t>(kernels_.column_panels(common_.dim, common_.dim_v)), 64);
-    row_bytes_ = round_up(static_cast<int64_t>(kernels_.row_panels(common_.dim, common_.dim_v)), 64);
     set_sizes(whole_, 1);
     set_sizes(shared_, group_);
     if (group_ == 1) whole_.panels = 0;
     if (whole_.operands > kMostOperands) whole_.operands = 0;
     shared_.operands = shared_.panels = 0;  // a column's thread may be ahead of the one that would pack
     memory_ = Memory(whole_.bytes() * whole_slots_ + shared_.bytes() * shared_slots);
+  }
+
+  // Whether the panels of all columns, which a whole unit of several heads keeps, take no more than copies of its k, v,
+  // dk, dv and q (and a little): many keys for few queries go by columns, for which one column's panels at a time
+  // suffice.
+  bool panels_fit(const Unit& unit) const {
+    const Band& band = unit.sequence->band;
+    const int64_t copies = band.sk * 2 * (problem_.dim + problem_.dim_v) + group_ * band.sq * problem_.dim;
+    constexpr int64_t kLittle = 1 << 20;
+    return group_ == 1 || unit.columns * panel_bytes_ <= copies * element_ + kLittle;
   }
 
   // Bytes of a slot.
@@ -207,7 +218,7 @@ class BackwardPass {
     const auto each_column = [&](auto f) {
       for (int64_t j = 0; j < unit.columns; ++j) f(column_of(unit, w, j, scratch));
     };
-    if (!w.panels) {
+    if (group_ == 1) {
       prepare(unit, w, 0);
       return each_column([&](const BackwardColumn& column) {
         kernels_.begin_column(column);

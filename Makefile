@@ -20,7 +20,6 @@ TEST_ARGS ?=
 help:
 	@echo "make run      train a small Llama on real text with triangle attention, and compare (1 to 3 minutes)"
 	@echo "make test     all tests"
-	@echo "make test-schedules   the case table on the simulated NPU kernels in every schedule (make test: in some)"
 	@echo "make npu-test the tests of the NPU path: torch_npu on the simulator; REAL=1: on this machine's NPU and CANN"
 	@echo "make lint     ruff, mypy, clang-format"
 	@echo "make format   let ruff and clang-format rewrite the sources"
@@ -49,9 +48,6 @@ run: build/.installed
 test: build/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST_ARGS)
 	$(MAKE) npu-test
-
-test-schedules: build/.installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/test_accuracy.py --deselect tests/test_accuracy.py::test_any_shape --backend sim --all-schedules $(TEST_ARGS)
 
 $(NPU_VENV)/.ready: requirements-npu.txt
 	test -x $(NPU_VENV)/bin/python || $(PYTHON) -m venv $(NPU_VENV)

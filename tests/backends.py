@@ -78,17 +78,16 @@ CPU = TorchBackend("cpu", "cpu", (torch.float32, torch.bfloat16, torch.float16, 
 class SimBackend(TorchBackend):
     """The NPU kernels on the simulated AI Core; a finding of its checkers fails the case.
 
-    Each case runs in several schedules, those of its two dtypes differ; with `all_schedules` in all of them. The
-    forward and the backward's deterministic path must give the same bits in each, on any cores. Of the backward's two
-    paths one gives the gradients that are returned: which one changes from case to case and with the dtype.
+    Each case runs in all schedules. The forward and the backward's deterministic path must give the same bits in each,
+    on any cores. Of the backward's two paths one gives the gradients that are returned: which one changes from case to
+    case and with the dtype.
     """
 
     SCHEDULES = (("eager", 0), ("lazy", 0), ("random", 1), ("random", 2), ("random", 3), ("random", 4), ("random", 5))
     CORES = (1, 3, 2, 5)
 
-    def __init__(self, all_schedules: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__("sim", "cpu", (torch.bfloat16, torch.float16))
-        self.all_schedules = all_schedules
 
     def supports(self, case: Case, dtype: torch.dtype) -> bool:
         float_mask = case.mask is not None and case.mask.startswith(("float", "finfo"))
@@ -96,12 +95,10 @@ class SimBackend(TorchBackend):
         return dtype in self.dtypes and not case.dropout_p and not float_mask and not no_width
 
     def launches(self, index: int) -> list[dict[str, Any]]:
-        """The schedules and numbers of cores of the run with this number; neighbours have different ones."""
-        count = len(self.SCHEDULES) if self.all_schedules else 2
-        chosen = [(count * index + i) % len(self.SCHEDULES) for i in range(count)]
+        """Every schedule, each on a number of cores that changes from run to run."""
         return [
             {"order": order, "seed": seed, "cores": self.CORES[(index + i) % len(self.CORES)]}
-            for i, (order, seed) in enumerate(self.SCHEDULES[j] for j in chosen)
+            for i, (order, seed) in enumerate(self.SCHEDULES)
         ]
 
     def run(self, case: Case, inputs: Inputs) -> Result:
@@ -128,7 +125,7 @@ class SimBackend(TorchBackend):
 
         out, lse = same_bits([forward(launch) for launch in launches])
         whole = same_bits([backward(launch, True) for launch in launches])
-        fast = [backward(launch, False) for launch in (launches if self.all_schedules else launches[:1])]
+        fast = [backward(launch, False) for launch in launches]
         return Result(out, lse, *(whole if (place + index) % 2 else fast[0]))
 
 
@@ -173,12 +170,12 @@ def as_it_lies(t: Tensor, device: str) -> Tensor:
     return memory.to(device).as_strided(t.shape, t.stride())
 
 
-def get(name: str, *, all_schedules: bool = False) -> TorchBackend:
-    """The backend of that name; ValueError for an unknown one. all_schedules: of the sim backend."""
+def get(name: str) -> TorchBackend:
+    """The backend of that name; ValueError for an unknown one."""
     if name == "cpu":
         return CPU
     if name == "sim":
-        return SimBackend(all_schedules)
+        return SimBackend()
     if name == "npu":
         return NpuBackend()
     raise ValueError(f"--backend: expected cpu, sim or npu, got {name}")

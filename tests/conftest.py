@@ -12,9 +12,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backend", default="cpu,sim", help="the backends that run the case table: cpu, sim, npu, or several (cpu,sim)"
     )
-    parser.addoption(
-        "--all-schedules", action="store_true", help="the sim backend runs each case in every schedule, not in some"
-    )
     parser.addoption("--seed", type=int, default=None, help="seed of the random inputs; by default fresh in every run")
 
 

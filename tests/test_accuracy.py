@@ -26,8 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The table is run by each backend of --backend, as far as the backend says that it supports a case."""
     if "backend" not in metafunc.fixturenames:
         return
-    option = metafunc.config.getoption
-    chosen = [backends.get(name, all_schedules=option("--all-schedules")) for name in option("--backend").split(",")]
+    chosen = [backends.get(name) for name in metafunc.config.getoption("--backend").split(",")]
     supported = metafunc.function is not test_unsupported_cases_are_named
     table = KINDS if metafunc.function is test_adversarial else CASES
     runs = [

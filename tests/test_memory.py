@@ -40,7 +40,7 @@ def test_nothing_of_size_s_squared(s: int, mask: str) -> None:
 
 
 def test_backward_of_few_queries_with_many_keys() -> None:
-    """Grouped heads, Sq = 16, Sk = 131072, D = 128: besides fp32 copies of k, v, dk and dv, 4 MiB a thread and slack."""
+    """Grouped heads, Sq = 16, Sk = 131072, D = 128: fp32 copies of k, v, dk and dv, 4 MiB a thread, and slack."""
     program = """
 import torch, triangle_attn_op
 def peak():

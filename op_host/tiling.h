@@ -43,7 +43,7 @@ struct WideTile {
 };
 constexpr int32_t kCubeTile = 128;  // M, N and K of one Mmad at most
 
-constexpr int32_t tile_rows(int64_t d, int64_t dv) {
+TRIANGLE_FN constexpr int32_t tile_rows(int64_t d, int64_t dv) {
   return d > NarrowTile::kWidth || dv > NarrowTile::kWidth ? WideTile::kRows : NarrowTile::kRows;
 }
 

@@ -148,7 +148,8 @@ class BackwardRows {
     WaitFlag<HardEvent::MTE3_V>(kEventResult);
   }
   __aicore__ inline void write_zeros(const KeyRows& keys) {
-    for (const bool is_dk : {true, false}) {
+    for (int32_t i = 0; i < 2; ++i) {
+      const bool is_dk = i == 0;
       const Strides& strides = is_dk ? tiling_->dk : tiling_->dv;
       GradientTile<T> tile;
       tile.columns = is_dk ? tiling_->problem.d : tiling_->problem.dv;

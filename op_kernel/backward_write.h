@@ -92,7 +92,8 @@ template <class T>
 __aicore__ inline void write_keys(BackwardUb& ub, const TriangleBackwardTiling& tiling,
                                   const BackwardArguments& arguments, const KeyRows& keys, int32_t* tiles) {
   const TriangleForwardTiling& p = tiling.problem;
-  for (const bool is_dk : {true, false}) {
+  for (int32_t i = 0; i < 2; ++i) {
+    const bool is_dk = i == 0;
     const Strides& strides = is_dk ? tiling.dk : tiling.dv;
     GradientTile<T> tile;
     tile.pitch = strides.row;

@@ -10,6 +10,8 @@
 
 namespace {
 
+// GM_ADDR is a macro of CANN for `__gm__ uint8_t*`: a declaration of several names with it makes bytes of all but the
+// first.
 GM_ADDR device(const void* pointer) { return (GM_ADDR) const_cast<void*>(pointer); }
 
 // A launch has no result of its own, only the thread's last error: what an earlier call left there (an allocation that
@@ -19,9 +21,15 @@ void forget_earlier_errors() { static_cast<void>(aclrtGetLastError(ACL_RT_THREAD
 int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const TriangleForwardPointers& p,
                       const TriangleForwardTiling& tiling, aclrtStream stream) {
   forget_earlier_errors();
-  GM_ADDR q = device(p.q), k = device(p.k), v = device(p.v), mask = device(p.mask);
-  GM_ADDR cu_seq_q = device(p.cu_seq_q), cu_seq_k = device(p.cu_seq_k);
-  GM_ADDR out = device(p.out), lse = device(p.lse), workspace = device(p.workspace);
+  GM_ADDR q = device(p.q);
+  GM_ADDR k = device(p.k);
+  GM_ADDR v = device(p.v);
+  GM_ADDR mask = device(p.mask);
+  GM_ADDR cu_seq_q = device(p.cu_seq_q);
+  GM_ADDR cu_seq_k = device(p.cu_seq_k);
+  GM_ADDR out = device(p.out);
+  GM_ADDR lse = device(p.lse);
+  GM_ADDR workspace = device(p.workspace);
   if (bf16 != 0 && wide != 0) {
     triangle_attn_fwd_bf16_256<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, tiling);
   } else if (bf16 != 0) {
@@ -37,10 +45,20 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
 int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers& p,
                        const TriangleBackwardTiling& tiling, aclrtStream stream) {
   forget_earlier_errors();
-  GM_ADDR dout = device(p.dout), q = device(p.q), k = device(p.k), v = device(p.v), out = device(p.out);
-  GM_ADDR lse = device(p.lse), dlse = device(p.dlse), mask = device(p.mask);
-  GM_ADDR cu_seq_q = device(p.cu_seq_q), cu_seq_k = device(p.cu_seq_k);
-  GM_ADDR dq = device(p.dq), dk = device(p.dk), dv = device(p.dv), workspace = device(p.workspace);
+  GM_ADDR dout = device(p.dout);
+  GM_ADDR q = device(p.q);
+  GM_ADDR k = device(p.k);
+  GM_ADDR v = device(p.v);
+  GM_ADDR out = device(p.out);
+  GM_ADDR lse = device(p.lse);
+  GM_ADDR dlse = device(p.dlse);
+  GM_ADDR mask = device(p.mask);
+  GM_ADDR cu_seq_q = device(p.cu_seq_q);
+  GM_ADDR cu_seq_k = device(p.cu_seq_k);
+  GM_ADDR dq = device(p.dq);
+  GM_ADDR dk = device(p.dk);
+  GM_ADDR dv = device(p.dv);
+  GM_ADDR workspace = device(p.workspace);
   if (bf16 != 0) {
     triangle_attn_bwd_bf16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, dq, dk, dv,
                                                  workspace, tiling);

@@ -2,6 +2,10 @@
 #pragma once
 #include "kernel_operator.h"
 
+// CANN 8.1's headers make `inline` always_inline. Here it means what C++ says: else every function is copied to each of
+// its calls, and a kernel has five times the code, ten times what the instruction cache holds.
+#undef inline
+
 #ifdef TRIANGLE_FN
 #error "compat.h comes before anything of op_host, whose functions would not be the device's otherwise"
 #endif

@@ -75,6 +75,17 @@ def test_arrays_that_overlap_in_part(kernels):
     np.testing.assert_array_equal(pairs[:, 1], 2 * pairs[:, 0])
 
 
+def test_arrays_with_gaps(kernels):
+    """Each is copied through a contiguous array, which must outlive the copy: freed memory is used again at once."""
+    launch = kernels("races").launch
+    memory = np.arange(8 * TILE, dtype=np.float32).reshape(TILE, 8)
+    want = memory.copy()
+    want[:, 3] = 2 * want[:, 0]
+    for _ in range(10):
+        launch("in_place", memory[:, 0], memory[:, 3]).raise_on_findings()
+        np.testing.assert_array_equal(memory, want)
+
+
 @pytest.mark.parametrize(
     ("call", "text"),
     [

@@ -79,7 +79,8 @@ class _GmArray:
         if not self.address:
             raise MemoryError(f"cannot map {nbytes} bytes of simulated global memory")
         if source is not None and nbytes:
-            ctypes.memmove(self.address, np.ascontiguousarray(source).ctypes.data, nbytes)
+            contiguous = np.ascontiguousarray(source)  # held by name: .ctypes.data alone keeps no array alive
+            ctypes.memmove(self.address, contiguous.ctypes.data, nbytes)
 
     def is_same(self, array: np.ndarray[Any, Any]) -> bool:
         """Whether `array` is this one's memory, all of it and nothing else: one buffer, passed twice."""

@@ -13,7 +13,7 @@ import torch
 import transformers
 import triangle_attn_op
 from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM, MistralConfig
+from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM, LlamaConfig, MistralConfig
 from transformers_models import MARKS, MODELS, SIZES, TIGHT, VOCAB, Layer, build, padded, pair, record_calls, tokens
 from triangle_attn_op.integrations import transformers as integration
 
@@ -267,3 +267,19 @@ def test_malformed_masks_raise():
     for mask, error, message in bad:
         with pytest.raises(error, match=message):
             integration.triangle_attention_forward(Layer(), q, q, q, mask)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gpt2"])
+def test_compiled_whole(kind: str) -> None:
+    """Every number of these models is an attribute or a symbolic size: one graph."""
+    if kind == "gpt2":
+        config = transformers.GPT2Config(vocab_size=VOCAB, n_embd=32, n_layer=1, n_head=4, n_positions=128)
+    else:
+        sizes = {**SIZES, "num_hidden_layers": 1}
+        config = LlamaConfig(**sizes) if kind == "llama" else transformers.Qwen3Config(**sizes, head_dim=8)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="triangle").eval()
+    torch._dynamo.reset()
+    compiled = torch.compile(model, fullgraph=True, dynamic=True, backend="eager")
+    for length in (19, 26):
+        x = tokens(0, 2, length)
+        torch.testing.assert_close(compiled(x, use_cache=False).logits, model(x, use_cache=False).logits)

@@ -1,15 +1,18 @@
 """Every check of the arguments, made before anything runs: the argument's name, what was expected, what came.
 
-They read shapes, dtypes and devices only, never values, so they also run under a compiler and on meta tensors.
+They read shapes, dtypes and devices only, never a tensor's values, so they also run under a compiler and on meta
+tensors. Sizes that a compiler does not know (unbacked symbols) count as right here; the kernels check them again.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from . import _numbers
+from ._numbers import holds
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 ALIGNMENTS = ("bottom_right", "top_left")
@@ -37,11 +40,6 @@ def _tensor(name: str, value: Any) -> None:
         raise TypeError(f"{name}: expected a Tensor, got {type(value).__name__}")
 
 
-def _integer(name: str, value: Any, or_none: str = "") -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, torch.SymInt)):
-        raise TypeError(f"{name}: expected an int{or_none}, got {type(value).__name__}")
-
-
 def _qkv(q: Tensor, k: Tensor, v: Tensor, layout: tuple[str, ...]) -> None:
     """Rank, dtype, device, and that k and v agree with q. `layout` names the dimensions, heads at 1 and the head
     dimension last.
@@ -64,13 +62,13 @@ def _qkv(q: Tensor, k: Tensor, v: Tensor, layout: tuple[str, ...]) -> None:
     batch = "" if rank == 3 else "B, "
     rows = "T" if rank == 3 else "Sk"
     expected = f"[{batch}Hkv, {rows}, {q.shape[-1]}]" if rank == 4 else f"[Tk, Hkv, {q.shape[-1]}]"
-    if k.shape[-1] != q.shape[-1]:
+    if holds(k.shape[-1] != q.shape[-1]):
         raise ValueError(f"k: expected {expected} with q's head dimension {q.shape[-1]}, got shape {_shape(k)}")
-    if heads_q % heads_kv != 0 if heads_kv != 0 else heads_q != 0:
+    if holds(heads_q != 0) if holds(heads_kv == 0) else holds(heads_q % heads_kv != 0):
         raise ValueError(f"k: expected {expected} with Hq % Hkv == 0, got Hq = {heads_q}, Hkv = {heads_kv}")
-    if v.shape[:-1] != k.shape[:-1]:
+    if any(holds(a != b) for a, b in zip(v.shape[:-1], k.shape[:-1])):
         raise ValueError(f"v: expected k's sizes {_shape(k)} but for the last dimension, got shape {_shape(v)}")
-    if rank == 4 and k.shape[0] != q.shape[0]:
+    if rank == 4 and holds(k.shape[0] != q.shape[0]):
         raise ValueError(f"k: expected q's batch size {q.shape[0]}, got shape {_shape(k)}")
 
 
@@ -83,7 +81,9 @@ def _options(
     alibi_slopes: Any,
     softcap: Any,
     sinks: Any,
-) -> None:
+    dtype: torch.dtype,
+) -> dict[str, Any]:
+    """The options with their numbers as the operators take them; `dtype`: q's."""
     for name, value in (("alibi_slopes", alibi_slopes), ("softcap", softcap), ("sinks", sinks)):
         if value is not None:
             raise NotImplementedError(
@@ -92,22 +92,26 @@ def _options(
     if alignment not in ALIGNMENTS:
         raise ValueError(f'alignment: expected "bottom_right" or "top_left", got {alignment!r}')
     if diagonal is not None:
-        _integer("diagonal", diagonal, " or None")
+        diagonal = _numbers.integer("diagonal", diagonal, " or None")
         if alignment != "bottom_right":
             raise ValueError(f"diagonal: expected None with alignment {alignment!r}, which it replaces, got {diagonal}")
     if window_size_left is not None:
-        _integer("window_size_left", window_size_left, " or None")
-        if window_size_left < 0:
+        window_size_left = _numbers.integer("window_size_left", window_size_left, " or None")
+        if holds(window_size_left < 0):
             raise ValueError(f"window_size_left: expected None or an int >= 0, got {window_size_left}")
-    if scale is not None:
-        if isinstance(scale, (bool, Tensor)) or not isinstance(scale, (int, float, torch.SymFloat, torch.SymInt)):
-            raise TypeError(f"scale: expected a float or None, got {type(scale).__name__}")
-        if isinstance(scale, (int, float)) and not math.isfinite(scale):
-            raise ValueError(f"scale: expected a finite number, got {scale}")
-    if isinstance(dropout_p, (bool, Tensor)) or not isinstance(dropout_p, (int, float)):
-        raise TypeError(f"dropout_p: expected a float, got {type(dropout_p).__name__}")
+    dropout_p = _numbers.real("dropout_p", dropout_p)
     if not 0.0 <= dropout_p < 1.0:
         raise ValueError(f"dropout_p: expected 0 <= p < 1, got {dropout_p}")
+    return {
+        "scale": _numbers.scale(scale, dtype),
+        "alignment": alignment,
+        "diagonal": diagonal,
+        "window_size_left": window_size_left,
+        "dropout_p": dropout_p,
+        "alibi_slopes": alibi_slopes,
+        "softcap": softcap,
+        "sinks": sinks,
+    }
 
 
 def _mask(mask: Tensor, q: Tensor, k: Tensor) -> None:
@@ -121,7 +125,9 @@ def _mask(mask: Tensor, q: Tensor, k: Tensor) -> None:
     if mask.device != q.device:
         raise ValueError(f"attn_mask: expected q's device {q.device}, got {mask.device}")
     full = (q.shape[0], q.shape[1], q.shape[2], k.shape[2])
-    if mask.dim() > 4 or any(size not in (1, want) for size, want in zip(reversed(mask.shape), reversed(full))):
+    if mask.dim() > 4 or any(
+        holds(size != 1) and holds(size != want) for size, want in zip(reversed(mask.shape), reversed(full))
+    ):
         raise ValueError(
             f"attn_mask: expected a shape that broadcasts to [B, Hq, Sq, Sk] = [{', '.join(map(str, full))}] "
             f"(at most 4 dimensions, the head dimension 1 or Hq), got {_shape(mask)}"
@@ -159,15 +165,17 @@ def check_dense(
     alibi_slopes: Any = None,
     softcap: Any = None,
     sinks: Any = None,
-) -> None:
+) -> dict[str, Any]:
     """q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]: ValueError, TypeError or NotImplementedError names the
-    argument.
+    argument. Returns the options as the operators take them.
     """
-    _options(scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks)
+    _tensor("q", q)
+    options = _options(scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks, q.dtype)
     _qkv(q, k, v, ("B", "H", "S", "D"))
     if attn_mask is not None:
         _mask(attn_mask, q, k)
     check_differentiable(attn_mask, q, k, v)
+    return options
 
 
 def check_varlen(
@@ -187,26 +195,28 @@ def check_varlen(
     alibi_slopes: Any = None,
     softcap: Any = None,
     sinks: Any = None,
-) -> None:
+) -> dict[str, Any]:
     """q [Tq, Hq, D], k [Tk, Hkv, D], v [Tk, Hkv, Dv], cu_seq_* int32 [documents + 1]; the offsets' values are the
-    operator's to check.
+    operator's to check. Returns the options as the operators take them, max_q and max_k among them.
     """
-    _options(scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks)
+    _tensor("q", q)
+    options = _options(scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks, q.dtype)
     _qkv(q, k, v, ("T", "H", "D"))
     for name, t in (("cu_seq_q", cu_seq_q), ("cu_seq_k", cu_seq_k)):
         _tensor(name, t)
         if t.dtype is not torch.int32:
             raise TypeError(f"{name}: expected int32 [documents + 1], got {t.dtype}")
-        if t.dim() != 1 or t.shape[0] < 1:
+        if t.dim() != 1 or holds(t.shape[0] < 1):
             raise ValueError(f"{name}: expected int32 [documents + 1], got shape {_shape(t)}")
         if t.device != q.device:
             raise ValueError(f"{name}: expected q's device {q.device}, got {t.device}")
         if not t.is_contiguous():
             raise ValueError(f"{name}: expected a contiguous tensor, got strides {tuple(t.stride())}")
-    if cu_seq_q.shape[0] != cu_seq_k.shape[0]:
+    if holds(cu_seq_q.shape[0] != cu_seq_k.shape[0]):
         raise ValueError(f"cu_seq_k: expected cu_seq_q's {cu_seq_q.shape[0]} entries, got {cu_seq_k.shape[0]}")
     for name, value in (("max_q", max_q), ("max_k", max_k)):
-        _integer(name, value)
-        if value < 0:
+        options[name] = _numbers.integer(name, value)
+        if holds(options[name] < 0):
             raise ValueError(f"{name}: expected an upper bound of a document's length, >= 0, got {value}")
     check_differentiable(None, q, k, v)
+    return options

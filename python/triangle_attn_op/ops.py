@@ -25,6 +25,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from . import _library
 from ._checks import check_dense, check_differentiable, check_varlen, refusal
+from ._numbers import holds
 from .flops import attention_flops
 
 _library.load()
@@ -63,8 +64,8 @@ def dense(q: Tensor, k: Tensor, v: Tensor, *, attn_mask: Tensor | None = None, *
     """`attn`'s body, (out, lse)."""
     if all(isinstance(t, Tensor) for t in (q, k, v)):
         q, k, v = autocast(q, k, v)
-    check_dense(q, k, v, attn_mask=attn_mask, **options)
-    rng_state = draw_rng_state(q, options.get("dropout_p", 0.0))
+    options = check_dense(q, k, v, attn_mask=attn_mask, **options)
+    rng_state = draw_rng_state(q, options["dropout_p"])
     return _forward(q, k, v, attn_mask, None, None, rng_state, **options)
 
 
@@ -74,9 +75,9 @@ def varlen(
     """`attn_varlen`'s body, (out, lse)."""
     if all(isinstance(t, Tensor) for t in (q, k, v)):
         q, k, v = autocast(q, k, v)
-    check_varlen(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, **options)
-    rng_state = draw_rng_state(q, options.get("dropout_p", 0.0))
-    return _forward(q, k, v, None, cu_seq_q, cu_seq_k, rng_state, max_q=max_q, max_k=max_k, **options)
+    options = check_varlen(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, **options)
+    rng_state = draw_rng_state(q, options["dropout_p"])
+    return _forward(q, k, v, None, cu_seq_q, cu_seq_k, rng_state, **options)
 
 
 def _forward(*args: Any, **options: Any) -> tuple[Tensor, Tensor]:
@@ -120,11 +121,22 @@ def like_layout(like: Tensor, sizes: list[int]) -> Tensor:
         len(order), 1, -1
     ):  # bubble sort: stable, and only neighbours are compared, which keeps guards few
         for i in range(end - 1):
-            if like.stride(order[i]) < like.stride(order[i + 1]):
+            if _less(like.stride(order[i]), like.stride(order[i + 1])):
                 order[i], order[i + 1] = order[i + 1], order[i]
     order.append(len(sizes) - 1)
     inverse = [order.index(dim) for dim in range(len(sizes))]
     return like.new_empty([sizes[dim] for dim in order]).permute(inverse)
+
+
+def _less(a: Any, b: Any) -> bool:
+    """a < b of two strides; where a compiler does not know their symbols, a multiple counts as more (equal it would be
+    in a dimension of size 1, whose stride means nothing).
+    """
+    if holds(a < b):
+        return True
+    if holds(a >= b) or holds(a == 0):
+        return False
+    return holds(b % a == 0)
 
 
 def _check_raw(
@@ -146,7 +158,7 @@ def _check_raw(
         return
     if attn_mask is not None:
         raise ValueError("attn_mask: not supported for packed sequences, expected None")
-    max_q, max_k = options.pop("max_q") or 0, options.pop("max_k") or 0
+    max_q, max_k = (0 if n is None else n for n in (options.pop("max_q"), options.pop("max_k")))
     check_varlen(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, **options)
 
 

@@ -15,7 +15,7 @@ NPU_ARGS ?=
 RUN_ARGS ?=
 TEST_ARGS ?=
 
-.PHONY: help run test npu-test npu-build lint format bench sim-report check-cann wheel sdist clean install
+.PHONY: help run test npu-test npu-build lint format bench sim-report check-device check-cann wheel sdist clean install
 
 help:
 	@echo "make run      train a small Llama on real text with triangle attention, and compare (1 to 3 minutes)"
@@ -26,6 +26,7 @@ help:
 	@echo "make sim-report   what the NPU kernels reach in the timing model, against their goals"
 	@echo "make bench    the benchmark's full table"
 	@echo "make wheel    dist/*.whl: with NPU kernels where ASCEND_HOME_PATH is set, CPU-only elsewhere (docs/build.md)"
+	@echo "make check-device  compile the kernels as device code with clang; what they take of a core"
 	@echo "make check-cann ASCEND_HOME_PATH=...   compile the kernels with the headers of a real CANN"
 	@echo "make clean    remove build products"
 
@@ -95,6 +96,10 @@ sim-report: build/.installed
 
 bench: build/.installed
 	$(BIN)/python -m triangle_attn_op.bench $(BENCH_ARGS)
+
+# Needs a clang of 14 to 19 (Debian's clang-15); without one it says so and passes, with CI=true it fails.
+check-device:
+	$(PYTHON) scripts/check_device.py $(SOURCES)
 
 # SOURCES: kernels to check; without it, those of op_kernel/ and of the simulator's tests.
 check-cann:

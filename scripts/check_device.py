@@ -1,0 +1,19 @@
+#!/usr/bin/env python3
+"""Compiles the kernels as code of the device by clang, and says what they take of a core: no CANN, no NPU.
+
+    make check-device
+    scripts/check_device.py [--core AIV] [sources ...]
+
+g++ cannot tell host from device or one memory from another; clang's CUDA mode can, and is what bisheng is made of. All
+of op_kernel/ is compiled for both core types and for the host, with the launch sources of all three ways, against
+declarations of our own (scripts/device_check/include). What the front end lets through is looked for in LLVM IR
+(scripts/device_check/rules.py), and each kernel is held to budgets (scripts/device_check/budgets.py). Exit code 1 where
+something is wrong; without a clang 0, with CI=true 1.
+"""
+
+import sys
+
+from device_check.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,3 @@
+// The second name of the API in CANN >= 8.5.
+#pragma once
+#include "kernel_operator.h"

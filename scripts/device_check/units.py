@@ -1,0 +1,56 @@
+"""What is compiled: the kernels, and the launch sources of all three ways, with declarations of our own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from .clang import CORES, HOST, Unit
+
+ROOT = Path(__file__).resolve().parents[2]
+DECLARATIONS = Path(__file__).resolve().parent / "include"
+KERNELS = ROOT / "op_kernel"
+HOST_STUB = ROOT / "tests" / "toolchain" / "ascendc_library" / "host_stub.py"  # stands in for CANN's generator
+INCLUDES = (f"-I{KERNELS}", f"-I{ROOT}", f"-I{ROOT / 'sim' / 'acl' / 'include'}", f"-I{ROOT / 'sim'}")
+VERSION = '-DTRIANGLE_CANN_VERSION="check"'
+
+
+def core_option(core: str) -> tuple[str, ...]:
+    """Tells the declarations which core type is compiled."""
+    return (f"-DCHECK_{core}",) if core in CORES else ()
+
+
+def launchers(folder: Path, sources: list[Path]) -> Path:
+    """The headers aclrtlaunch_<kernel>.h that ascendc_library generates, below `folder`."""
+    command = [sys.executable, str(HOST_STUB), str(folder / "host_stub.cpp"), str(folder), *map(str, sources)]
+    subprocess.run(command, check=True)
+    return folder
+
+
+def own_units(scratch: Path) -> list[tuple[Unit, str]]:
+    """Every source with every core type and the host. scratch: a folder for generated headers."""
+    ways = {
+        # 8.1 to 8.3: kernels apart from the launch source, and inline functions forced (language.h).
+        "ascendc_library": ("-DTRIANGLE_LAUNCH_ASCENDC_LIBRARY", "-DCHECK_ALWAYS_INLINE"),
+        "asc": ("-DTRIANGLE_LAUNCH_ASC",),
+        "sim": ("-DTRIANGLE_LAUNCH_SIM",),
+    }
+    kernels = [KERNELS / "forward.cpp", KERNELS / "backward.cpp"]
+    generated = launchers(scratch, kernels)
+    result = []
+    for way, macros in ways.items():
+        options = (f"-I{DECLARATIONS}", *INCLUDES, f"-I{generated}", VERSION, *macros)
+        sources = [*(kernels if way == "ascendc_library" else []), KERNELS / "launch.cpp"]
+        for source in sources:
+            has_kernels = source in kernels or way == "asc"
+            result += [
+                (Unit(source, way, (*options, *core_option(core)), has_kernels and core != HOST), core)
+                for core in (*CORES, HOST)
+            ]
+    return result
+
+
+def unit_of(source: Path, core: str, options: tuple[str, ...], measured: bool) -> Unit:
+    """A kernel that somebody names, with our declarations."""
+    return Unit(source.resolve(), "own", (f"-I{DECLARATIONS}", *INCLUDES, *core_option(core), *options), measured)

@@ -259,9 +259,9 @@ def test_a_window_the_layer_does_not_pass_on_raises():
 def test_malformed_masks_raise():
     q = torch.randn(1, 2, 5, 8)
     bad = [
-        (torch.zeros(1, 1, 1, 5), ValueError, r"attention_mask: expected 5 rows"),
+        (torch.zeros(1, 1, 1, 5), ValueError, r"attention_mask: expected a shape of .*5, 5\], got \[1, 1, 1, 5\]"),
         (torch.ones(1, 5, dtype=torch.bool), ValueError, r"attention_mask: expected 4 dimensions"),
-        (torch.ones(1, 1, 5, 6, dtype=torch.bool), ValueError, r"attn_mask: expected a shape"),
+        (torch.ones(1, 1, 5, 6, dtype=torch.bool), ValueError, r"attention_mask: expected a shape"),
         (torch.ones(1, 1, 5, 5, dtype=torch.long), TypeError, r"attn_mask: expected bool"),
     ]
     for mask, error, message in bad:

@@ -21,11 +21,11 @@ from typing import Any, Literal
 
 import torch.distributed as dist
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import causal_mask_function
 
 from ..distributed import ContextLayout, ring_attention, ulysses_attention
-from .transformers import _NOT_PASSED, _free_variables, _window_size_left
+from ._transformers_mask import CausalMask
+from .transformers import _NOT_PASSED, _free_variables, _window_size_left, register_for_routing_models
 
 NAME = "triangle_context_parallel"
 _ATTENTIONS = {"ring": ring_attention, "all_to_all": ulysses_attention}
@@ -73,7 +73,7 @@ def attention_forward(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    attention_mask: CausalMask | None,
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = _NOT_PASSED,
@@ -87,7 +87,9 @@ def attention_forward(
         raise RuntimeError(
             f"{NAME}: expected to be called within triangle_attn_op.integrations.context_parallel.context_parallel()"
         )
-    if attention_mask is not None:
+    if isinstance(attention_mask, CausalMask):
+        is_causal = True
+    elif attention_mask is not None:
         raise ValueError(f"attention_mask: not supported by {NAME}, expected None")
     if not (getattr(module, "is_causal", True) if is_causal is None else is_causal):
         raise ValueError(f"is_causal: expected True, {NAME} has no other attention")
@@ -112,12 +114,15 @@ def attention_forward(
 
 
 def no_mask(
+    batch_size: int,
+    q_length: int,
+    kv_length: int,
     *args: Any,
     mask_function: Callable[..., Any] = causal_mask_function,
     attention_mask: Tensor | None = None,
     **kwargs: Any,
-) -> None:
-    """transformers' mask interface: the layout says it all.
+) -> CausalMask:
+    """transformers' mask interface: the layout says it all, which only `attention_forward` knows.
 
     Raises:
         ValueError: padding, or positions that restart where the layout has one sequence.
@@ -130,6 +135,7 @@ def no_mask(
     if "allow_is_bidirectional_skip" in kwargs:  # only transformers' bidirectional masks pass it
         raise NotImplementedError(f"is_causal: expected True, {NAME} has no other attention")
     _check_rule(mask_function)
+    return CausalMask((batch_size, 1, q_length, kv_length))
 
 
 def _check_rule(rule: Callable[..., Any]) -> None:
@@ -167,5 +173,4 @@ def _check_positions(position_ids: Tensor) -> None:
         )
 
 
-AttentionInterface.register(NAME, attention_forward)
-AttentionMaskInterface.register(NAME, no_mask)
+register_for_routing_models(NAME, attention_forward, no_mask)

@@ -6,13 +6,18 @@ Importing this module registers the implementation, nothing else is needed:
     model = AutoModelForCausalLM.from_config(config, attn_implementation="triangle")
 
 Two functions are registered under the one name. `triangle_mask` decides what hides keys: nothing but the causal rule
-where it can (None), key padding beside the causal rule (bool `[B, 1, 1, Sk]`), or all of it (bool `[B, 1, Sq, Sk]`).
-`triangle_attention_forward` runs the operator. Without the first transformers would hand over no mask at all, and
-padding would be attended to.
+where it can, key padding beside it, or a mask written out; it hands over a `CausalMask`, which nothing but
+`triangle_attention_forward` can read. So a layer that does not go through transformers' AttentionInterface cannot
+mistake it for another mask: it ends in an error. Models of transformers whose file shows that they do not are refused
+when they are made.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
+import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -29,30 +34,72 @@ OLDEST = "5.4.0"  # the first whose mask functions take q_length and q_offset in
 if Version(transformers.__version__) < Version(OLDEST):
     raise ImportError(f"triangle_attn_op: expected transformers >= {OLDEST}, got {transformers.__version__}")
 
-from transformers import AttentionInterface, AttentionMaskInterface  # noqa: E402
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel  # noqa: E402
 from transformers.masking_utils import causal_mask_function, prepare_padding_mask, sdpa_mask  # noqa: E402
 
+from triangle_attn_op.integrations._transformers_mask import EAGER, NOT_ROUTED, CausalMask  # noqa: E402
+
 # What other implementations take and this one does not; given, each is an error. The value says what to do instead.
-_EAGER = 'use attn_implementation="eager"'
 _UNSUPPORTED = {
-    "position_bias": _EAGER,
-    "s_aux": f"attention sinks are not implemented, {_EAGER}",
-    "sinks": f"attention sinks are not implemented, {_EAGER}",
-    "softcap": _EAGER,
-    "head_mask": _EAGER,
+    "position_bias": EAGER,
+    "s_aux": f"attention sinks are not implemented, {EAGER}",
+    "sinks": f"attention sinks are not implemented, {EAGER}",
+    "softcap": EAGER,
+    "head_mask": EAGER,
     "cache": "paged caches (continuous batching) are not supported, use generate()",
     "cu_seq_lens_q": "packed documents are recognised by position_ids, with attention_mask=None and use_cache=False",
     "cu_seq_lens_k": "packed documents are recognised by position_ids, with attention_mask=None and use_cache=False",
 }
 
+_names: set[str] = set()
 _NOT_PASSED: Any = object()  # a model whose attention never mentions sliding_window, which is not the same as None
-_DIAGONAL = "_triangle_diagonal"
 
 
 def register() -> None:
     """Makes `attn_implementation="triangle"` known to transformers; done on import, harmless when repeated."""
-    AttentionInterface.register(NAME, triangle_attention_forward)
-    AttentionMaskInterface.register(NAME, triangle_mask)
+    register_for_routing_models(NAME, triangle_attention_forward, triangle_mask)
+
+
+def register_for_routing_models(name: str, forward: Callable[..., Any], mask: Callable[..., Any]) -> None:
+    """Registers an implementation whose masks are `CausalMask`s; models that show no routing are refused under it."""
+    AttentionInterface.register(name, forward)
+    AttentionMaskInterface.register(name, mask)
+    _names.add(name)
+    check = PreTrainedModel.get_correct_attn_implementation
+    PreTrainedModel.get_correct_attn_implementation = _refusing(check)  # type: ignore[method-assign]
+
+
+def _refusing(check: Callable[..., str]) -> Callable[..., str]:
+    """transformers' check of an implementation's name, which every model runs before it makes its layers, and which
+    refuses besides what `shows_no_routing` finds."""
+    if getattr(check, "_refuses_for_triangle", False):
+        return check
+
+    @functools.wraps(check)
+    def checked(self: PreTrainedModel, requested_attention: str | None, *args: Any, **kwargs: Any) -> str:
+        if requested_attention in _names and shows_no_routing(type(self)):  # type: ignore[arg-type]
+            raise NotImplementedError(f"attn_implementation: {type(self).__name__}: {NOT_ROUTED}; {EAGER}")
+        return check(self, requested_attention, *args, **kwargs)
+
+    checked._refuses_for_triangle = True  # type: ignore[attr-defined]
+    return checked
+
+
+@functools.cache
+def shows_no_routing(model: Any) -> bool:
+    """Whether the file that a model's class or its nearest base with an attention layer is written in makes no use of
+    transformers' AttentionInterface. False where no file can be read: then its first forward tells (`CausalMask`)."""
+    for base in model.__mro__:
+        module = sys.modules.get(base.__module__)
+        if base is PreTrainedModel or module is None:
+            return False
+        try:
+            code = inspect.getsource(module)
+        except (OSError, TypeError):
+            continue
+        if re.search(r"^class \w*Attention\w*\(.*Module\):", code, re.MULTILINE):
+            return re.search(r"\bALL_ATTENTION_FUNCTIONS\b|\bAttentionInterface\b", code) is None
+    return False
 
 
 def triangle_attention_forward(
@@ -60,7 +107,7 @@ def triangle_attention_forward(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    attention_mask: Tensor | CausalMask | None,
     dropout: float = 0.0,
     scaling: float | None = None,
     sliding_window: int | None = _NOT_PASSED,
@@ -72,10 +119,10 @@ def triangle_attention_forward(
     Args:
         module: the layer; its `is_causal` and `config` are read.
         query: `[B, Hq, Sq, D]`; key `[B, Hkv, Sk, D]` and value `[B, Hkv, Sk, Dv]`, the cache included.
-        attention_mask: None: the last query sees the last key, and the causal rule and the window hold. With one row,
-            bool `[B, 1, 1, Sk]` (True = may attend): key padding beside those rules. With Sq rows, bool or float (added
-            to the scores), `[B, 1 or Hq, Sq, Sk]`: the mask says everything, as in transformers' own implementations,
-            and neither causal rule nor window is added.
+        attention_mask: None: the last query sees the last key, and the causal rule and the window hold. A CausalMask:
+            as `triangle_mask` decided. A tensor, bool (True = may attend) or float (added to the scores),
+            `[B, 1 or Hq, Sq, Sk]`: the mask says everything, as in transformers' own implementations, and neither
+            causal rule nor window is added.
         dropout: probability, 0.0 in evaluation.
         scaling: of the scores; None is 1/sqrt(D).
         sliding_window: a query sees itself and the sliding_window - 1 keys before it.
@@ -88,35 +135,45 @@ def triangle_attention_forward(
         NotImplementedError: what the operator cannot do was asked for (see `_UNSUPPORTED`); the message names it.
         ValueError, TypeError: bad shapes or dtypes.
     """
+    if isinstance(attention_mask, CausalMask):
+        is_causal = True  # such a mask is made for no other layer; some layers ask instead whether there is a mask
     _refuse_unsupported(module, is_causal, kwargs)
     q_length, kv_length = query.shape[2], key.shape[2]
-    if attention_mask is not None and attention_mask.dim() != 4:
-        raise ValueError(
-            f"attention_mask: expected 4 dimensions [B, 1 or Hq, Sq, Sk], got shape {list(attention_mask.shape)}"
-        )
-    diagonal, window = kv_length - q_length, None
-    if attention_mask is None or (attention_mask.shape[-2] == 1 and q_length > 1):
-        if attention_mask is not None and attention_mask.dtype is not torch.bool:
-            raise ValueError(
-                f"attention_mask: expected {q_length} rows [B, 1 or Hq, {q_length}, {kv_length}], one for each query, "
-                f"or a bool key padding mask, got {attention_mask.dtype} {list(attention_mask.shape)}"
-            )
-        window = _window_size_left(module, sliding_window, kv_length)
-    else:
-        # The mask says everything. A diagonal of Sk - 1 hides nothing; `triangle_mask` knows the least one that hides
-        # nothing more than its mask.
-        diagonal = getattr(attention_mask, _DIAGONAL, kv_length - 1)
+    mask, diagonal, says_everything = _resolved(attention_mask, q_length, kv_length)
+    window = None if says_everything else _window_size_left(module, sliding_window, kv_length)
     out = triangle_attention(
         query,
         key,
         value,
-        attn_mask=attention_mask,
+        attn_mask=mask,
         scale=scaling,
         diagonal=diagonal,
         window_size_left=window,
         dropout_p=dropout,
     )
     return out.transpose(1, 2).contiguous(), None
+
+
+def _resolved(
+    mask: Tensor | CausalMask | None, q_length: int, kv_length: int
+) -> tuple[Tensor | None, int | None, bool]:
+    """(the operator's attn_mask, its diagonal, whether the mask says everything)."""
+    if mask is None:
+        return None, None, False
+    if len(mask.shape) != 4:
+        raise ValueError(f"attention_mask: expected 4 dimensions [B, 1 or Hq, Sq, Sk], got shape {list(mask.shape)}")
+    if tuple(mask.shape[-2:]) != (q_length, kv_length):
+        raise ValueError(
+            f"attention_mask: expected a shape of [B, 1 or Hq, {q_length}, {kv_length}], got {list(mask.shape)}"
+        )
+    if isinstance(mask, CausalMask):
+        if mask.written is None:
+            return mask.padding, None, False
+        if mask.diagonal is not None:
+            return mask.written, mask.diagonal, True
+        mask = mask.written
+    # A diagonal of Sk - 1 hides nothing. torch.jit.trace makes tensors of sizes; a trace keeps those it saw.
+    return mask, int(kv_length) - 1 if torch.jit.is_tracing() else kv_length - 1, True
 
 
 def triangle_mask(
@@ -126,12 +183,12 @@ def triangle_mask(
     q_offset: int | Tensor = 0,
     kv_offset: int = 0,
     mask_function: Callable[..., Any] = causal_mask_function,
-    attention_mask: Tensor | None = None,
+    attention_mask: Tensor | CausalMask | None = None,
     local_size: int | None = None,
     allow_is_causal_skip: bool = True,
     config: Any = None,
     **kwargs: Any,
-) -> Tensor | None:
+) -> CausalMask | None:
     """What a forward pass hides, in as little memory as possible; called once a pass for each kind of layer.
 
     Query i stands at position q_offset + i, key j at kv_offset + j. Where the last query stands on the last key,
@@ -140,24 +197,27 @@ def triangle_mask(
     written out.
 
     Returns:
-        None, bool `[B, 1, 1, Sk]` (key padding alone) or bool `[B, 1, Sq, Sk]`; True = may attend.
+        A CausalMask; None where one query sees every key, which any model reads rightly.
 
     Raises:
         NotImplementedError: bidirectional attention.
     """
+    if isinstance(attention_mask, CausalMask):
+        return attention_mask  # `generate` made it in advance, for a static cache
     if "allow_is_bidirectional_skip" in kwargs:  # only transformers' bidirectional masks pass it
-        raise NotImplementedError(f"is_causal: expected True, triangle attention is causal; {_EAGER}")
+        raise NotImplementedError(f"is_causal: expected True, triangle attention is causal; {EAGER}")
     # The flag is off wherever anything was laid over the causal rule or its window. A chunked layer (its local_size is
     # no window) keeps it on.
     causal_only = allow_is_causal_skip and (
         mask_function is causal_mask_function if local_size is None else local_size == _config_window(config)
     )
     if causal_only and q_length > 1 and _ends_together(q_length, kv_length, q_offset, kv_offset):
-        return _key_padding(attention_mask, kv_length, kv_offset)
+        padding = _key_padding(attention_mask, kv_length, kv_offset)
+        return CausalMask((batch_size, 1, q_length, kv_length), padding=padding)
     if causal_only and q_length == 1 and attention_mask is None and _ends_together(1, kv_length, q_offset, kv_offset):
         return None
     written_out: Any = sdpa_mask  # upstream annotates an int offset, and None as a possible result
-    mask: Tensor = written_out(
+    written: Tensor = written_out(
         batch_size=batch_size,
         q_length=q_length,
         kv_length=kv_length,
@@ -169,9 +229,10 @@ def triangle_mask(
         allow_is_causal_skip=False,
         **kwargs,
     )
-    if q_length > 1 and not _tracing() and _within_causal(mask_function):
-        setattr(mask, _DIAGONAL, int(q_offset) - kv_offset)
-    return mask
+    known = q_length > 1 and not _tracing() and _within_causal(mask_function)
+    return CausalMask(
+        (batch_size, 1, q_length, kv_length), written=written, diagonal=int(q_offset) - kv_offset if known else None
+    )
 
 
 def _ends_together(q_length: int, kv_length: int, q_offset: int | Tensor, kv_offset: int) -> bool:
@@ -242,7 +303,7 @@ def _window_size_left(module: nn.Module, sliding_window: int | None, kv_length: 
         # transformers' mask for such a layer is left to the operator's window, which needs to be told.
         raise NotImplementedError(
             f"sliding_window: {type(module).__name__} has a window of {window} in its config but does not pass it to "
-            f"the attention; {_EAGER}"
+            f"the attention; {EAGER}"
         )
     return None
 
@@ -252,10 +313,10 @@ def _refuse_unsupported(module: nn.Module, is_causal: bool | None, kwargs: dict[
         is_causal = getattr(module, "is_causal", True)
     if not is_causal:
         raise NotImplementedError(
-            f"is_causal: expected True, triangle attention is causal, got {type(module).__name__}; {_EAGER}"
+            f"is_causal: expected True, triangle attention is causal, got {type(module).__name__}; {EAGER}"
         )
     if kwargs.get("output_attentions") or getattr(getattr(module, "config", None), "output_attentions", False):
-        raise NotImplementedError(f"output_attentions: attention weights are never formed; {_EAGER}")
+        raise NotImplementedError(f"output_attentions: attention weights are never formed; {EAGER}")
     for name, instead in _UNSUPPORTED.items():
         if kwargs.get(name) is not None:
             raise NotImplementedError(f"{name}: not supported by triangle attention; {instead}")

@@ -8,14 +8,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import triangle_attn_op
-from pretrain import arguments, compare, data, launch, report, trainer
+from pretrain import arguments, compare, data, launch, lock, report, trainer
 from pretrain.arguments import Config
 from pretrain.launch import Place
 from rich.console import Console
@@ -30,30 +32,63 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except (ValueError, OSError) as error:
         return _fail(error)
-    place = launch.start()
-    try:
-        if place.first and (aside := trainer.set_aside_if_finished(config)):
-            print(f"the run that was in {config.output} is now in {aside}")
-        launch.wait(place)
-        run = trainer.Trainer(config, place, corpus)
-        if place.first:
-            _introduce(config, place, corpus, run)
+    place = launch.start(config.distributed_timeout_minutes)
+    with contextlib.ExitStack() as held:
         try:
+            place.agree(_take(config, place, held))
+            run = trainer.Trainer(config, place, corpus)
+            if place.first:
+                _introduce(config, place, corpus, run)
             outcome = run.train()
-        except ValueError as error:
-            return _fail(error)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; the same command goes on from the last checkpoint in {config.output}", file=sys.stderr)
-        return 130
-    finally:
-        launch.stop(place)
-    return _close(config, place, corpus, outcome) if place.first else 0
+        except KeyboardInterrupt:
+            print(
+                f"\ninterrupted; the same command goes on from the last checkpoint in {config.output}", file=sys.stderr
+            )
+            return 130
+        except (ValueError, OSError, MemoryError, RuntimeError) as error:
+            return _fail(_one_line(error))
+        finally:
+            run = None  # its reducer must not outlive the processes' group
+            launch.stop(place)
+        try:
+            return _close(config, place, corpus, outcome) if place.first else 0
+        except OSError as error:
+            return _fail(_one_line(error))
+
+
+def _take(config: Config, place: Place, held: contextlib.ExitStack) -> Exception | None:
+    """The first process takes the output folder for this run until `held` closes; what stands in the way."""
+    if not place.first:
+        return None
+    try:
+        held.enter_context(lock.exclusive(config.output))
+        if aside := trainer.set_aside_if_finished(config):
+            print(f"the run that was in {config.output} is now in {aside}")
+    except (ValueError, OSError) as error:
+        return _one_line(error)
+    return None
+
+
+def _one_line(error: Exception) -> Exception:
+    """What a user can act on, in one line; an error that is none of these is a fault of the program and keeps its
+    traceback."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return ValueError(f"--output: {error.filename}: {error.strerror}")
+    text = str(error)
+    if isinstance(error, MemoryError) or "not enough memory" in text or "out of memory" in text.lower():
+        return ValueError("out of memory; a smaller --micro-batch-size or --seq-length, or --checkpoint-activations")
+    if isinstance(error, ValueError | OSError):
+        return error
+    if isinstance(error, dist.DistError) or "Timed out" in text or "Connection closed by peer" in text:
+        return ValueError(f"another process is gone or does not answer ({text.splitlines()[0]})")
+    raise error
 
 
 def _introduce(config: Config, place: Place, corpus: data.Corpus, run: trainer.Trainer) -> None:
     parameters = sum(p.numel() for p in run.model.parameters())
     processes = "" if place.world_size == 1 else f" x {place.world_size} processes"
-    heads, precision = config.num_attention_heads, "bfloat16" if config.bf16 else "float32"
+    heads = config.num_attention_heads
+    precision = "bfloat16" if config.bf16 else "float16" if config.fp16 else "float32"
     print(
         f"text        {corpus.source}: {corpus.files:,} files, {len(corpus.train):,} bytes to train on, "
         f"{len(corpus.held_out):,} held out\n"
@@ -82,6 +117,9 @@ def _close(config: Config, place: Place, corpus: data.Corpus, outcome: trainer.O
             rows = _compare(config, place, corpus)
         except compare.ComparisonError as error:  # the training is done all the same
             status = _fail(error)
+        except KeyboardInterrupt:
+            print("\ninterrupted; the training is done, the comparison is left out", file=sys.stderr)
+            status = 130
     summary = {
         "arguments": {**config.identity(), "data": str(config.data) if config.data else None},
         "validation_loss": outcome.validation_loss,
@@ -91,7 +129,7 @@ def _close(config: Config, place: Place, corpus: data.Corpus, outcome: trainer.O
         "last_backend": triangle_attn_op.last_backend(),
         "comparison": rows,
     }
-    report.replace(config.output / "summary.json", json.dumps(summary, indent=2) + "\n")
+    report.replace(config.output / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
     print(f"\nin {config.output}: loss.png (the loss curve), summary.json, metrics.jsonl, checkpoints/")
     return status
 

@@ -353,7 +353,7 @@ def test_losses_are_those_of_one_rank() -> None:
         (2, ""),
         (2, "--tensor-model-parallel-size 2"),
         (2, "--context-parallel-size 2"),
-        (2, "--context-parallel-size 2 --cp-comm-type a2a --recompute"),
+        (2, "--context-parallel-size 2 --cp-comm-type a2a --recompute --DDP-impl torch"),
         (4, "--context-parallel-size 2 --tensor-model-parallel-size 2"),
     ]:
         for losses in ranks.run(example_losses, n, f"{TINY} {extra}"):
@@ -363,12 +363,21 @@ def test_losses_are_those_of_one_rank() -> None:
     assert ranks.run(example_losses, 2, f"{grouped} --context-parallel-size 2")[0] == pytest.approx(alone, abs=2e-5)
 
 
+# What else AscendSpeed's launch scripts pass.
+SCRIPT = """--DDP-impl local --position-embedding-type rope --normalization RMSNorm --max-position-embeddings 96
+    --tokenizer-name-or-path ./tokenizer --tokenizer-not-use-fast --data-impl mmap --split 949,50,1
+    --distributed-backend nccl --lr-decay-style cosine --min-lr 1.0e-6 --weight-decay 1e-2 --clip-grad 1.0
+    --lr-warmup-fraction .1 --log-interval 1 --save-interval 10000 --eval-interval 1000 --eval-iters 1
+    --checkpoint-activations --recompute-method uniform --recompute-num-layers 30 --bf16"""
+
+
 @pytest.mark.parametrize("launcher", ["torch.distributed.run", "torch.distributed.launch"])
 def test_launch_command(launcher: str, tmp_path: Path) -> None:
     """The command lines of the documentation, as a user types them."""
     command = [sys.executable, "-m", launcher, "--standalone", "--nproc-per-node", "2"]
     command += [str(EXAMPLE / "pretrain_llama.py"), *TINY.split(), "--context-parallel-size", "2", "--train-iters", "1"]
     command += ["--data", str(EXAMPLE), "--losses", str(tmp_path / "losses.json")]
+    command += SCRIPT.split() if launcher == "torch.distributed.launch" else []
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -382,6 +391,12 @@ def test_launch_command(launcher: str, tmp_path: Path) -> None:
         ("--context-parallel-size 2", "expected a multiple of 2 processes"),
         ("--global-batch-size 3", "--global-batch-size: expected a multiple of 2"),
         ("--triangle-attn --seq-length 33", "--seq-length: expected a multiple of 2, got 33"),
+        ("--fp16", "--fp16: expected --bf16"),
+        (
+            "--pipeline-model-parallel-size 4",
+            "--pipeline-model-parallel-size: expected 1, no pipeline parallelism, got 4",
+        ),
+        ("--seed 99999999999999999999", "--seed: expected 0 <= seed < 2**32, got 99999999999999999999"),
     ],
 )
 def test_example_refuses_what_does_not_divide(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -184,7 +184,7 @@ def test_a_checkpoint_of_another_run_is_refused():
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     place = launch.Place(torch.device("cpu"), 0, 1)
-    assert checkpoint.load(tmp_path, place.device) is None
+    assert checkpoint.load(tmp_path, place) is None
     layer = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(layer.parameters())
     for iteration in (1, 2, 3):
@@ -194,7 +194,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.Capt
     assert sorted(path.name for path in tmp_path.iterdir()) == ["iter_0000002.pt", "iter_0000003.pt"]
     newest = tmp_path / "iter_0000003.pt"
     newest.write_bytes(newest.read_bytes()[:100])
-    content = checkpoint.load(tmp_path, place.device)
+    content = checkpoint.load(tmp_path, place)
     assert content is not None
     assert content["iteration"] == 2
     assert "cannot be read" in capsys.readouterr().out

@@ -6,10 +6,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import ascendspeed_flags
 import triangle_attn_op
 
 # What a preset changes of the defaults; a flag on the command line still wins.
@@ -65,11 +67,17 @@ class Config:
     lr: float
     min_lr: float
     lr_warmup_iters: int
+    lr_decay_iters: int
     weight_decay: float
     adam_beta1: float
     adam_beta2: float
     clip_grad: float
     bf16: bool
+    fp16: bool
+    initial_loss_scale: float
+    checkpoint_activations: bool
+    ddp_impl: str
+    distributed_timeout_minutes: float
     seed: int
     eval_interval: int
     eval_iters: int
@@ -90,6 +98,9 @@ class Config:
         "fresh",
         "context_parallel_size",
         "micro_batch_size",
+        "checkpoint_activations",
+        "ddp_impl",
+        "distributed_timeout_minutes",
         "log_interval",
         "save_interval",
         "compare",
@@ -117,16 +128,19 @@ def parse(argv: Sequence[str] | None, world_size: int) -> Config:
         parser.error(
             f"--attn-implementation: expected no such flag with --triangle-attn, got {args.attn_implementation}"
         )
-    _fill_in(args, preset, world_size)
     try:
+        _fill_in(args, preset, world_size)
         _check(args, world_size)
     except ValueError as error:
         parser.error(str(error))
+    for line in ascendspeed_flags.settle(args, parser.error):
+        print(line, file=sys.stderr)
     return Config(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Config)})
 
 
 def _fill_in(args: argparse.Namespace, preset: str | None, world_size: int) -> None:
-    """Defaults that depend on other flags."""
+    """Defaults that depend on other flags; ValueError where two of them contradict each other."""
+    ascendspeed_flags.decay(args, _raise)
     if args.ffn_hidden_size is None:
         args.ffn_hidden_size = max(16, round(args.hidden_size * 8 / 3 / 16) * 16)  # SwiGLU's usual 8/3
     if args.num_query_groups is None:
@@ -136,9 +150,15 @@ def _fill_in(args: argparse.Namespace, preset: str | None, world_size: int) -> N
     if args.min_lr is None:
         args.min_lr = args.lr / 10
     if args.output is None:
-        args.output = Path("runs") / (preset or "llama")
+        args.output = args.save or args.load or Path("runs") / (preset or "llama")
+    if args.ddp_impl is None:
+        args.ddp_impl = "torch"
     if args.compare_seq_lengths is None:
         args.compare_seq_lengths = (args.seq_length, 4 * args.seq_length)
+
+
+def _raise(message: str) -> None:
+    raise ValueError(message)
 
 
 def _check(args: argparse.Namespace, world_size: int) -> None:
@@ -158,10 +178,24 @@ def _check(args: argparse.Namespace, world_size: int) -> None:
     _check_processes(args, world_size)
     if args.min_lr > args.lr:
         raise ValueError(f"--min-lr: expected at most --lr {args.lr}, got {args.min_lr}")
-    if args.lr_warmup_iters > args.train_iters:
+    if args.bf16 and args.fp16:
+        raise ValueError("--bf16, --fp16: expected at most one of the two")
+    if args.max_position_embeddings is not None and args.max_position_embeddings < args.seq_length:
         raise ValueError(
-            f"--lr-warmup-iters: expected at most --train-iters {args.train_iters}, got {args.lr_warmup_iters}"
+            f"--max-position-embeddings: expected at least --seq-length {args.seq_length}, "
+            f"got {args.max_position_embeddings}"
         )
+    if args.tensor_model_parallel_size != 1:
+        raise ValueError(
+            f"--tensor-model-parallel-size: expected 1, got {args.tensor_model_parallel_size}; "
+            "examples/megatron/pretrain_llama.py divides the heads"
+        )
+    for name in ("save", "load"):
+        folder = getattr(args, name)
+        if folder is not None and folder != args.output:
+            raise ValueError(
+                f"--{name}: expected the folder of the run, {args.output}, in which it goes on by itself, got {folder}"
+            )
     if args.data is not None and not args.data.exists():
         raise ValueError(f"--data: expected a file or a folder, found nothing at {args.data}")
 
@@ -250,6 +284,12 @@ def _parser() -> argparse.ArgumentParser:
         "--min-lr", type=_number(0.0), help="learning rate at the end of the cosine (default: a tenth of --lr)"
     )
     group.add_argument("--lr-warmup-iters", type=_natural, default=20, metavar="N", help="steps of linear warm-up")
+    group.add_argument(
+        "--lr-warmup-fraction", type=_probability, metavar="X", help="the same, as a part of --lr-decay-iters"
+    )
+    group.add_argument(
+        "--lr-decay-iters", type=_positive, metavar="N", help="steps of the cosine (default: --train-iters)"
+    )
     group.add_argument("--weight-decay", type=_number(0.0), default=0.1, help="of matrices; vectors have none")
     group.add_argument("--adam-beta1", type=_probability, default=0.9, metavar="B")
     group.add_argument("--adam-beta2", type=_probability, default=0.95, metavar="B")
@@ -257,7 +297,18 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--bf16", action="store_true", help="compute in bfloat16 by autocast; weights and optimizer stay float32"
     )
-    group.add_argument("--seed", type=_natural, default=1234, help="of weights, data order and dropout")
+    group.add_argument(
+        "--fp16", action="store_true", help="compute in float16 by autocast, with a loss scale that adapts"
+    )
+    group.add_argument(
+        "--initial-loss-scale", type=_number(0.0, above=True), default=2.0**16, metavar="X", help="of --fp16"
+    )
+    group.add_argument(
+        "--checkpoint-activations",
+        action="store_true",
+        help="keep each layer's input only and compute the layer again in the backward",
+    )
+    group.add_argument("--seed", type=_seed, default=1234, help="of weights, data order and dropout")
 
     triangle_attn_op.add_arguments(parser)
     group = parser.add_argument_group("attention, and the comparison at the end")
@@ -283,6 +334,7 @@ def _parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("data, evaluation, output")
     group.add_argument(
         "--data",
+        "--data-path",
         type=Path,
         metavar="PATH",
         help="a text file, or a folder of them (default: the Python standard library's sources)",
@@ -311,7 +363,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="checkpoints, metrics.jsonl, loss.png, summary.json (default: runs/<preset or llama>)",
     )
+    group.add_argument("--save", type=Path, metavar="DIR", help="another name of --output")
+    group.add_argument("--load", type=Path, metavar="DIR", help="the same folder: a run goes on from what is there")
     group.add_argument("--fresh", action="store_true", help="start anew even if --output holds a run that could go on")
+
+    group = parser.add_argument_group("sizes that another script gives")
+    group.add_argument(
+        "--max-position-embeddings",
+        type=_positive,
+        metavar="N",
+        help="at least --seq-length, no effect besides",
+    )
+    group.add_argument("--tensor-model-parallel-size", type=_positive, default=1, metavar="N", help="expected: 1")
+    # torch.distributed.launch passes it, torchrun does not.
+    group.add_argument("--local-rank", "--local_rank", type=int, default=None, help=argparse.SUPPRESS)
+    ascendspeed_flags.add_flags(parser)
     return parser
 
 
@@ -342,6 +408,13 @@ def _natural(text: str) -> int:
     value = _integer(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"expected an integer >= 0, got {text}")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = _natural(text)
+    if value >= 2**63:
+        raise argparse.ArgumentTypeError(f"expected an integer below 2**63, got {text}")
     return value
 
 

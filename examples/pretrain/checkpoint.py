@@ -1,14 +1,14 @@
 """Checkpoints that a kill at any moment leaves whole: written beside, flushed to disk, then renamed; the last two are
-kept."""
+kept. What a disk did to one is found by the archive's checksums, which torch.load does not look at."""
 
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from .launch import Place
 
@@ -22,13 +22,15 @@ def save(
     iteration: int,
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
+    extra: dict[str, Any] | None = None,
 ) -> None:
     """Called by every process; the first one writes `folder/iter_<iteration>.pt`.
 
-    It holds weights, optimizer, the random states of all processes, and the iteration. The position in the data is the
-    iteration itself: batches are a function of seed and iteration.
+    It holds weights, optimizer, the random states of all processes, the iteration and `extra`. The position in the data
+    is the iteration itself: batches are a function of seed and iteration. OSError where it cannot be written; what was
+    there before is untouched then.
     """
-    states = _random_states(place)
+    states = place.from_all(_random_state(place))
     if not place.first:
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,30 +40,71 @@ def save(
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "random_states": states,
+        **(extra or {}),
     }
     final = folder / f"iter_{iteration:07d}.pt"
     part = final.with_suffix(".part")
-    with part.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with part.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (RuntimeError, OSError) as error:  # torch's writer has its own words for a full disk
+        part.unlink(missing_ok=True)
+        reason = error.strerror if isinstance(error, OSError) else "the disk may be full"
+        raise OSError(f"--output: {part} cannot be written ({reason})") from error
     os.replace(part, final)
     _sync_folder(folder)
     for old in _found(folder)[:-KEPT]:
-        old.unlink()
+        if old != final:
+            old.unlink()
 
 
-def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The newest checkpoint that can be read, or None; one that cannot be (a disk error) is passed over with a
-    warning."""
+def load(folder: Path, place: Place) -> dict[str, Any] | None:
+    """The newest checkpoint that can be read, the same one in every process, or None.
+
+    The first process chooses. One that cannot be read is renamed with a warning, so that it never counts among those
+    that are kept. ValueError in all processes where one of them cannot read what the first one read.
+    """
+    name, content = _newest(folder, place.device) if place.first else (None, None)
+    name = place.from_all(name)[0]
+    if name is None:
+        return None
+    problem = None
+    if not place.first:
+        try:
+            content = _read(folder / name, place.device)
+        except _UNREADABLE as error:
+            problem = f"--output: expected a folder that all processes share, {folder / name} cannot be read ({error})"
+    place.agree(problem)
+    return content
+
+
+# Bytes that are no pickle end in almost any exception.
+_UNREADABLE = (Exception,)
+
+
+def _newest(folder: Path, device: torch.device) -> tuple[str | None, dict[str, Any] | None]:
     for path in reversed(_found(folder)):
         try:
-            content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        except (RuntimeError, OSError, EOFError, ValueError) as error:
-            print(f"warning: {path} cannot be read ({error}), trying the one before", flush=True)
-            continue
-        return content
-    return None
+            return path.name, _read(path, device)
+        except _UNREADABLE as error:
+            aside = path.with_suffix(".unreadable")
+            os.replace(path, aside)
+            print(f"warning: {path} cannot be read ({error}), now {aside.name}; trying the one before", flush=True)
+    return None, None
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"its checksum does not fit, in {damaged}")
+    content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    missing = {"iteration", "identity", "model", "optimizer", "random_states"} - content.keys()
+    if missing:
+        raise ValueError(f"expected a checkpoint of pretrain_llama.py, without {', '.join(sorted(missing))}")
+    return content
 
 
 def check_identity(content: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
@@ -97,15 +140,11 @@ def restore(content: dict[str, Any], place: Place, model: torch.nn.Module, optim
     return int(content["iteration"])
 
 
-def _random_states(place: Place) -> list[dict[str, torch.Tensor]]:
+def _random_state(place: Place) -> dict[str, torch.Tensor]:
     mine = {"cpu": torch.get_rng_state()}
     if place.device.type != "cpu":
         mine["device"] = getattr(torch, place.device.type).get_rng_state()
-    if place.world_size == 1:
-        return [mine]
-    states: list[Any] = [None] * place.world_size
-    dist.all_gather_object(states, mine)
-    return states
+    return mine
 
 
 def _found(folder: Path) -> list[Path]:

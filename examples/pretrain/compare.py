@@ -12,10 +12,12 @@ import dataclasses
 import gc
 import multiprocessing
 import resource
+import signal
 import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -97,7 +99,8 @@ def _workers(jobs: list[Job]) -> Iterator[list[Connection]]:
         for job in jobs:
             here, there = context.Pipe()
             process = context.Process(target=_work, args=(job, there), daemon=True)
-            process.start()
+            with _no_interrupt():
+                process.start()
             there.close()
             pipes.append(here)
             processes.append(process)
@@ -111,11 +114,23 @@ def _workers(jobs: list[Job]) -> Iterator[list[Connection]]:
                 process.terminate()
 
 
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """What is started meanwhile never sees Ctrl-C, since it inherits the mask: the parent handles it, and closes the
+    pipes. Ctrl-C that comes here meanwhile waits."""
+    resource_tracker.ensure_running()  # else it would be started now, which ends with Ctrl-C unblocked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _ask(pipe: Connection, what: str = "step") -> dict[str, Any]:
     try:
         pipe.send(what)
         answer: dict[str, Any] = pipe.recv()
-    except (EOFError, BrokenPipeError):
+    except (EOFError, OSError):  # the pipe's end, or a reset where the process was killed while writing
         reason = "a measuring process ended without an answer, perhaps for want of memory"
         raise ComparisonError(f"comparison: {reason}; shorter --compare-seq-lengths, or --no-compare") from None
     if "error" in answer:
@@ -135,7 +150,7 @@ def _work(job: Job, pipe: Connection) -> None:
         while pipe.recv() == "step":
             started = time.perf_counter()
             optimizer.zero_grad(set_to_none=True)
-            loss = model.loss(llama, {"input_ids": tokens, "labels": tokens}, job.config.bf16)
+            loss = model.loss(llama, {"input_ids": tokens, "labels": tokens}, job.config)
             loss.backward()
             optimizer.step()
             value = loss.item()  # waits for the device
@@ -145,7 +160,10 @@ def _work(job: Job, pipe: Connection) -> None:
     except EOFError:
         return  # the parent gave up
     except Exception as error:
-        pipe.send({"error": f"{job.implementation}, {list(job.tokens.shape)} tokens: {type(error).__name__}: {error}"})
+        with contextlib.suppress(OSError):
+            pipe.send(
+                {"error": f"{job.implementation}, {list(job.tokens.shape)} tokens: {type(error).__name__}: {error}"}
+            )
 
 
 class _PeakMemory:

@@ -34,10 +34,10 @@ class Share:
         """Nats a predicted token of `tokens` [B, S]; where sequences are cut, as the mean over the group."""
         config, ranks = self.config, self.config.context_parallel_size
         if ranks == 1:
-            return model.loss(network, {"input_ids": tokens, "labels": tokens}, config.bf16)
+            return model.loss(network, {"input_ids": tokens, "labels": tokens}, config)
         from triangle_attn_op.integrations.context_parallel import context_parallel
 
         mine = split_batch({"input_ids": tokens, "labels": tokens}, self.layout, self.rank)
         mine["num_items_in_batch"] = tokens.shape[0] * (tokens.shape[1] - 1) / ranks
         with context_parallel(self.layout, self.group):
-            return model.loss(network, mine, config.bf16)
+            return model.loss(network, mine, config)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import gc
 import importlib.util
 import os
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -32,15 +34,33 @@ class Place:
         dist.all_reduce(total)
         return [float(x) for x in total.tolist()]
 
+    def from_all(self, value: Any) -> list[Any]:
+        """Every process's `value`, in the order of ranks."""
+        if self.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.world_size
+        dist.all_gather_object(values, value)
+        return values
+
+    def agree(self, error: Exception | str | None = None) -> None:
+        """Called by every process with what went wrong there: ValueError in all of them where one has an error, so that
+        none waits for another that has given up."""
+        failed = [
+            (rank, text) for rank, text in enumerate(self.from_all(None if error is None else str(error))) if text
+        ]
+        if failed:
+            rank, text = failed[0]
+            raise ValueError(text if self.world_size == 1 else f"process {rank}: {text}")
+
 
 def world_size() -> int:
     """The number of processes, known before any of them talks to another."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def start() -> Place:
+def start(timeout_minutes: float = 10.0) -> Place:
     """Picks the NPU of this process where torch_npu is installed and finds one, else the CPU; joins the other processes
-    (hccl or gloo)."""
+    (hccl or gloo), which must each come to every meeting within `timeout_minutes`."""
     rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cpu")
     if importlib.util.find_spec("torch_npu") is not None:
@@ -50,7 +70,9 @@ def start() -> Place:
             device = torch.device("npu", local_rank)
             torch_npu.npu.set_device(device)
     if world_size() > 1:
-        dist.init_process_group("gloo" if device.type == "cpu" else "hccl")
+        dist.init_process_group(
+            "gloo" if device.type == "cpu" else "hccl", timeout=datetime.timedelta(minutes=timeout_minutes)
+        )
     return Place(device, rank, world_size())
 
 

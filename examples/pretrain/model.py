@@ -44,6 +44,8 @@ def build(
 
         llama._attn_implementation = context_parallel.NAME
     model: Any = LlamaForCausalLM(llama)
+    if config.checkpoint_activations:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     return cast(LlamaForCausalLM, model.to(device))
 
 
@@ -59,18 +61,18 @@ def optimizer(config: Config, model: torch.nn.Module) -> torch.optim.AdamW:
 
 
 def learning_rate(config: Config, iteration: int) -> float:
-    """Linear warm-up, then a cosine down to min_lr at the last step; iterations count from 1."""
+    """Linear warm-up, then a cosine down to min_lr at step lr_decay_iters; iterations count from 1."""
     if iteration <= config.lr_warmup_iters:
         return config.lr * iteration / config.lr_warmup_iters
-    done = (iteration - config.lr_warmup_iters) / max(1, config.train_iters - config.lr_warmup_iters)
+    done = min(1.0, (iteration - config.lr_warmup_iters) / max(1, config.lr_decay_iters - config.lr_warmup_iters))
     return config.min_lr + (config.lr - config.min_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def loss(model: torch.nn.Module, batch: dict[str, Any], bf16: bool) -> Tensor:
+def loss(model: torch.nn.Module, batch: dict[str, Any], config: Config) -> Tensor:
     """Mean nats a predicted token; input_ids and labels int64 [B, S], of which S - 1 are predicted in each sequence."""
-    autocast = (
-        torch.autocast(batch["input_ids"].device.type, dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
-    )
+    low = torch.bfloat16 if config.bf16 else torch.float16 if config.fp16 else None
+    device = batch["input_ids"].device.type
+    autocast = contextlib.nullcontext() if low is None else torch.autocast(device, dtype=low)
     with autocast:
         # Named so that no key-value cache is made and no mask: all positions are real and in order.
         result: Tensor = model(**batch, use_cache=False).loss

@@ -46,8 +46,12 @@ class Metrics:
 def replace(path: Path, text: str) -> None:
     """Writes a file that is either the old one or the whole new one."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)
+    try:
+        part.write_text(text)
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def loss_curve(entries: list[dict[str, Any]], unigram_entropy: float, config: Config) -> Path:

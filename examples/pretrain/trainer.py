@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -19,6 +21,11 @@ from . import checkpoint, context, model, report
 from .arguments import Config
 from .data import Corpus
 from .launch import Place
+
+_UNTOUCHED = (
+    "the run stops, and its checkpoints stay as they were before this; a lower --lr, a longer --lr-warmup-iters or a "
+    "smaller --clip-grad may help, with --fresh"
+)
 
 
 @dataclasses.dataclass
@@ -48,14 +55,17 @@ class Trainer:
         self.model = model.build(config, place.device)
         self.optimizer = model.optimizer(config, self.model)
         torch.manual_seed(config.seed + 1 + place.rank)  # dropout differs between processes, weights do not
+        # Its scale is part of the state, as is what decides when it grows. Without fp16 it does nothing.
+        self.scaler = torch.amp.GradScaler(place.device.type, init_scale=config.initial_loss_scale, enabled=config.fp16)
         self.replica: torch.nn.Module = self.model
-        if place.world_size > 1:
+        if place.world_size > 1 and config.ddp_impl == "torch":
             self.replica = DistributedDataParallel(
                 self.model, device_ids=None if place.device.type == "cpu" else [place.device]
             )
 
     def train(self) -> Outcome:
-        """Runs to the last step; ValueError where the output folder holds another run."""
+        """Runs to the last step; ValueError where the output folder holds another run, where the processes were given
+        different arguments, and where the loss stops being a number: the last checkpoint is from before that."""
         try:
             return self._train(self._resume())
         finally:
@@ -84,19 +94,44 @@ class Trainer:
                     self.metrics.add(entry)
                     self._show(bar, entry, validated)
                 if iteration % self.config.save_interval == 0 or iteration == last:
-                    checkpoint.save(self.checkpoints, self.place, self.identity, iteration, self.model, self.optimizer)
+                    self._save(iteration)
                     if self.place.first:
                         report.loss_curve(self.metrics.entries, outcome.unigram_entropy, self.config)
         return outcome
 
+    def _save(self, iteration: int) -> None:
+        extra = {"scaler": self.scaler.state_dict()}
+        problem = None
+        try:
+            checkpoint.save(self.checkpoints, self.place, self.identity, iteration, self.model, self.optimizer, extra)
+        except OSError as error:
+            problem = error
+        self.place.agree(problem)
+
+    def _check_agreement(self) -> None:
+        """ValueError that lists the arguments in which a process differs from the first one."""
+        mine = {**self.identity, "world_size": self.place.world_size}
+        first, *others = self.place.from_all(mine)
+        for rank, other in enumerate(others, 1):
+            differing = [
+                f"--{name.replace('_', '-')} is {value} in process 0, {other.get(name)} in process {rank}"
+                for name, value in first.items()
+                if other.get(name) != value
+            ]
+            if differing:
+                raise ValueError(f"expected the same arguments in every process: {'; '.join(differing)}")
+
     def _resume(self) -> int:
         """The number of steps done already, with their state put back."""
-        content = checkpoint.load(self.checkpoints, self.place.device)
+        self._check_agreement()
+        content = checkpoint.load(self.checkpoints, self.place)
         if content is None:
             self.metrics.keep_until(0, write=self.place.first)
             return 0
         checkpoint.check_identity(content, self.identity, self.checkpoints)
         done = checkpoint.restore(content, self.place, self.model, self.optimizer)
+        if content.get("scaler"):
+            self.scaler.load_state_dict(content["scaler"])
         self.metrics.keep_until(done, write=self.place.first)
         if self.place.first:
             print(f"going on after step {done} of {self.config.train_iters}, from {self.checkpoints}", flush=True)
@@ -116,17 +151,33 @@ class Trainer:
         for index, tokens in enumerate(mine):
             with self._without_sync(index < len(mine) - 1):
                 loss = self.share.loss(self.replica, tokens) / len(mine)
-                loss.backward()
+                self.scaler.scale(loss).backward()
             total += loss.item()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_grad)
-        self.optimizer.step()
+        if place.world_size > 1 and config.ddp_impl == "local":
+            self._sum_gradients()
+        self.scaler.unscale_(self.optimizer)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_grad))
         loss_mean = place.sum(total)[0] / place.world_size
-        return {
-            "iteration": iteration,
-            "loss": loss_mean,
-            "lr": self.optimizer.param_groups[0]["lr"],
-            "grad_norm": float(norm),
-        }
+        skipped = config.fp16 and not math.isfinite(norm)  # the scale was too large: it is halved, the step left out
+        if not math.isfinite(loss_mean) or not (math.isfinite(norm) or skipped):
+            raise ValueError(
+                f"step {iteration}: the loss is {loss_mean}, the norm of its gradient {norm}: {_UNTOUCHED}"
+            )
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        entry = {"iteration": iteration, "loss": loss_mean, "lr": self.optimizer.param_groups[0]["lr"]}
+        if config.fp16:
+            entry["loss_scale"] = self.scaler.get_scale()
+        return {**entry, "grad_norm": None if skipped else norm}
+
+    def _sum_gradients(self) -> None:
+        """The mean of every gradient over the processes, by one all-reduce of one buffer."""
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        buffer = torch.cat([gradient.reshape(-1) for gradient in gradients]) / self.place.world_size
+        dist.all_reduce(buffer)
+        parts = buffer.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts):
+            gradient.copy_(part.view_as(gradient))
 
     def _without_sync(self, wanted: bool) -> contextlib.AbstractContextManager[Any]:
         if wanted and isinstance(self.replica, DistributedDataParallel):
@@ -145,6 +196,8 @@ class Trainer:
                 total += float(self.share.loss(self.model, tokens)) * len(tokens)
                 count += len(tokens)
         total, count = place.sum(total, count)
+        if not math.isfinite(total):
+            raise ValueError(f"the validation loss is {total / count}: {_UNTOUCHED}")
         return total / count
 
     def _progress(self, done: int) -> tqdm[Any]:

@@ -2,8 +2,13 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-# The torch to install where .venv is new; any torch >= 2.10 serves.
+# The torch to install where an environment is new; any torch >= 2.10 serves. It is looked for in PyTorch's index of CPU
+# builds, and where that does not have it or is not reached, where pip looks by itself: PyPI's build for x86_64 is one for
+# CUDA, several GB with what it needs, and torch_npu does not work beside it.
 TORCH ?= torch==2.13.0
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+install_torch = $(1)/pip install -q --no-deps --retries 1 --index-url $(TORCH_INDEX) "$(2)" > /dev/null 2>&1 || true; \
+  $(1)/pip install -q "$(2)"
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(shell find csrc op_host op_kernel cmake sim -type f \( -name '*.h' -o -name '*.hpp' -o -name '*.cpp' -o -name '*.cmake' -o -name 'CMakeLists.txt' -o -name '*.inc' \) 2>/dev/null)
@@ -35,7 +40,7 @@ install: build/.installed
 $(VENV)/.ready: requirements-dev.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade pip "setuptools>=77,<82" wheel
-	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/pip install -q "$(TORCH)"
+	$(BIN)/python -c "import torch" 2>/dev/null || { $(call install_torch,$(BIN),$(TORCH)); }
 	$(BIN)/pip install -q -r requirements-dev.txt
 	@touch $@
 
@@ -53,7 +58,8 @@ test: build/.installed
 $(NPU_VENV)/.ready: requirements-npu.txt
 	test -x $(NPU_VENV)/bin/python || $(PYTHON) -m venv $(NPU_VENV)
 	$(NPU_VENV)/bin/pip install -q --upgrade pip
-	$(NPU_VENV)/bin/pip install -q "$(NPU_TORCH)" -r requirements-npu.txt
+	$(call install_torch,$(NPU_VENV)/bin,$(NPU_TORCH))
+	$(NPU_VENV)/bin/pip install -q -r requirements-npu.txt
 	$(NPU_VENV)/bin/pip install -q --no-deps "$(TORCH_NPU)"
 	$(NPU_VENV)/bin/python -c "import pathlib, sysconfig; \
 	  pathlib.Path(sysconfig.get_path('purelib'), 'triangle_attn_op.pth').write_text('$(CURDIR)/python\n')"
@@ -67,6 +73,7 @@ npu-build: $(VENV)/.ready
 ifdef REAL
 # On a machine with an NPU: its own CANN (source set_env.sh first), torch and torch_npu. PYTHON: the one that has them.
 npu-test:
+	$(PYTHON) python/triangle_attn_op/_pairing.py
 	$(PYTHON) -m pytest tests/npu tests/test_accuracy.py --deselect tests/test_accuracy.py::test_any_shape --backend npu $(NPU_ARGS)
 else
 # The case table without torch_npu's caching allocator: every tensor is an allocation of its own, so that a kernel that
@@ -74,6 +81,7 @@ else
 # 5 is pytest's code for no test, which NPU_ARGS="-k ..." may ask for in one of the two.
 NPU_PYTEST := scripts/npu_env.sh $(NPU_VENV)/bin/python -m pytest -n 2 --dist loadgroup
 npu-test: build/.installed $(NPU_VENV)/.ready npu-build
+	$(NPU_VENV)/bin/python python/triangle_attn_op/_pairing.py
 	ASCEND_SIM_REPORT=$(CURDIR)/build/npu/report.jsonl $(NPU_PYTEST) tests/npu --backend npu $(NPU_ARGS) || test $$? = 5
 	PYTORCH_NO_NPU_MEMORY_CACHING=1 ASCEND_SIM_REPORT=$(CURDIR)/build/npu/report-table.jsonl $(NPU_PYTEST) \
 	  tests/npu/test_attention.py::test_wrong_offsets_stay_inside tests/test_accuracy.py --backend npu $(NPU_ARGS) || test $$? = 5
@@ -106,20 +114,23 @@ check-cann:
 	$(PYTHON) scripts/check_cann.py $(if $(ASCEND_HOME_PATH),--home $(ASCEND_HOME_PATH)) $(SOURCES)
 
 # For a wheel alone torch and the build tools are enough: .venv-build, where there is no .venv.
-WHEEL_PYTHON := $(if $(wildcard $(VENV)/.ready),$(BIN),.venv-build/bin)/python
+WHEEL_VENV := $(if $(wildcard $(VENV)/.ready),$(VENV),.venv-build)
+WHEEL_PYTHON := $(WHEEL_VENV)/bin/python
 
-.venv-build/bin/python:
+.venv-build/.ready:
 	$(PYTHON) -m venv .venv-build
-	$@ -m pip install -q --upgrade pip "setuptools>=77,<82" wheel cmake ninja "$(TORCH)"
+	.venv-build/bin/pip install -q --upgrade pip "setuptools>=77,<82" wheel cmake ninja
+	$(call install_torch,.venv-build/bin,$(TORCH))
+	@touch $@
 
 # The libraries in it are checked: they may need a short list of others, by bare names.
-wheel: $(WHEEL_PYTHON)
+wheel: $(WHEEL_VENV)/.ready
 	rm -rf build/wheel build/lib.* build/bdist.*
 	$(WHEEL_PYTHON) -m pip wheel -q --no-build-isolation --no-deps -w build/wheel .
 	$(WHEEL_PYTHON) scripts/check_linkage.py build/wheel/*.whl
 	@mkdir -p dist && mv -v build/wheel/*.whl dist/
 
-sdist: $(WHEEL_PYTHON)
+sdist: $(WHEEL_VENV)/.ready
 	@mkdir -p dist
 	$(WHEEL_PYTHON) -c "from setuptools.build_meta import build_sdist; print(build_sdist('dist'))"
 

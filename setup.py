@@ -6,6 +6,7 @@ Where ASCEND_HOME_PATH is set the NPU kernels are built too, and the version say
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import shlex
 import shutil
@@ -17,7 +18,22 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+VERSION = (ROOT / "VERSION").read_text().strip()
+# Where the sources are: for the metadata, and for README's links, which are relative in the tree and must not be on
+# PyPI. The release workflow sets the variable to the repository that it runs in.
+REPOSITORY = os.environ.get("TRIANGLE_REPOSITORY") or "https://github.com/triangle-attn-op/triangle_attn_op"
 CANN = runpy.run_path(str(ROOT / "python" / "triangle_attn_op" / "_cann.py"))
+
+
+def readme() -> str:
+    """README.md with the links and images that name files of the tree as addresses of this version's files."""
+
+    def absolute(match: re.Match[str]) -> str:
+        kind = "raw" if match[1] else "blob"
+        return f"{match[1]}[{match[2]}]({REPOSITORY}/{kind}/v{VERSION}/{match[3]})"
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.sub(r"(!?)\[([^\]]*)\]\((?![a-z]+:|#)([^)\s]+)\)", absolute, text)
 
 
 def find_tool(name: str) -> tuple[str, dict[str, str]]:
@@ -79,7 +95,14 @@ class CMakeBuild(build_ext):
 
 cann = CANN["find"]()
 setup(
-    version=CANN["wheel_version"]((ROOT / "VERSION").read_text().strip(), cann),
+    version=CANN["wheel_version"](VERSION, cann),
+    long_description=readme(),
+    long_description_content_type="text/markdown",
+    project_urls={
+        "Repository": REPOSITORY,
+        "Issues": f"{REPOSITORY}/issues",
+        "Changelog": f"{REPOSITORY}/blob/v{VERSION}/CHANGELOG.md",
+    },
     ext_modules=[Extension("triangle_attn_op._C", sources=[], py_limited_api=True)],
     cmdclass={"build_ext": CMakeBuild},
     options={"bdist_wheel": {"py_limited_api": "cp310"}},

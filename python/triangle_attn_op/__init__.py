@@ -5,11 +5,15 @@ Not AlphaFold's triangle (pair) attention. Importing the package registers `torc
 
 from __future__ import annotations
 
-from . import ops  # noqa: F401  registers the operators
-from .arguments import add_arguments
-from .backends import call_counts, last_backend
-from .functional import merge_attention, triangle_attention, triangle_attention_varlen
-from .module import TriangleAttention
+from . import _pairing
+
+_pairing.check()  # before torch is imported
+
+from . import ops  # noqa: E402, F401  registers the operators
+from .arguments import add_arguments  # noqa: E402
+from .backends import call_counts, last_backend  # noqa: E402
+from .functional import merge_attention, triangle_attention, triangle_attention_varlen  # noqa: E402
+from .module import TriangleAttention  # noqa: E402
 
 __all__ = [
     "TriangleAttention",

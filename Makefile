@@ -112,6 +112,7 @@ check-device:
 # SOURCES: kernels to check; without it, those of op_kernel/ and of the simulator's tests.
 check-cann:
 	$(PYTHON) scripts/check_cann.py $(if $(ASCEND_HOME_PATH),--home $(ASCEND_HOME_PATH)) $(SOURCES)
+	$(PYTHON) scripts/check_device.py $(if $(ASCEND_HOME_PATH),--headers $(ASCEND_HOME_PATH)) $(SOURCES)
 
 # For a wheel alone torch and the build tools are enough: .venv-build, where there is no .venv.
 WHEEL_VENV := $(if $(wildcard $(VENV)/.ready),$(VENV),.venv-build)

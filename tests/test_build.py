@@ -31,6 +31,9 @@ sys.path.insert(0, str(ROOT / "tests" / "toolchain"))
 import cann  # noqa: E402
 import check  # noqa: E402
 
+sys.path.insert(0, str(ROOT / "scripts"))
+from device_check.clang import INSTALL, Clang  # noqa: E402
+
 pytestmark = pytest.mark.xdist_group("build")  # tests share what they build
 linkage = check.LINKAGE
 
@@ -180,6 +183,30 @@ def test_a_wrong_command_line_is_noticed(
     stand_in = cann.StandIn(tmp_path)
     found = check.problems(check.Built(stand_in, built.version, built.way, built.library))
     assert any(complaint in line for line in found), found
+
+
+@pytest.mark.parametrize("program", ["bisheng", "ascendc_compiler"])
+def test_a_source_that_is_no_device_code_does_not_compile(
+    request: pytest.FixtureRequest, tmp_path: Path, program: str
+) -> None:
+    """The stand-ins compile (scripts/device_check); here a constexpr function of the host, which g++ would let pass."""
+    if Clang.find() is None and os.environ.get("CI") != "true":
+        pytest.skip(f"no clang: {INSTALL}")
+    built = request.getfixturevalue("built_asc" if program == "bisheng" else "built_ascendc_library")
+    source = tmp_path / "kernel.asc"
+    source.write_text(
+        '#include "kernel_operator.h"\nconstexpr int twice(int a) { return 2 * a; }\n'
+        "__global__ __aicore__ void kernel(GM_ADDR x) { x[0] = twice(x[1]); }\n"
+    )
+    (compiler,) = (path for path in built.stand_in.home.glob(f"*-linux/**/{program}") if path.is_file())
+    command = [compiler, "-o", tmp_path / "kernel.o", "-c", source]
+    if program == "ascendc_compiler":
+        command.insert(1, "--cce-aicore-arch=dav-c220-vec")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "AIV: " in done.stderr
+    assert ("AIC: " in done.stderr) == (program == "bisheng")
+    assert "no matching function for call to 'twice': call to __host__ function from __global__" in done.stderr
 
 
 def test_whole_project_with_cann(tmp_path: Path) -> None:

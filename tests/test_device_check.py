@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts" / "check_device.py"
 sys.path.insert(0, str(ROOT / "scripts"))
+from device_check.budgets import Measure  # noqa: E402
 from device_check.clang import INSTALL, Clang  # noqa: E402
 from device_check.main import check  # noqa: E402
 from device_check.units import unit_of  # noqa: E402
@@ -169,7 +170,7 @@ def clang() -> Clang:
 
 def outcome(
     clang: Clang, folder: Path, before: str, inside: str, core: str = "AIV", arguments: str = "", measured: bool = False
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], dict[str, Measure]]:
     """What the check says of a kernel, and its figures."""
     source = folder / "kernel.cpp"
     source.write_text(
@@ -190,7 +191,8 @@ def test_bad_kernel(clang: Clang, tmp_path: Path, name: str) -> None:
 def test_good_kernel(clang: Clang, tmp_path: Path, core: str) -> None:
     wrong, figures = outcome(clang, tmp_path, *GOOD, core, measured=True)
     assert wrong == []
-    assert figures[0].split()[:3] == ["kernel", "own", core]
+    assert list(figures) == ["kernel"]
+    assert figures["kernel"].arguments == 16
 
 
 def test_findings_have_places(clang: Clang, tmp_path: Path) -> None:
@@ -214,13 +216,12 @@ def test_budgets(clang: Clang, tmp_path: Path) -> None:
     inside = "auto p = reinterpret_cast<__gm__ int64_t*>(x); p[0] = f11(p); p[1] /= 16; p[words.words[7]] = 1;"
     inside += ' asm volatile(".zero 50000");'
     wrong, figures = outcome(clang, tmp_path, before, inside, arguments=", Words words", measured=True)
-    code, stack, arguments, depth, divisions = map(int, figures[0].split()[3:])
-    assert 50000 < code < 52000
-    assert 16000 < stack < 17000
-    assert (arguments, divisions) == (4816, 12)
-    assert depth >= 14
+    taken = figures["kernel"]
+    assert 50000 < taken.code < 52000
+    assert 16000 < taken.stack < 17000
+    assert (taken.arguments, taken.depth, taken.divisions) == (4816, 14, 12)
     assert [line.split(":")[1].strip() for line in wrong] == ["code", "stack", "arguments", "depth", "divisions"]
-    assert f"kernel: divisions: {divisions} 64-bit divisions, at most 8 expected" in wrong
+    assert "kernel: divisions: 12 64-bit divisions, at most 8 expected" in wrong
 
 
 def test_an_argument_that_is_no_pod(clang: Clang, tmp_path: Path) -> None:
@@ -237,3 +238,45 @@ def test_without_clang(tmp_path: Path) -> None:
         )
         assert done.returncode == code
         assert "no clang found: apt-get install clang-15" in done.stderr
+
+
+# Headers in CANN's dialect, as an installation has them: an instruction in the list of its CPU debugging, one that the
+# vector registers of a later chip have, and a call.
+HEADERS = {
+    "x-linux/ascendc/include/basic_api/interface/kernel_tpipe.h": "",
+    "x-linux/ascendc/include/basic_api/kernel_operator.h": "#pragma once\n#define GM_ADDR __gm__ uint8_t*\n"
+    "namespace AscendC {\n"
+    '[aicore] inline void Barrier(const __gm__ char* text = "") { pipe_barrier(PIPE_V); }\n}\n',
+    "x-linux/ascendc/include/highlevel_api/readme.h": "",
+    "x-linux/compiler/include/cce_aicore_intrinsics.h": "typedef enum { PIPE_S, PIPE_V } pipe_t;\n",
+    "tools/tikicpulib/lib/include/stub_fun.h": "void pipe_barrier(pipe_t pipe);\nvoid vadd(vector_f32 a);\n",
+}
+
+
+def test_headers_of_a_cann(clang: Clang, tmp_path: Path) -> None:
+    home = tmp_path / "cann"
+    for name, text in HEADERS.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+    source = tmp_path / "kernel.cpp"
+    start = (
+        '#include "kernel_operator.h"\nextern "C" __global__ __aicore__ void kernel(GM_ADDR x) { AscendC::Barrier(); '
+    )
+
+    def outcome_with(inside: str) -> subprocess.CompletedProcess[str]:
+        source.write_text(start + inside + " }\n")
+        command = [sys.executable, str(SCRIPT), "--headers", str(home), str(source)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    done = outcome_with("x[0] = 1;")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"accepted {source} (cann/x-linux) for AIC\naccepted {source} (cann/x-linux) for AIV\n" in done.stdout
+    done = outcome_with("uint8_t* p = x;")
+    assert done.returncode == 1
+    assert "cannot initialize a variable of type 'uint8_t *'" in done.stdout
+    (home / "tools/tikicpulib/lib/include/stub_fun.h").unlink()
+    done = outcome_with("")
+    assert done.returncode == 1
+    assert "stub_fun.h and cce_aicore_intrinsics.h: not found; name an 8.x toolkit" in done.stderr
+    (home / "x-linux/ascendc/include/basic_api/interface/kernel_tpipe.h").unlink()
+    assert "found no headers of CANN" in outcome_with("").stderr

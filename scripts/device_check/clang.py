@@ -157,7 +157,7 @@ def errors_of(done: subprocess.CompletedProcess[str]) -> list[str]:
     for line in done.stderr.splitlines():
         note = re.search(r"note: candidate .* not viable: (.*)", line)
         if re.search(r"\berror: ", line):
-            errors.append((line, []))
+            errors.append((re.sub(r"static assertion failed due to requirement '.*': ", "", line), []))
         elif errors and note:
             errors[-1][1].append(note.group(1))
     told = []

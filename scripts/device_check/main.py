@@ -7,49 +7,87 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 
-from .budgets import BUDGET, UNITS, excesses, measure
+from .budgets import BUDGET, Measure, excesses, measure
 from .clang import CORES, HOST, INSTALL, Clang, Unit
 from .ir import parse
 from .rules import findings
-from .units import ROOT, own_units, unit_of
+from .trees import search
+from .units import ROOT, cann_units, own_units, unit_of
 
-HEADER = f"{'kernel':<28}{'way':<17}{'core':<6}{'code':>8}{'stack':>8}{'arguments':>11}{'depth':>7}{'divisions':>11}"
+FIGURES = [field.name for field in fields(Measure)]
 
 
-def check(clang: Clang, unit: Unit, core: str, own: str = "") -> tuple[list[str], list[str]]:
-    """One source for one core type or the host: what is wrong, and a line of figures for each kernel."""
+def check(clang: Clang, unit: Unit, core: str, own: str = "") -> tuple[list[str], dict[str, Measure]]:
+    """One source for one core type or the host: what is wrong, and the figures of each kernel.
+
+    own: the rules of generated code are for functions with this in their linkage name; "": for all.
+    """
     compiled = clang.front_end(unit, core)
     if compiled.errors or core == HOST:
-        return compiled.errors, []
+        return compiled.errors, {}
     wrong = findings(parse(compiled.code), own)
-    rows: list[str] = []
     if wrong or not unit.measured:
-        return wrong, rows
-    for kernel, taken in measure(clang, compiled.code).items():
-        rows.append(
-            f"{kernel:<28}{unit.way:<17}{core:<6}{taken.code:>8}{taken.stack:>8}{taken.arguments:>11}"
-            f"{taken.depth:>7}{taken.divisions:>11}"
-        )
-        wrong += [f"{kernel}: {text}" for text in excesses(taken)]
-    return wrong, rows
+        return wrong, {}
+    measures = measure(clang, compiled.code)
+    return [f"{kernel}: {text}" for kernel, taken in measures.items() for text in excesses(taken)], measures
 
 
 def run(clang: Clang, work: Iterable[tuple[Unit, str]], own: str = "") -> bool:
     """Checks all and prints the outcome; whether all of it passes."""
-    passes, table = True, []
+    passes = True
+    table = [("kernel", "way", "core", *FIGURES)]
     for unit, core in work:
-        wrong, rows = check(clang, unit, core, own)
+        wrong, measures = check(clang, unit, core, own)
         source = unit.source.relative_to(ROOT) if unit.source.is_relative_to(ROOT) else unit.source
         print(f"{'FAILED ' if wrong else 'accepted'} {source} ({unit.way}) for {core}", flush=True)
         for text in wrong:
             print(f"    {text.replace(f'{ROOT}/', '')}")
         passes = passes and not wrong
-        table += rows
-    if table:
-        limits = ", ".join(f"{name} {getattr(BUDGET, name)} {unit}" for name, unit in UNITS.items())
-        print(f"\n{HEADER}", *table, f"at most: {limits}", sep="\n")
+        table += [
+            (kernel, unit.way, core, *(str(getattr(taken, name)) for name in FIGURES))
+            for kernel, taken in measures.items()
+        ]
+    if len(table) > 1:
+        table.append(("at most", "", "", *(str(getattr(BUDGET, name)) for name in FIGURES)))
+        widths = [max(map(len, column)) for column in zip(*table)]
+        print()
+        for row in table:
+            cells = [
+                cell.ljust(width) if i < 3 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))
+            ]
+            print("  ".join(cells))
+    return passes
+
+
+def own_work(arguments: argparse.Namespace, scratch: Path) -> list[tuple[Unit, str]]:
+    """With our declarations: what is named, else all."""
+    if not arguments.sources:
+        return own_units(scratch)
+    return [
+        (unit_of(source, core, tuple(arguments.option), arguments.measure), core)
+        for source in arguments.sources
+        for core in CORES
+    ]
+
+
+def with_cann(clang: Clang, homes: list[Path], arguments: argparse.Namespace) -> bool:
+    """With each tree of headers below `homes`; whether all passes."""
+    found, lists = search(homes)
+    if not found:
+        print(f"{arguments.headers}: found no headers of CANN (kernel_tpipe.h)", file=sys.stderr)
+    passes = bool(found)
+    for tree in found:
+        with tempfile.TemporaryDirectory() as scratch:
+            print(f"\nheaders of {tree.root}")
+            try:
+                work = cann_units(tree, lists, Path(scratch), arguments.sources, tuple(arguments.option))
+            except LookupError as error:
+                print(error, file=sys.stderr)
+                return False
+            passes = run(clang, work, own="triangle") and passes
     return passes
 
 
@@ -59,7 +97,9 @@ def main() -> int:
         description=sys.modules["__main__"].__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("sources", nargs="*", type=Path, help="kernels; default: op_kernel/ and the launch sources")
-    parser.add_argument("--core", choices=CORES, help="only this core type")
+    parser.add_argument(
+        "--headers", default=os.environ.get("ASCEND_HOME_PATH"), help="of a CANN, besides; default: $ASCEND_HOME_PATH"
+    )
     parser.add_argument("--measure", action="store_true", help="hold the given sources' kernels to the budgets too")
     parser.add_argument("--option", action="append", default=[], help="passed to the preprocessor; repeatable")
     arguments = parser.parse_args()
@@ -67,14 +107,10 @@ def main() -> int:
     if clang is None:
         print(f"check-device: no clang found: {INSTALL}", file=sys.stderr)
         return 1 if os.environ.get("CI") == "true" else 0
-    with tempfile.TemporaryDirectory() as scratch:
-        if arguments.sources:
-            cores = [arguments.core] if arguments.core else list(CORES)
-            work = [
-                (unit_of(source, core, tuple(arguments.option), arguments.measure), core)
-                for source in arguments.sources
-                for core in cores
-            ]
-        else:
-            work = own_units(Path(scratch))
-        return 0 if run(clang, work) else 1
+    passes = True
+    if not (arguments.sources and arguments.headers):  # our declarations have what our kernels call, hardly more
+        with tempfile.TemporaryDirectory() as scratch:
+            passes = run(clang, own_work(arguments, Path(scratch)))
+    if arguments.headers:
+        passes = with_cann(clang, [Path(home) for home in arguments.headers.split(":")], arguments) and passes
+    return 0 if passes else 1

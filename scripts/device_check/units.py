@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from . import trees
 from .clang import CORES, HOST, Unit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,22 +29,23 @@ def launchers(folder: Path, sources: list[Path]) -> Path:
     return folder
 
 
+WAYS = {
+    # 8.1 to 8.3: kernels apart from the launch source, and inline functions forced (language.h).
+    "ascendc_library": ("-DTRIANGLE_LAUNCH_ASCENDC_LIBRARY", "-DCHECK_ALWAYS_INLINE"),
+    "asc": ("-DTRIANGLE_LAUNCH_ASC",),
+    "sim": ("-DTRIANGLE_LAUNCH_SIM",),
+}
+SOURCES = [KERNELS / "forward.cpp", KERNELS / "backward.cpp"]
+
+
 def own_units(scratch: Path) -> list[tuple[Unit, str]]:
     """Every source with every core type and the host. scratch: a folder for generated headers."""
-    ways = {
-        # 8.1 to 8.3: kernels apart from the launch source, and inline functions forced (language.h).
-        "ascendc_library": ("-DTRIANGLE_LAUNCH_ASCENDC_LIBRARY", "-DCHECK_ALWAYS_INLINE"),
-        "asc": ("-DTRIANGLE_LAUNCH_ASC",),
-        "sim": ("-DTRIANGLE_LAUNCH_SIM",),
-    }
-    kernels = [KERNELS / "forward.cpp", KERNELS / "backward.cpp"]
-    generated = launchers(scratch, kernels)
+    generated = launchers(scratch, SOURCES)
     result = []
-    for way, macros in ways.items():
+    for way, macros in WAYS.items():
         options = (f"-I{DECLARATIONS}", *INCLUDES, f"-I{generated}", VERSION, *macros)
-        sources = [*(kernels if way == "ascendc_library" else []), KERNELS / "launch.cpp"]
-        for source in sources:
-            has_kernels = source in kernels or way == "asc"
+        for source in [*(SOURCES if way == "ascendc_library" else []), KERNELS / "launch.cpp"]:
+            has_kernels = source in SOURCES or way == "asc"
             result += [
                 (Unit(source, way, (*options, *core_option(core)), has_kernels and core != HOST), core)
                 for core in (*CORES, HOST)
@@ -54,3 +56,28 @@ def own_units(scratch: Path) -> list[tuple[Unit, str]]:
 def unit_of(source: Path, core: str, options: tuple[str, ...], measured: bool) -> Unit:
     """A kernel that somebody names, with our declarations."""
     return Unit(source.resolve(), "own", (f"-I{DECLARATIONS}", *INCLUDES, *core_option(core), *options), measured)
+
+
+def cann_units(
+    tree: trees.Tree, lists: trees.Lists, scratch: Path, sources: list[Path], extra: tuple[str, ...]
+) -> list[tuple[Unit, str]]:
+    """The kernels, or the sources given, as device code with headers of a CANN; from 8.5 on with the launch source.
+
+    Not for the host: the shim of what bisheng has built in serves the device only.
+    """
+    adapted = trees.options(tree, lists, scratch)
+    own = sources or ([KERNELS / "launch.cpp"] if tree.is_new else SOURCES)
+    macros = WAYS[tree.way][:1]
+    return [
+        (
+            Unit(
+                source.resolve(),
+                tree.name,
+                (*adapted, *trees.core_options(core), *INCLUDES, VERSION, *macros, *extra),
+                True,
+            ),
+            core,
+        )
+        for source in own
+        for core in CORES
+    ]

@@ -70,7 +70,7 @@ def make(home: Path, version: str, cmake: Path | None = None) -> StandIn:
     stand-in's files.
     """
     home.mkdir(parents=True)
-    (home / "stand-in").touch()
+    (home / "stand-in").write_text(str(HERE.parents[1]))  # where its programs find scripts/device_check
     write_version(home, version)
     _programs(home)
     _libraries(home)

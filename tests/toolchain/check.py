@@ -4,7 +4,8 @@
     python tests/toolchain/check.py --version 9.1.0 --cmake asc-devkit/cmake/asc
 
 runs the same check with CANN's own CMake files, of an installation or of a source tree; tests/test_build.py runs it
-with stand-ins for these too. Nothing that bisheng compiles is looked at: for that, `make check-cann` and an NPU.
+with stand-ins for these too. Sources are compiled by clang as `make check-device` does, with the includes and macros of
+the build; whether bisheng takes them, only bisheng knows.
 """
 
 from __future__ import annotations

@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 """Stand-in for CANN's programs, told apart by the name it is called by. Appends its command line to record.jsonl.
 
-bisheng           -c: an empty object; else links as bisheng does, with the libraries that it adds by itself
-ascendc_compiler  -E: preprocesses with g++, with three words of Ascend C defined; -c: an empty object
+bisheng           -c: compiles for both core types and the host; else links as bisheng does, with the libraries that it
+                  adds by itself
+ascendc_compiler  -E: preprocesses with g++, with three words of Ascend C defined; -c: compiles for the core type named
 ld.lld            an empty object; ascendc_pack_kernel: nothing
+
+Compiling is scripts/device_check's, with the includes and macros of the command line; the object is empty all the same.
+Where there is no clang (and CI is not "true") nothing is compiled.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +27,32 @@ def option(arguments: list[str], name: str) -> str | None:
 
 def empty_object(output: str) -> int:
     return subprocess.run(["cc", "-fPIC", "-c", "-x", "c", "/dev/null", "-o", output]).returncode
+
+
+def compile_source(program: str, arguments: list[str], output: str) -> int:
+    """Lets clang say what is wrong with the source; an object without code."""
+    root = Path((HOME / "stand-in").read_text())
+    sys.path.insert(0, str(root / "scripts"))
+    from device_check.clang import CORES, HOST, Clang, Unit
+    from device_check.main import check
+    from device_check.units import DECLARATIONS, core_option
+
+    clang = Clang.find()
+    if clang is None and os.environ.get("CI") == "true":
+        print("no clang found: see make check-device", file=sys.stderr)
+        return 1
+    arch = next((a.partition("=")[2] for a in arguments if a.startswith("--cce-aicore-arch=")), None)
+    cores = {None: (*CORES, HOST), "dav-c220-cube": ("AIC",), "dav-c220-vec": ("AIV",)}[arch] if clang else ()
+    macros = ["-DCHECK_ALWAYS_INLINE"] if program == "ascendc_compiler" else []
+    kept = [a for a in arguments if a.startswith(("-D", "-I"))]
+    declarations = (f"-I{DECLARATIONS}", f"-I{root / 'sim' / 'acl' / 'include'}")
+    failed = False
+    for core in cores:
+        options = (*declarations, *kept, *macros, *core_option(core))
+        for error in check(clang, Unit(Path(arguments[-1]), program, options), core)[0]:
+            print(f"{core}: {error}", file=sys.stderr)
+            failed = True
+    return 1 if failed else empty_object(output)
 
 
 def preprocess(arguments: list[str], output: str) -> int:
@@ -51,6 +82,8 @@ def main() -> int:
         return preprocess(arguments, output)
     if PROGRAM.name == "bisheng" and "-c" not in arguments:
         return link([a for a in arguments if a != output], output)
+    if "-c" in arguments and PROGRAM.name in ("bisheng", "ascendc_compiler"):
+        return compile_source(PROGRAM.name, arguments, output)
     return empty_object(output)
 
 

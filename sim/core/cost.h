@@ -33,13 +33,14 @@ enum class VectorClass : uint8_t {
   kNone,
   kAdd,     // add, sub: two sources
   kMul,     // mul: two sources
-  kHeavy,   // max, min, exp, ln, cast, select, compare
+  kMax,     // max, min: two sources
+  kHeavy,   // exp, ln, cast, select, compare, max and min with a scalar
   kDiv,     // div
   kScalar,  // muls, adds, block reductions, duplicate, copies
   kReduce,  // whole reductions
   kGather,  // gather, scatter, transposes
 };
-constexpr int kVectorClassCount = 8;
+constexpr int kVectorClassCount = 9;
 
 enum class CostKind : uint8_t { kScalar, kMove, kCube, kVector };
 
@@ -61,6 +62,8 @@ struct Cost {
   uint32_t repeats = 0;  // of 256 B
   bool counter = false;  // counter mode
   uint8_t sources = 1;
+  float bank_reads = 0;   // cycles a repeat's reads of UB wait for each other's bank group, summed over the repeats
+  float bank_writes = 0;  // repeats whose write meets a read of the next repeat in a bank
 
   static Cost Scalar() { return Cost{}; }
   static Cost Move(Path path, uint64_t bytes, uint32_t bursts = 1) {

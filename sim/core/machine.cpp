@@ -147,6 +147,7 @@ void Machine::BuildCores() {
   std::vector<bool> aic;
   for (const Core* core : pointers) aic.push_back(core->type == CoreType::kAic);
   timeline.Reset(soc, aic);
+  timeline.Launch((soc.launch + soc.launch_core * (groups - 1)) * soc.ghz * 1e3);
   timeline.trace = options.trace;
   if (!options.timing_only) {
     for (GmRegion& region : gm.regions()) region.shadow.Reset(region.bytes);

@@ -91,7 +91,8 @@ std::string ReportJson(const Machine& machine, bool completed) {
   const MemoryTotals& memory = machine.timeline.memory().totals();
   json += "],\"dropped_findings\":" + std::to_string(machine.findings.dropped()) +
           ",\"soc\":" + JsonQuote(machine.soc.name) + ",\"ghz\":" + Number(machine.soc.ghz) +
-          ",\"cycles\":" + Number(end.at) + ",\"instructions\":" + std::to_string(machine.instructions()) +
+          ",\"sustained_ghz\":" + Number(machine.soc.sustained_ghz) + ",\"cycles\":" + Number(end.at) +
+          ",\"instructions\":" + std::to_string(machine.instructions()) +
           ",\"cube_steps\":" + std::to_string(machine.timeline.cube_steps()) +
           ",\"cube_flops\":" + std::to_string(machine.timeline.cube_flops()) + ",\"cube_peak_flops_per_second\":" +
           Number(machine.soc.cube_cycles > 0

@@ -28,6 +28,13 @@ void Timeline::Reset(const Soc& soc, const std::vector<bool>& aic) {
   cube_steps_ = cube_flops_ = 0;
 }
 
+void Timeline::Launch(double cycles) {
+  for (CoreState& core : cores_) {
+    core.now.Add(core.scalar, cycles);
+    core.frontier = core.now.at;
+  }
+}
+
 // Bytes per cycle and core of a path.
 static double RateOf(const Soc& soc, const Cost& cost) {
   switch (cost.path) {
@@ -42,9 +49,9 @@ static double RateOf(const Soc& soc, const Cost& cost) {
     case Path::kL1ToGm:
       return soc.l2_write;
     case Path::kL0cToGm:
-      return std::min(soc.fixpipe, soc.l2_write);
+      return soc.fixpipe;
     case Path::kL0cToGmAtomic:
-      return std::min(soc.fixpipe_atomic, soc.l2_write);
+      return soc.fixpipe_atomic;
     case Path::kL0cToL1:
       return soc.fixpipe_l1;
     case Path::kL1ToL0a:
@@ -85,7 +92,10 @@ double Timeline::Nominal(const Cost& cost) const {
     case CostKind::kCube:
       return soc_.cube_head + static_cast<double>(cost.steps) * (cost.fp32 ? soc_.cube_fp32_cycles : soc_.cube_cycles);
     case CostKind::kVector:
-      return cost.repeats * soc_.vector_cycles[static_cast<int>(cost.vector)] +
+      // A repeat takes its class's cycles, or those its accesses of UB take: one, and more where they meet in a bank.
+      return std::max(
+                 cost.repeats * soc_.vector_cycles[static_cast<int>(cost.vector)],
+                 cost.repeats + cost.bank_reads * soc_.ub_read_conflict + cost.bank_writes * soc_.ub_write_conflict) +
              (cost.counter && cost.sources == 2 ? soc_.vector_counter_extra : 0);
     case CostKind::kMove:
       return HeadOf(soc_, cost.path) + static_cast<double>(cost.bytes) / RateOf(soc_, cost);
@@ -142,7 +152,7 @@ const TraceEvent& Timeline::Add(int core, Pipe pipe, const Cost& cost) {
   if (cost.kind == CostKind::kMove && (FromGm(cost.path) || ToGm(cost.path))) {
     c.frontier = std::max(c.frontier, start);
     const double head = HeadOf(soc_, cost.path);
-    const auto moved = memory_.Move(cost, ToGm(cost.path), RateOf(soc_, cost), start + head);
+    const auto moved = memory_.Move(cost, ToGm(cost.path), RateOf(soc_, cost), start + head, core);
     occupancy = moved.end - start;
     if (moved.missed) latency += soc_.hbm_latency;
   } else {

@@ -49,6 +49,8 @@ class Timeline {
   // aic[i]: whether core i is an AIC.
   void Reset(const Soc& soc, const std::vector<bool>& aic);
 
+  // Every core's first instruction comes `cycles` after the launch.
+  void Launch(double cycles);
   // An instruction enters its pipe. Moves the scalar clock by the cost of issuing.
   const TraceEvent& Add(int core, Pipe pipe, const Cost& cost);
   // When everything issued so far to the pipe will be complete: what a SetFlag there carries.

@@ -1,5 +1,6 @@
 #include "isa/vec_binary.h"
 
+#include "isa/vec_banks.h"
 #include "isa/vec_math.h"
 
 namespace ascend_sim {
@@ -114,9 +115,10 @@ void VecBinary::Execute(const Exec& exec) const {
 Cost VecBinary::GetCost() const {
   const VectorClass cls = op == Op::kMul                     ? VectorClass::kMul
                           : op == Op::kDiv                   ? VectorClass::kDiv
-                          : op == Op::kMax || op == Op::kMin ? VectorClass::kHeavy
+                          : op == Op::kMax || op == Op::kMin ? VectorClass::kMax
                                                              : VectorClass::kAdd;
-  return Cost::Vector(cls, shape.Repeats(kRepeatBytes / BytesOf(type)), shape.counter, 2);
+  return WithBanks(Cost::Vector(cls, shape.Repeats(kRepeatBytes / BytesOf(type)), shape.counter, 2), {dst, 8},
+                   {{src0, 8}, {src1, 8}});
 }
 ASCEND_SIM_INSTRUCTION(VecBinary)
 
@@ -179,7 +181,11 @@ void VecMulAdd::Execute(const Exec& exec) const {
   ApplyMulAdd<float, float>(*this, exec);
 }
 
-Cost VecMulAdd::GetCost() const { return Cost::Vector(VectorClass::kMul, shape.Repeats(Lanes()), shape.counter, 2); }
+Cost VecMulAdd::GetCost() const {
+  const uint32_t blocks = Lanes() * BytesOf(src_type) / kBlockBytes;
+  return WithBanks(Cost::Vector(VectorClass::kMul, shape.Repeats(Lanes()), shape.counter, 2), {dst, 8},
+                   {{src0, blocks}, {src1, blocks}});
+}
 ASCEND_SIM_INSTRUCTION(VecMulAdd)
 
 }  // namespace ascend_sim

@@ -1,5 +1,6 @@
 #include "isa/vec_cast.h"
 
+#include "isa/vec_banks.h"
 #include "isa/vec_math.h"
 
 namespace ascend_sim {
@@ -304,7 +305,11 @@ void VecCast::Execute(const Exec& exec) const {
   }
 }
 
-Cost VecCast::GetCost() const { return Cost::Vector(VectorClass::kHeavy, shape.Repeats(Lanes()), shape.counter); }
+Cost VecCast::GetCost() const {
+  return WithBanks(Cost::Vector(VectorClass::kHeavy, shape.Repeats(Lanes()), shape.counter),
+                   {dst, Lanes() * BytesOf(dst_type) / kBlockBytes},
+                   {{src, Lanes() * BytesOf(src_type) / kBlockBytes}});
+}
 ASCEND_SIM_INSTRUCTION(VecCast)
 
 }  // namespace ascend_sim

@@ -1,5 +1,6 @@
 #include "isa/vec_scalar.h"
 
+#include "isa/vec_banks.h"
 #include "isa/vec_math.h"
 
 namespace ascend_sim {
@@ -86,7 +87,7 @@ void VecScalar::Execute(const Exec& exec) const {
 
 Cost VecScalar::GetCost() const {
   const VectorClass cls = op == Op::kMaxs || op == Op::kMins ? VectorClass::kHeavy : VectorClass::kScalar;
-  return Cost::Vector(cls, shape.Repeats(kRepeatBytes / BytesOf(type)), shape.counter);
+  return WithBanks(Cost::Vector(cls, shape.Repeats(kRepeatBytes / BytesOf(type)), shape.counter), {dst, 8}, {{src, 8}});
 }
 ASCEND_SIM_INSTRUCTION(VecScalar)
 
@@ -129,7 +130,10 @@ void VecAxpy::Execute(const Exec& exec) const {
   ApplyAxpy<float, float>(*this, exec);
 }
 
-Cost VecAxpy::GetCost() const { return Cost::Vector(VectorClass::kMul, shape.Repeats(Lanes()), shape.counter, 2); }
+Cost VecAxpy::GetCost() const {
+  return WithBanks(Cost::Vector(VectorClass::kMul, shape.Repeats(Lanes()), shape.counter, 2), {dst, 8},
+                   {{src, Lanes() * BytesOf(src_type) / kBlockBytes}});
+}
 ASCEND_SIM_INSTRUCTION(VecAxpy)
 
 }  // namespace ascend_sim

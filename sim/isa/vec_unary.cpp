@@ -1,5 +1,6 @@
 #include "isa/vec_unary.h"
 
+#include "isa/vec_banks.h"
 #include "isa/vec_math.h"
 
 namespace ascend_sim {
@@ -63,7 +64,7 @@ Cost VecUnary::GetCost() const {
   const VectorClass cls = op == Op::kAbs || op == Op::kRelu || op == Op::kNot ? VectorClass::kScalar
                           : op == Op::kSqrt || op == Op::kRsqrt               ? VectorClass::kDiv
                                                                               : VectorClass::kHeavy;
-  return Cost::Vector(cls, shape.Repeats(kRepeatBytes / BytesOf(type)), shape.counter);
+  return WithBanks(Cost::Vector(cls, shape.Repeats(kRepeatBytes / BytesOf(type)), shape.counter), {dst, 8}, {{src, 8}});
 }
 ASCEND_SIM_INSTRUCTION(VecUnary)
 

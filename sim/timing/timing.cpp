@@ -1,70 +1,8 @@
 // Kernels for the timing model: staged like those whose measured times are published (docs/simulator-timing.md), run by
 // `python -m triangle_attn_op.ascend_sim.validate`, and small ones that tests compare with hand-computed cycles.
-#include "kernel_operator.h"
-
-using namespace AscendC;
+#include "common.h"
 
 namespace {
-
-template <typename T>
-__aicore__ inline GlobalTensor<T> Gm(GM_ADDR address) {
-  GlobalTensor<T> gm;
-  gm.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(address));
-  return gm;
-}
-
-// rows x columns of 16-bit GM, `pitch` elements apart, into NZ in L1.
-__aicore__ inline void LoadRows(const LocalTensor<half>& dst, const GlobalTensor<half>& src, int32_t rows,
-                                int32_t columns, int32_t pitch) {
-  DataCopy(dst, src,
-           Nd2NzParams(1, static_cast<uint16_t>(rows), static_cast<uint16_t>(columns), 0, static_cast<uint16_t>(pitch),
-                       static_cast<uint16_t>(rows), 1, 0));
-}
-
-// rows x k of an NZ tile of `rows` rows into L0A or L0B in one instruction.
-__aicore__ inline void LoadTile(const LocalTensor<half>& dst, const LocalTensor<half>& src, int32_t rows, int32_t k) {
-  LoadData3DParamsV2<half> params;
-  params.l1H = 1;
-  params.l1W = static_cast<uint16_t>(rows);
-  params.channelSize = static_cast<uint16_t>(k);
-  params.kExtension = static_cast<uint16_t>(k);
-  params.mExtension = static_cast<uint16_t>(rows);
-  LoadData(dst, src, params);
-}
-// The same for the B operand of A B^T: rows of B are columns of the product, NZ is ZN already.
-__aicore__ inline void LoadTileB(const LocalTensor<half>& dst, const LocalTensor<half>& src, int32_t rows, int32_t k) {
-  LoadData(dst, src, LoadData2DParams(0, static_cast<uint8_t>(rows / 16 * (k / 16)), 1, 0, 0, false, 0));
-}
-
-template <HardEvent kEvent>
-__aicore__ inline void Hand(int32_t id) {
-  SetFlag<kEvent>(id);
-  WaitFlag<kEvent>(id);
-}
-
-// The whole of L0A, L0B and L0C; the first `blocks` x 256 numbers of the operands are filled on chip.
-struct Operands {
-  LocalTensor<half> a{TPosition::A2, 0, 32768}, b{TPosition::B2, 0, 32768};
-  LocalTensor<float> c{TPosition::CO1, 0, 32768};
-};
-__aicore__ inline Operands Filled(uint16_t blocks) {
-  const Operands l0;
-  InitConstValue(l0.a, InitConstValueParams<half>(1, blocks, 0, half(0.5f)));
-  InitConstValue(l0.b, InitConstValueParams<half>(1, blocks, 0, half(0.25f)));
-  Hand<HardEvent::MTE1_M>(EVENT_ID0);
-  return l0;
-}
-
-// The accumulator [m, n] into rows `pitch` elements apart, as fp32 or fp16.
-template <typename T>
-__aicore__ inline void StoreTile(const GlobalTensor<T>& dst, const LocalTensor<float>& l0c, int32_t m, int32_t n,
-                                 int32_t pitch, uint8_t unit_flag) {
-  FixpipeParamsV220 params(static_cast<uint16_t>(n), static_cast<uint16_t>(m), static_cast<uint16_t>(m),
-                           static_cast<uint32_t>(pitch), false);
-  if (sizeof(T) == 2) params.quantPre = QuantMode_t::F322F16;
-  params.unitFlag = unit_flag;
-  Fixpipe<T, float, CFG_ROW_MAJOR>(dst, l0c, params);
-}
 
 // Tiles of [128, 256] into a matrix of `pitch` columns, the cores taking turns.
 template <typename T>
@@ -367,6 +305,22 @@ extern "C" __global__ __aicore__ void product_out(GM_ADDR c, int32_t k, int32_t 
     Mmad(l0.c, l0.a, l0.b, MmadParams(128, 256, k, unit_flag, false, true));
     if (unit == 0) Hand<HardEvent::M_FIX>(EVENT_ID0);
     StoreTile(Gm<float>(c), l0.c, 128, 256, 256, unit_flag);
+  }
+}
+
+// `count` times dst = a + b of 64 repeats, operands at these bytes of UB; b with strides of its own.
+extern "C" __global__ __aicore__ void add_at(int32_t a, int32_t b, int32_t dst, int32_t b_blocks, int32_t b_repeats,
+                                             int32_t count) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  if ASCEND_IS_AIV {
+    auto at = [](int32_t offset) {
+      return LocalTensor<float>(TPosition::VECCALC, static_cast<uint32_t>(offset), 4096);
+    };
+    const BinaryRepeatParams strides(1, 1, static_cast<uint8_t>(b_blocks), 8, 8, static_cast<uint8_t>(b_repeats));
+    for (int32_t i = 0; i < count; ++i) {
+      Add(at(dst), at(a), at(b), 64, 64, strides);
+      PipeBarrier<PIPE_V>();
+    }
   }
 }
 

@@ -2,7 +2,7 @@
 
     python -m triangle_attn_op.ascend_sim.sensitivity [--kernel matmul]
     python -m triangle_attn_op.ascend_sim.sensitivity --library build/libmine.so --kernel mine --args 1048576 4096 8
-    ... --range fixpipe_bytes_per_cycle=41,53,66 --range hbm_bandwidth=1.6e12,1.8e12
+    ... --range fixpipe_bytes_per_cycle=95,128 --range hbm_bandwidth=1.5e12,1.8e12
 
 One parameter at a time, the others at their defaults. --args are the kernel's arguments for a timing-only launch: sizes
 in bytes for pointers, integers for integers. From Python: sweep() with any function that launches.
@@ -21,15 +21,20 @@ from .timing_kernels import timing_library
 from .validate import SOC, fixpipe_output, matmul
 
 RANGES: dict[str, tuple[float, ...]] = {
-    "fixpipe_bytes_per_cycle": (41, 53, 66),
-    "fixpipe_atomic_bytes_per_cycle": (26.5, 41, 53, 66),
+    "fixpipe_bytes_per_cycle": (95, 110, 128),
+    "fixpipe_atomic_bytes_per_cycle": (53, 80, 110),
+    "fix_latency_cycles": (30, 200, 450),
+    "shared_piece_bytes": (512, 1e9),
     "nd2nz_bytes_per_cycle": (64, 83, 110),
     "l2_read_bandwidth": (3.6e12, 5e12),
     "l2_mixed_bandwidth": (5e12, 7e12),
-    "hbm_bandwidth": (1.6e12, 1.8e12),
+    "hbm_bandwidth": (1.5e12, 1.8e12),
     "l2_warm": (0, 1),
     "mte_latency_cycles": (150, 300, 600),
     "cross_flag_latency_cycles": (50, 100, 300),
+    "vector_add_cycles": (1, 2.1),
+    "vector_max_cycles": (1, 2),
+    "ghz": (1.5, 1.8),
 }
 
 

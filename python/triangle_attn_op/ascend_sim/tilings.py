@@ -1,0 +1,156 @@
+"""Tilings of a matmul as CANN's tuning describes them, and their modelled times (kernel `matmul_tiled`)."""
+
+from __future__ import annotations
+
+import csv
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .launch import KernelLibrary, Struct
+from .report import Report
+
+HEADER = (
+    "batch,m,n,k,out_dtype,cores_batch,cores_m,cores_n,base_m,base_n,base_k,l1a_buffers,l1a_k,l1a_m,"
+    "l1b_buffers,l1b_k,l1b_n,l0a_buffers,l0b_buffers,l0c_buffers,us"
+)
+_OUT = {"fp16": 2, "fp32": 4}
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Sizes in elements. l1a_k or l1b_k None: the core's whole operand is loaded once for each batch.
+
+    row_major: C as rows instead of NZ. l1a_batch, l1b_batch: batches in one packet of L1.
+    """
+
+    batch: int
+    m: int
+    n: int
+    k: int
+    cores_batch: int
+    cores_m: int
+    cores_n: int
+    base_m: int
+    base_n: int
+    base_k: int
+    out_dtype: str = "fp16"
+    l1a_buffers: int = 1
+    l1a_k: int | None = None
+    l1a_m: int | None = None
+    l1b_buffers: int = 1
+    l1b_k: int | None = None
+    l1b_n: int | None = None
+    l0a_buffers: int = 1
+    l0b_buffers: int = 1
+    l0c_buffers: int = 1
+    row_major: bool = False
+    l1a_batch: int = 1
+    l1b_batch: int = 1
+
+    @property
+    def cores(self) -> int:
+        return self.cores_batch * self.cores_m * self.cores_n
+
+    def struct(self, wide: bool | None = None) -> Struct:
+        """The kernel's argument."""
+        wide = self.out_dtype == "fp32" if wide is None else wide
+        words = (
+            *(self.batch, self.m, self.n, self.k, int(wide), int(self.row_major)),
+            *(self.cores_batch, self.cores_m, self.cores_n, self.base_m, self.base_n, self.base_k),
+            *(self.l1a_buffers, self.l1a_k or 0, self.l1a_m or 0, self.l1a_batch),
+            *(self.l1b_buffers, self.l1b_k or 0, self.l1b_n or 0, self.l1b_batch),
+            *(self.l0a_buffers, self.l0b_buffers, self.l0c_buffers),
+        )
+        return Struct(struct.pack(f"<{len(words)}i", *words))
+
+    def inexpressible(self) -> str:
+        """Why the kernel cannot run it; empty where it can."""
+        if min(self.batch, self.m, self.n, self.k, self.base_m, self.base_n, self.base_k, self.cores) < 1:
+            return "sizes are not positive"
+        if any(size % 16 for size in (self.m, self.n, self.k, self.base_m, self.base_n, self.base_k)):
+            return "sizes are no multiples of 16"
+        rows, columns = (
+            -(-size // 16 // cores) * 16 for size, cores in ((self.m, self.cores_m), (self.n, self.cores_n))
+        )
+        base_m, base_n, base_k = min(self.base_m, rows), min(self.base_n, columns), min(self.base_k, self.k)
+        if max(base_m * self.l0a_buffers, base_n * self.l0b_buffers) * base_k * 2 > 65536:
+            return "tiles exceed L0A or L0B"
+        if base_m * base_n * 4 > 131072:
+            return "the tile exceeds L0C"
+        l1 = 0
+        for buffers, packet_k, packet, whole, batches in (
+            (self.l1a_buffers, self.l1a_k, self.l1a_m, rows, self.l1a_batch),
+            (self.l1b_buffers, self.l1b_k, self.l1b_n, columns, self.l1b_batch),
+        ):
+            k = self.k if packet_k is None else min(packet_k, self.k)
+            held = whole if packet_k is None else min(packet or whole, whole)
+            l1 += buffers * k * held * 2 * (batches if k == self.k and held == whole else 1)
+            if k < self.k and k % base_k:
+                return "a packet of L1 ends inside a step of k"
+        if l1 > 524288:
+            return "packets exceed L1"
+        return ""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A tiling and its measured time."""
+
+    tiling: Tiling
+    microseconds: float
+
+
+def read_rows(path: str | Path) -> list[Measured]:
+    """A CSV file with the header HEADER; an empty L1 field: all of it is loaded once. ValueError names the line."""
+    with open(path, newline="") as file:
+        reader = csv.DictReader(file)
+        names = HEADER.split(",")
+        if reader.fieldnames != names:
+            raise ValueError(f"{path}: line 1: expected the header {HEADER}")
+        return [_row(row, f"{path}: line {reader.line_num}") for row in reader]
+
+
+def _row(row: Mapping[str, str], where: str) -> Measured:
+    fields: dict[str, int | str | None] = {}
+    for name, text in row.items():
+        if name in ("us", "out_dtype"):
+            continue
+        try:
+            fields[name] = None if text == "" and name in ("l1a_k", "l1a_m", "l1b_k", "l1b_n") else int(text)
+        except (TypeError, ValueError):
+            raise ValueError(f"{where}: {name}: expected an integer, got {text!r}") from None
+    if row["out_dtype"] not in _OUT:
+        raise ValueError(f"{where}: out_dtype: expected fp16 or fp32, got {row['out_dtype']!r}")
+    try:
+        microseconds = float(row["us"])
+    except (TypeError, ValueError):
+        raise ValueError(f"{where}: us: expected a number, got {row['us']!r}") from None
+    return Measured(Tiling(out_dtype=row["out_dtype"], **fields), microseconds)  # type: ignore[arg-type]
+
+
+def model_tiling(
+    library: KernelLibrary, tiling: Tiling, parameters: Mapping[str, float] | None = None, soc: str = "Ascend910B2"
+) -> Report:
+    """The launch without data, L2 warm, at the clock the tuning's runs had unless `parameters` say otherwise."""
+    t = tiling
+    return library.launch(
+        "matmul_tiled",
+        *(2 * t.batch * t.m * t.k, 2 * t.batch * t.n * t.k, _OUT[t.out_dtype] * t.batch * t.m * t.n, t.struct()),
+        block_dim=t.cores,
+        soc=soc,
+        parameters={"ghz": 1.5, "l2_warm": 1, **(parameters or {})},
+        timing_only=True,
+        watchdog_seconds=120.0,
+    ).raise_on_findings()
+
+
+def binding(report: Report) -> str:
+    """The pipe of the cube cores that is busy longest."""
+    return max(("M", "FIX", "MTE2", "MTE1"), key=report.busy)
+
+
+def errors(rows: Iterable[tuple[float, float]]) -> list[float]:
+    """Signed relative errors of (predicted, measured)."""
+    return [predicted / measured - 1 for predicted, measured in rows]

@@ -1,11 +1,14 @@
 // The raw operators on the CPU: arguments to plain pointers, then csrc/cpu.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
+#include <torch/headeronly/util/BFloat16.h>
+#include <torch/headeronly/util/Half.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "calls.h"
 #include "cpu/attention.h"
@@ -58,6 +61,19 @@ cpu::Tensor lse_view(const Tensor& t) {
   return {t.data_ptr(), 0, t.stride(1), t.stride(0)};
 }
 
+double number(const void* data, int64_t index, ScalarType dtype) {
+  switch (dtype) {
+    case ScalarType::Double:
+      return static_cast<const double*>(data)[index];
+    case ScalarType::BFloat16:
+      return static_cast<float>(static_cast<const torch::headeronly::BFloat16*>(data)[index]);
+    case ScalarType::Half:
+      return static_cast<float>(static_cast<const torch::headeronly::Half*>(data)[index]);
+    default:
+      return static_cast<const float*>(data)[index];
+  }
+}
+
 cpu::Mask mask_view(const Tensor& mask) {
   cpu::Mask view{mask.data_ptr(), dtype_of(mask, "attn_mask")};
   int64_t* strides[4] = {&view.batch, &view.head, &view.row, &view.col};
@@ -66,7 +82,16 @@ cpu::Mask mask_view(const Tensor& mask) {
   return view;
 }
 
-cpu::Problem make_problem(const Arguments& a) {
+// [Hq] as doubles, whatever their dtype: few numbers.
+std::vector<double> sinks_of(const OptTensor& sinks) {
+  std::vector<double> values(sinks.has_value() ? sinks->size(0) : 0);
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = number(sinks->data_ptr(), static_cast<int64_t>(i) * sinks->stride(0), sinks->scalar_type());
+  return values;
+}
+
+// `sinks` outlives the problem.
+cpu::Problem make_problem(const Arguments& a, const std::vector<double>& sinks) {
   const Sizes& s = a.sizes;
   const Options& options = a.options;
   cpu::Problem p;
@@ -93,6 +118,14 @@ cpu::Problem make_problem(const Arguments& a) {
     p.cu_seq_k = static_cast<const int32_t*>(a.cu_seq_k->data_ptr());
   }
   if (a.attn_mask.has_value()) p.mask = mask_view(*a.attn_mask);
+  p.softcap = options.softcap.value_or(0.0);
+  if (a.alibi_slopes.has_value()) {
+    const Tensor& slopes = *a.alibi_slopes;
+    p.alibi_slopes = static_cast<const float*>(slopes.data_ptr());
+    p.alibi_head = slopes.stride(slopes.dim() - 1);
+    if (slopes.dim() == 2) p.alibi_batch = slopes.stride(0);
+  }
+  if (a.sinks.has_value()) p.sinks = sinks.data();
   p.dropout_p = options.dropout_p;
   if (a.rng_state.has_value()) {
     const int64_t* state = static_cast<const int64_t*>(a.rng_state->data_ptr());
@@ -106,7 +139,8 @@ std::string backend_name() { return std::string("cpu/") + cpu::isa(); }
 
 OutLse forward(Arguments a) {
   const Sizes& s = a.sizes;
-  const cpu::Problem problem = make_problem(a);
+  const std::vector<double> sinks = sinks_of(a.sinks);
+  const cpu::Problem problem = make_problem(a, sinks);
   Tensor out = empty_like_layout(a.q, sizes_with_last(a.q, s.dim_v));
   Tensor lse = empty_lse(s, a.q);
   record_call(backend_name(), "forward");
@@ -120,19 +154,29 @@ OutLse forward(Arguments a) {
 
 Gradients backward(Arguments a, Saved saved) {
   const Sizes& s = a.sizes;
-  const cpu::Problem problem = make_problem(a);
-  auto [dq, dk, dv] = empty_gradients(a);
+  const std::vector<double> sinks = sinks_of(a.sinks);
+  const cpu::Problem problem = make_problem(a, sinks);
+  auto [dq, dk, dv, dsinks] = empty_gradients(a);
   record_call(backend_name(), "backward");
-  if (saved.lse.numel() == 0 || s.seq_k == 0) return zeros({dq, dk, dv});
+  // Without keys lse is the sink, whose gradient is then dlse.
+  if (saved.lse.numel() == 0 || (s.seq_k == 0 && !a.sinks.has_value())) return zeros({dq, dk, dv, dsinks});
 
   for (Tensor* t : {&a.q, &a.k, &a.v, &saved.out, &saved.dout}) *t = at_least_one_column(*t);
   Tensor dq_target = s.dim > 0 ? dq : at_least_one_column(dq);
   Tensor dk_target = s.dim > 0 ? dk : at_least_one_column(dk);
   Tensor dv_target = s.dim_v > 0 ? dv : at_least_one_column(dv);
+  std::vector<double> dsink_values(sinks.size());
   const cpu::Tensor dlse = saved.dlse.has_value() ? lse_view(*saved.dlse) : cpu::Tensor{};
   cpu::backward({problem, view(a.q), view(a.k), view(a.v), view(saved.out), lse_view(saved.lse), view(saved.dout), dlse,
-                 view(dq_target), view(dk_target), view(dv_target)});
-  return {dq, dk, dv};
+                 view(dq_target), view(dk_target), view(dv_target), dsink_values.data()});
+  for (int64_t head = 0; head < dsinks.numel(); ++head) {
+    if (dsinks.scalar_type() == ScalarType::Double) {
+      static_cast<double*>(dsinks.data_ptr())[head] = dsink_values[head];
+    } else {
+      static_cast<float*>(dsinks.data_ptr())[head] = static_cast<float>(dsink_values[head]);
+    }
+  }
+  return {dq, dk, dv, dsinks};
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace triangle {
 // What both operators take, checked.
 struct Arguments {
   Tensor q, k, v;
-  OptTensor attn_mask, cu_seq_q, cu_seq_k, rng_state;
+  OptTensor attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks;
   Options options;
   Sizes sizes;
 };
@@ -24,7 +24,7 @@ struct Saved {
 };
 
 using OutLse = std::tuple<Tensor, Tensor>;
-using Gradients = std::tuple<Tensor, Tensor, Tensor>;  // dq, dk, dv
+using Gradients = std::tuple<Tensor, Tensor, Tensor, Tensor>;  // dq, dk, dv, dsinks
 
 template <OutLse (*forward)(Arguments)>
 OutLse attn_lse(Tensor q, Tensor k, Tensor v, OptTensor attn_mask, OptTensor cu_seq_q, OptTensor cu_seq_k,
@@ -34,7 +34,7 @@ OutLse attn_lse(Tensor q, Tensor k, Tensor v, OptTensor attn_mask, OptTensor cu_
                 std::optional<double> softcap) {
   Options options{max_q, max_k, scale, std::move(alignment), diagonal, window_size_left, dropout_p, softcap};
   const Sizes s = check_inputs(q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, options);
-  return forward({q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, std::move(options), s});
+  return forward({q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, std::move(options), s});
 }
 
 template <Gradients (*backward)(Arguments, Saved)>
@@ -47,10 +47,11 @@ Gradients attn_backward(Tensor dout, OptTensor dlse, Tensor q, Tensor k, Tensor 
   Options options{max_q, max_k, scale, std::move(alignment), diagonal, window_size_left, dropout_p, softcap};
   const Sizes s = check_inputs(q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, options);
   check_saved(s, q, dout, dlse, out, lse);
-  return backward({q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, std::move(options), s}, {dout, dlse, out, lse});
+  return backward({q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, std::move(options), s},
+                  {dout, dlse, out, lse});
 }
 
-// Fresh, not yet written, in their inputs' layouts.
+// Fresh, not yet written, in their inputs' layouts; dsinks [Hq] in lse's dtype, [0] where there are no sinks.
 Gradients empty_gradients(const Arguments& a);
 
 // Of a problem without a single pair.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 // The message of this thread's last exception behind the C interface, or null in a torch without it.
@@ -12,10 +13,12 @@ extern "C" __attribute__((weak)) const char* torch_exception_get_what_without_ba
 namespace triangle {
 namespace {
 
-void check_options(const Options& options, const OptTensor& alibi_slopes, const OptTensor& sinks) {
-  check(!alibi_slopes.has_value(), "alibi_slopes: not supported yet, expected None");
-  check(!options.softcap.has_value(), "softcap: not supported yet, expected None");
-  check(!sinks.has_value(), "sinks: not supported yet, expected None");
+void check_options(const Options& options) {
+  // As the kernels use it: in fp32, and divided by.
+  const double softcap = options.softcap.value_or(0.0);
+  check(
+      softcap == 0.0 || (softcap >= std::numeric_limits<float>::min() && softcap <= std::numeric_limits<float>::max()),
+      "softcap: expected None, 0.0 (none) or a positive number within float32, got ", softcap);
   check(options.alignment == "bottom_right" || options.alignment == "top_left",
         "alignment: expected \"bottom_right\" or \"top_left\", got \"", options.alignment, "\"");
   check(!options.diagonal.has_value() || options.alignment == "bottom_right",
@@ -47,6 +50,23 @@ void check_cu_seq(const char* name, const OptTensor& cu_seq, const Tensor& q) {
         ": expected int32 [documents + 1], got ", dtype_text(t.scalar_type()), " ", shape_text(t));
   check(t.is_contiguous(), name, ": expected a contiguous tensor, got stride ", t.stride(0));
   check_device(name, t, q);
+}
+
+void check_slopes(const Tensor& slopes, const Tensor& q, const Sizes& s) {
+  const int64_t rank = slopes.dim();
+  check(slopes.scalar_type() == ScalarType::Float && (rank == 1 || rank == 2) && slopes.size(rank - 1) == s.heads_q &&
+            (rank == 1 || slopes.size(0) == s.batch),
+        "alibi_slopes: expected torch.float32 [", s.heads_q, "] or [", s.batch, ", ", s.heads_q, "], got ",
+        dtype_text(slopes.scalar_type()), " ", shape_text(slopes));
+  check_device("alibi_slopes", slopes, q);
+}
+
+void check_sinks(const Tensor& sinks, const Tensor& q, const Sizes& s) {
+  const ScalarType dtype = sinks.scalar_type();
+  check((dtype == ScalarType::Float || dtype == q.scalar_type()) && sinks.dim() == 1 && sinks.size(0) == s.heads_q,
+        "sinks: expected torch.float32 or q's dtype ", dtype_text(q.scalar_type()), " [", s.heads_q, "], got ",
+        dtype_text(dtype), " ", shape_text(sinks));
+  check_device("sinks", sinks, q);
 }
 
 void check_mask(const Tensor& mask, const Tensor& q, const Sizes& s) {
@@ -97,7 +117,7 @@ std::string shape_text(const Tensor& t) {
 Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptTensor& attn_mask,
                    const OptTensor& cu_seq_q, const OptTensor& cu_seq_k, const OptTensor& rng_state,
                    const OptTensor& alibi_slopes, const OptTensor& sinks, const Options& options) {
-  check_options(options, alibi_slopes, sinks);
+  check_options(options);
   const bool packed = cu_seq_q.has_value();
   check(packed == cu_seq_k.has_value(), "cu_seq_q, cu_seq_k: expected both or neither");
   const int64_t rank = packed ? 3 : 4;
@@ -131,6 +151,8 @@ Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptT
     check(!attn_mask.has_value(), "attn_mask: not supported for packed sequences, expected None");
   }
   if (attn_mask.has_value()) check_mask(*attn_mask, q, s);
+  if (alibi_slopes.has_value()) check_slopes(*alibi_slopes, q, s);
+  if (sinks.has_value()) check_sinks(*sinks, q, s);
   check((options.dropout_p > 0) <= rng_state.has_value(),
         "rng_state: expected an int64 [2] tensor with dropout_p > 0, got None");
   if (rng_state.has_value()) {

@@ -25,5 +25,7 @@ STABLE_TORCH_LIBRARY(triangle, m) {
       "attn_mask=None, "
       "Tensor? cu_seq_q=None, Tensor? cu_seq_k=None, Tensor? rng_state=None, Tensor? alibi_slopes=None, Tensor? "
       "sinks=None, *, "
-      "SymInt? max_q=None, SymInt? max_k=None, " TRIANGLE_OPTIONS ") -> (Tensor dq, Tensor dk, Tensor dv)");
+      "SymInt? max_q=None, SymInt? max_k=None, " TRIANGLE_OPTIONS
+      ") -> (Tensor dq, Tensor dk, Tensor dv, Tensor "
+      "dsinks)");
 }

@@ -20,6 +20,7 @@ class Result(NamedTuple):
     dq: Tensor
     dk: Tensor
     dv: Tensor
+    dsinks: Tensor  # [0] without sinks
 
 
 def arguments(case: Case, inputs: Inputs) -> dict[str, Any]:
@@ -34,7 +35,15 @@ def arguments(case: Case, inputs: Inputs) -> dict[str, Any]:
         extra["attn_mask"] = inputs.mask
     if case.dropout_p:
         extra["dropout_p"], extra["rng_state"] = case.dropout_p, inputs.rng_state
+    if inputs.alibi_slopes is not None:
+        extra["alibi_slopes"] = inputs.alibi_slopes
+    if inputs.sinks is not None:
+        extra["sinks"] = inputs.sinks
     return extra
+
+
+def bends_scores(case: Case) -> bool:
+    return "softcap" in case.options or case.alibi is not None or case.sinks is not None
 
 
 def cumulative(lens: tuple[int, ...] | list[int]) -> Tensor:
@@ -66,10 +75,14 @@ class TorchBackend:
         q, k, v = (t.detach().requires_grad_() for t in (moved.q, moved.k, moved.v))
         # Elsewhere this would choose the deterministic backward, and with it what the case tests.
         with empty_is_nan() if self.device == "cpu" else contextlib.nullcontext():
+            if moved.sinks is not None:
+                moved.sinks.requires_grad_()
             out, lse = torch.ops.triangle.attn_lse(q, k, v, **arguments(case, moved))
             # A row that sees nothing has lse -inf, whose gradient must be ignored.
-            dq, dk, dv = torch.autograd.grad((out, lse), (q, k, v), (moved.dout, moved.dlse))
-        return Result(*(t.detach().cpu() for t in (out, lse, dq, dk, dv)))
+            leaves = (q, k, v) if moved.sinks is None else (q, k, v, moved.sinks)
+            gradients = torch.autograd.grad((out, lse), leaves, (moved.dout, moved.dlse))
+        dsinks = () if moved.sinks is not None else (torch.empty(0),)
+        return Result(*(t.detach().cpu() for t in (out, lse, *gradients, *dsinks)))
 
 
 CPU = TorchBackend("cpu", "cpu", (torch.float32, torch.bfloat16, torch.float16, torch.float64))
@@ -92,7 +105,8 @@ class SimBackend(TorchBackend):
     def supports(self, case: Case, dtype: torch.dtype) -> bool:
         float_mask = case.mask is not None and case.mask.startswith(("float", "finfo"))
         no_width = 0 in (case.D, case.dim_v)
-        return dtype in self.dtypes and not case.dropout_p and not float_mask and not no_width
+        unsupported = case.dropout_p or float_mask or no_width or bends_scores(case)
+        return dtype in self.dtypes and not unsupported
 
     def launches(self, index: int) -> list[dict[str, Any]]:
         """Every schedule, each on a number of cores that changes from run to run."""
@@ -126,7 +140,7 @@ class SimBackend(TorchBackend):
         out, lse = same_bits([forward(launch) for launch in launches])
         whole = same_bits([backward(launch, True) for launch in launches])
         fast = [backward(launch, False) for launch in launches]
-        return Result(out, lse, *(whole if (place + index) % 2 else fast[0]))
+        return Result(out, lse, *(whole if (place + index) % 2 else fast[0]), torch.empty(0))
 
 
 def same_bits(results: list[list[Tensor]]) -> list[Tensor]:
@@ -146,7 +160,7 @@ class NpuBackend(TorchBackend):
 
     def supports(self, case: Case, dtype: torch.dtype) -> bool:
         float_mask = case.mask is not None and case.mask.startswith(("float", "finfo"))
-        return dtype in self.dtypes and not case.dropout_p and not float_mask
+        return dtype in self.dtypes and not case.dropout_p and not float_mask and not bends_scores(case)
 
     def run(self, case: Case, inputs: Inputs) -> Result:
         moved = Inputs(**{name: None if t is None else as_it_lies(t, self.device) for name, t in vars(inputs).items()})
@@ -156,7 +170,7 @@ class NpuBackend(TorchBackend):
         except RuntimeError as error:  # of the raw operator: as the composites raise it
             raise triangle_attn_op.ops.translated(error) from None
         dq, dk, dv = torch.autograd.grad((out, lse), (q, k, v), (moved.dout, moved.dlse))
-        return Result(*(t.detach().cpu() for t in (out, lse, dq, dk, dv)))
+        return Result(*(t.detach().cpu() for t in (out, lse, dq, dk, dv)), torch.empty(0))
 
 
 def as_it_lies(t: Tensor, device: str) -> Tensor:

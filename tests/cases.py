@@ -22,13 +22,15 @@ class Case:
     Sk: int = 64
     D: int = 64
     Dv: int | None = None
-    options: dict[str, Any] = field(default_factory=dict)  # alignment, diagonal, window_size_left, scale
+    options: dict[str, Any] = field(default_factory=dict)  # alignment, diagonal, window_size_left, scale, softcap
     mask: str | None = None
     layout: str = "bhsd"  # memory order behind the [B, H, S, D] view
     lens_q: tuple[int, ...] = ()
     lens_k: tuple[int, ...] = ()
     dropout_p: float = 0.0
     magnitude: float = 1.0  # standard deviation of q and k
+    alibi: str | None = None  # slopes by "head", or by "batch" and head
+    sinks: torch.dtype | str | None = None  # float32, or "q" for q's dtype
 
     @property
     def packed(self) -> bool:
@@ -110,6 +112,33 @@ CASES = [
     Case("dropout, window", Sq=90, Sk=140, dropout_p=0.5, options={"window_size_left": 50}),
     Case("packed, dropout", lens_q=(50, 70), lens_k=(50, 70), dropout_p=0.2),
     Case("large scores", Sq=100, Sk=100, magnitude=20.0),
+    Case("softcap", B=2, Hq=4, Hkv=2, Sq=200, Sk=200, options={"softcap": 2.0}),
+    Case("softcap that hardly bends", Sq=140, Sk=140, D=40, options={"softcap": 50.0}),
+    Case("softcap reached", Sq=100, Sk=100, magnitude=6.0, options={"softcap": 5.0}),
+    Case("softcap, window, float mask", Sq=200, Sk=200, mask="float", options={"softcap": 3.0, "window_size_left": 90}),
+    Case("softcap, dropout", Sq=90, Sk=90, dropout_p=0.3, options={"softcap": 3.0}),
+    Case("alibi", B=2, Hq=4, Hkv=2, Sq=200, Sk=200, alibi="head"),
+    Case("alibi by batch, negative diagonal", B=2, Sq=150, Sk=100, alibi="batch", options={"diagonal": -20}),
+    Case("alibi, diagonal beyond the keys", Sq=70, Sk=150, alibi="head", options={"diagonal": 200}),
+    Case("alibi, bool mask", B=2, Hq=3, Hkv=3, Sq=120, Sk=120, mask="bool", alibi="batch"),
+    Case("alibi, decode", B=2, Hq=8, Hkv=2, Sq=1, Sk=700, alibi="head"),
+    Case("sinks", B=2, Hq=4, Hkv=2, Sq=200, Sk=200, sinks="q"),
+    Case("sinks, rows without keys", Hq=4, Hkv=1, Sq=150, Sk=70, sinks=torch.float32),
+    Case("sinks, rows hidden", B=2, Sq=90, Sk=90, mask="rows", sinks="q"),
+    Case("sinks, window, decode", Hq=8, Hkv=2, Sq=1, Sk=1300, sinks="q", options={"window_size_left": 1000}),
+    Case("sinks, no keys", B=2, Sq=10, Sk=0, sinks=torch.float32),
+    Case("sinks, dropout", Sq=90, Sk=90, dropout_p=0.3, sinks="q"),
+    Case("softcap, alibi, sinks", Hq=4, Hkv=2, Sq=260, Sk=300, alibi="head", sinks="q", options={"softcap": 4.0}),
+    Case(
+        "packed, softcap, alibi, sinks",
+        Hq=4,
+        Hkv=2,
+        lens_q=(100, 1, 0, 37),
+        lens_k=(100, 250, 5, 0),
+        alibi="batch",
+        sinks=torch.float32,
+        options={"softcap": 4.0, "window_size_left": 60},
+    ),
     Case("empty batch", B=0, Sq=10, Sk=10),
     Case("no heads", Hq=0, Hkv=0, Sq=10, Sk=10),
     Case("no queries", B=2, Sq=0, Sk=10),
@@ -128,6 +157,8 @@ class Inputs:
     dlse: Tensor
     mask: Tensor | None
     rng_state: Tensor | None
+    alibi_slopes: Tensor | None = None
+    sinks: Tensor | None = None
 
     def to(self, device: str) -> Inputs:
         move = {name: None if t is None else t.to(device) for name, t in vars(self).items()}
@@ -145,6 +176,7 @@ def make_inputs(case: Case, dtype: torch.dtype, seed: int) -> Inputs:
         return (torch.randn(*shape, generator=g, dtype=torch.float64) * std).to(dtype)
 
     rng_state = torch.randint(0, 2**63 - 1, (2,), generator=g) if case.dropout_p else None
+    bends = _slopes(case, g), _sinks(case, dtype, g)
     if case.packed:
         tq, tk = sum(case.lens_q), sum(case.lens_k)
         q = random(tq, case.Hq, case.D, std=case.magnitude)
@@ -152,7 +184,7 @@ def make_inputs(case: Case, dtype: torch.dtype, seed: int) -> Inputs:
         v = random(tk, case.Hkv, case.dim_v)
         dlse = torch.randn(tq, case.Hq, generator=g, dtype=torch.float64)
         spoil(dlse, ~seen_rows(case, None))
-        return Inputs(q, k, v, random(tq, case.Hq, case.dim_v), _lse_dtype(dlse, dtype), None, rng_state)
+        return Inputs(q, k, v, random(tq, case.Hq, case.dim_v), _lse_dtype(dlse, dtype), None, rng_state, *bends)
     q = _layout(random, case.layout, case.B, case.Hq, case.Sq, case.D, case.magnitude)
     k = _layout(random, case.layout, case.B, case.Hkv, case.Sk, case.D, case.magnitude)
     v = _layout(random, case.layout, case.B, case.Hkv, case.Sk, case.dim_v, 1.0)
@@ -160,12 +192,29 @@ def make_inputs(case: Case, dtype: torch.dtype, seed: int) -> Inputs:
     dlse = torch.randn(case.B, case.Hq, case.Sq, generator=g, dtype=torch.float64)
     mask = _mask(case, dtype, g)
     spoil(dlse, ~seen_rows(case, mask))
-    return Inputs(q, k, v, dout, _lse_dtype(dlse, dtype), mask, rng_state)
+    return Inputs(q, k, v, dout, _lse_dtype(dlse, dtype), mask, rng_state, *bends)
+
+
+def _slopes(case: Case, g: torch.Generator) -> Tensor | None:
+    if case.alibi is None:
+        return None
+    batch = len(case.lens_q) if case.packed else case.B
+    shape = (case.Hq,) if case.alibi == "head" else (batch, case.Hq)
+    return torch.rand(shape, generator=g) * 0.5
+
+
+def _sinks(case: Case, dtype: torch.dtype, g: torch.Generator) -> Tensor | None:
+    if case.sinks is None:
+        return None
+    return (2 * torch.randn(case.Hq, generator=g)).to(dtype if case.sinks == "q" else case.sinks)
 
 
 def seen_rows(case: Case, mask: Tensor | None) -> Tensor:
-    """bool, of lse's shape: rows that see a key."""
+    """bool, of lse's shape: rows that see a key or a sink."""
     options = case.options
+    if case.sinks is not None:
+        rows = (sum(case.lens_q), case.Hq) if case.packed else (case.B, case.Hq, case.Sq)
+        return torch.ones(rows, dtype=torch.bool)
     lens = zip(case.lens_q, case.lens_k) if case.packed else [(case.Sq, case.Sk)]
     documents = []
     for sq, sk in lens:

@@ -64,6 +64,9 @@ def attention(
     window_size_left: int | None = None,
     keep: Tensor | None = None,
     dropout_p: float = 0.0,
+    softcap: float | None = None,
+    alibi_slopes: Tensor | None = None,
+    sinks: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv] -> out, lse in q's dtype (fp64 for an oracle);
     differentiable.
@@ -74,6 +77,11 @@ def attention(
         diagonal = sk - sq if alignment == "bottom_right" else 0
     k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
     scores = (q @ k.transpose(-1, -2)) * scale
+    if softcap:
+        scores = softcap * torch.tanh(scores / softcap)
+    if alibi_slopes is not None:  # [Hq] or [B, Hq]
+        distance = (torch.arange(sq).unsqueeze(1) + diagonal - torch.arange(sk)).abs().to(q.device)
+        scores = scores - alibi_slopes.to(scores.dtype)[..., None, None] * distance
     seen = visible(sq, sk, diagonal, window_size_left).to(q.device)
     if attn_mask is not None and attn_mask.dtype is torch.bool:
         seen = seen & attn_mask
@@ -81,6 +89,13 @@ def attention(
         scores = scores + attn_mask.to(scores.dtype)
     scores = scores.masked_fill(~seen, -torch.inf)
     empty = (scores == -torch.inf).all(-1)
+    if sinks is not None:  # a column more, which belongs to no value
+        column = sinks.to(scores.dtype)[None, :, None, None].expand(*scores.shape[:3], 1)
+        lse = torch.logsumexp(torch.cat([scores, column], dim=-1), dim=-1)
+        p = torch.exp(scores - lse.unsqueeze(-1))
+        if keep is not None:
+            p = torch.where(keep, p / (1.0 - dropout_p), torch.zeros_like(p))
+        return p @ v, lse
     # logsumexp of nothing but -inf has a NaN gradient: such rows go through with zeros and are masked after.
     lse = torch.logsumexp(scores.masked_fill(empty.unsqueeze(-1), 0.0), dim=-1) if sk else scores.sum(-1)
     p = torch.exp(scores - lse.unsqueeze(-1)).masked_fill(scores == -torch.inf, 0.0)
@@ -99,6 +114,7 @@ def attention_varlen(
     *,
     rng_state: Tensor | None = None,
     dropout_p: float = 0.0,
+    alibi_slopes: Tensor | None = None,
     **options: object,
 ) -> tuple[Tensor, Tensor]:
     """Packed q [Tq, Hq, D], k, v [Tk, Hkv, D]: the documents one by one -> out [Tq, Hq, Dv], lse [Tq, Hq]."""
@@ -107,8 +123,10 @@ def attention_varlen(
         keep = None
         if rng_state is not None:
             keep = dropout_keep(rng_state, dropout_p, 1, q.shape[1], qd.shape[0], kd.shape[0], first_batch=document)
+        slopes = alibi_slopes[document] if alibi_slopes is not None and alibi_slopes.dim() == 2 else alibi_slopes
         dense = (t.transpose(0, 1).unsqueeze(0) for t in (qd, kd, vd))
-        out, lse = attention(*dense, keep=keep, dropout_p=dropout_p, **options)  # type: ignore[arg-type]
+        bends = {"alibi_slopes": slopes, **options}
+        out, lse = attention(*dense, keep=keep, dropout_p=dropout_p, **bends)  # type: ignore[arg-type]
         outs.append(out[0].transpose(0, 1))
         lses.append(lse[0].transpose(0, 1))
     return torch.cat(outs), torch.cat(lses)

@@ -48,7 +48,9 @@ def test_against_fp64(case: Case, dtype: torch.dtype, backend: TorchBackend, see
 
 
 def test_unsupported_cases_are_named(case: Case, dtype: torch.dtype, backend: TorchBackend, seed: int) -> None:
-    with pytest.raises((NotImplementedError, ValueError), match=r"^(attn_mask|dropout_p|q|v): "):
+    with pytest.raises(
+        (NotImplementedError, ValueError), match=r"^(attn_mask|dropout_p|q|v|softcap|alibi_slopes|sinks): "
+    ):
         backend.run(case, make_inputs(case, dtype, seed))
 
 
@@ -112,6 +114,7 @@ def errors_and_bounds(
             bound = 8 * torch.finfo(got.lse.dtype).eps * max(max_abs(exact), 1.0)
         else:
             floor = 64 * eps if dtype is torch.float64 else eps  # the oracle itself is only fp64
+            floor = max(floor, torch.finfo(ours.dtype).eps)  # sinks may be float32 beside float64
             magnitude = max_abs(exact) if name == "out" else max(max_abs(exact), least)
             spacing = torch.finfo(dtype).smallest_normal * eps  # of the smallest numbers: nothing rounds finer
             bound = (2 if name == "out" else 3) * theirs[name] + floor * magnitude + spacing
@@ -134,7 +137,9 @@ def rounding_of_what_cancels(case: Case, inputs: Inputs, dtype: torch.dtype) -> 
 def oracle(case: Case, inputs: Inputs, dtype: torch.dtype) -> Result:
     """Forward and gradients of sum(out * dout) + sum(lse * dlse) by definition, in `dtype`."""
     q, k, v = (t.detach().to(dtype).requires_grad_() for t in (inputs.q, inputs.k, inputs.v))
-    options = dict(case.options)
+    sinks = torch.empty(0) if inputs.sinks is None else inputs.sinks.detach().to(dtype)
+    leaves = (q, k, v, sinks.requires_grad_())
+    options = {**case.options, "alibi_slopes": inputs.alibi_slopes, "sinks": None if inputs.sinks is None else sinks}
     if case.packed:
         out, lse = reference.attention_varlen(
             q,
@@ -153,18 +158,18 @@ def oracle(case: Case, inputs: Inputs, dtype: torch.dtype) -> Result:
         out, lse = reference.attention(q, k, v, attn_mask=inputs.mask, keep=keep, dropout_p=case.dropout_p, **options)
     finite = lse.masked_fill(lse == -torch.inf, 0.0)
     loss = (out * inputs.dout.to(dtype)).sum() + (finite * inputs.dlse.to(dtype)).sum()
-    grads = torch.autograd.grad(loss, (q, k, v), allow_unused=True)
-    dq, dk, dv = (torch.zeros_like(t) if g is None else g for t, g in zip((q, k, v), grads))
-    return Result(out.detach(), lse.detach(), dq, dk, dv)
+    grads = torch.autograd.grad(loss, leaves, allow_unused=True)
+    return Result(out.detach(), lse.detach(), *(torch.zeros_like(t) if g is None else g for t, g in zip(leaves, grads)))
 
 
 def pytorch_error(case: Case, inputs: Inputs, dtype: torch.dtype, want: Result) -> dict[str, float]:
     """Largest error of PyTorch's own attention in this dtype, over the paths it may take (fused and by its definition),
     per result.
 
-    Dropout and packed sequences have no counterpart there: the oracle's formula in `dtype` stands in.
+    Dropout, packed sequences and what bends a score have no counterpart there: the oracle's formula in `dtype` stands
+    in.
     """
-    if case.dropout_p or case.packed or 0 in (case.D, case.dim_v):
+    if case.dropout_p or case.packed or 0 in (case.D, case.dim_v) or backends.bends_scores(case):
         runs = [oracle(case, inputs, dtype)]
     else:
         runs = [pytorch(case, inputs, dtype, path) for path in (SDPBackend.FLASH_ATTENTION, SDPBackend.MATH)]
@@ -197,9 +202,8 @@ def pytorch(case: Case, inputs: Inputs, dtype: torch.dtype, path: SDPBackend) ->
     _, lse = reference.attention(q, k, v, attn_mask=inputs.mask, **options)
     finite = torch.where(lse == -torch.inf, 0.0, lse)
     grads = torch.autograd.grad((out * inputs.dout).sum() + (finite * inputs.dlse).sum(), (q, k, v), allow_unused=True)
-    return Result(
-        out.detach(), lse.detach(), *(torch.zeros_like(t) if g is None else g for t, g in zip((q, k, v), grads))
-    )
+    gradients = (torch.zeros_like(t) if g is None else g for t, g in zip((q, k, v), grads))
+    return Result(out.detach(), lse.detach(), *gradients, torch.empty(0))
 
 
 def max_abs(t: Tensor) -> float:

@@ -101,15 +101,30 @@ DENSE: list[tuple[str, tuple[Any, Any, Any], dict[str, Any], type[Exception], st
     ("dropout NaN", (Q, K, K), {"dropout_p": float("nan")}, ValueError, r"dropout_p"),
     ("scale NaN", (Q, K, K), {"scale": float("nan")}, ValueError, r"scale: expected a finite number, got nan"),
     ("scale tensor", (Q, K, K), {"scale": t(1)}, TypeError, r"scale: expected a float"),
-    ("alibi_slopes", (Q, K, K), {"alibi_slopes": t(12)}, NotImplementedError, r"alibi_slopes: not supported yet"),
+    ("slopes shape", (Q, K, K), {"alibi_slopes": t(4)}, ValueError, r"alibi_slopes: .*\[12\] or \[2, 12\], got \[4\]"),
+    ("slopes batch", (Q, K, K), {"alibi_slopes": t(3, 12)}, ValueError, r"alibi_slopes: .*\[2, 12\], got \[3, 12\]"),
+    ("slopes dtype", (Q, K, K), {"alibi_slopes": t(12).half()}, TypeError, r"alibi_slopes: .*got torch.float16"),
+    ("slopes device", (Q, K, K), {"alibi_slopes": t(12, device="meta")}, ValueError, r"alibi_slopes: .*device"),
     (
-        "softcap",
+        "slopes gradient",
         (Q, K, K),
-        {"softcap": 30.0},
-        NotImplementedError,
-        r"softcap: not supported yet, expected None, got 30.0",
+        {"alibi_slopes": t(12).requires_grad_()},
+        ValueError,
+        r"alibi_slopes: expected requires_grad=False",
     ),
-    ("sinks", (Q, K, K), {"sinks": t(12)}, NotImplementedError, r"sinks: not supported yet"),
+    ("softcap negative", (Q, K, K), {"softcap": -30.0}, ValueError, r"softcap: expected None, 0.0 .*, got -30.0"),
+    ("softcap NaN", (Q, K, K), {"softcap": float("nan")}, ValueError, r"softcap: expected None, .*, got nan"),
+    ("softcap beyond fp32", (Q, K, K), {"softcap": 1e39}, ValueError, r"softcap: .* within float32, got 1e\+39"),
+    ("softcap type", (Q, K, K), {"softcap": True}, TypeError, r"softcap: expected a float or None, got bool"),
+    ("sinks shape", (Q, K, K), {"sinks": t(4)}, ValueError, r"sinks: expected shape \[12\], .*, got \[4\]"),
+    (
+        "sinks dtype",
+        (Q, K, K),
+        {"sinks": t(12).half()},
+        TypeError,
+        r"sinks: .*q's dtype torch.float32, got torch.float16",
+    ),
+    ("sinks type", (Q, K, K), {"sinks": 1.0}, TypeError, r"sinks: expected a Tensor, got float"),
 ]
 
 
@@ -120,13 +135,15 @@ def test_dense(
 ) -> None:
     """Where PyTorch's own dispatcher refuses an argument's type before the operator sees it, its error stands."""
     by_schema = entry is not triangle_attention and name in SCHEMA_REFUSES
-    if by_schema and name == "scale tensor":
-        pytest.skip("the dispatcher turns a tensor of one element into a number before the operator sees it")
+    if entry is not triangle_attention and name in ("scale tensor", "softcap type"):
+        pytest.skip(
+            "the dispatcher turns a tensor of one element, or a bool, into a number before the operator sees it"
+        )
     with pytest.raises((RuntimeError, TypeError) if by_schema else error, match=None if by_schema else message):
         entry(*qkv, **options)
 
 
-SCHEMA_REFUSES = {"not a tensor", "mask type", "window type", "diagonal type", "scale tensor", "sparse"}
+SCHEMA_REFUSES = {"not a tensor", "mask type", "window type", "diagonal type", "scale tensor", "sparse", "sinks type"}
 
 PACKED = t(10, 4, 16)
 CU = torch.tensor([0, 4, 10], dtype=torch.int32)
@@ -214,8 +231,8 @@ def test_raw_operators_refuse_what_would_read_out_of_bounds() -> None:
         forward(Q, K, K, t(3, 1, 8, 8))
     with pytest.raises(RuntimeError, match=r"rng_state: expected an int64 \[2\] tensor with dropout_p > 0, got None"):
         forward(Q, K, K, dropout_p=0.5)
-    with pytest.raises(RuntimeError, match=r"softcap: not supported yet"):
-        forward(Q, K, K, softcap=1.0)
+    with pytest.raises(RuntimeError, match=r"softcap: expected None, 0.0 \(none\) or a positive .*, got -1"):
+        forward(Q, K, K, softcap=-1.0)
     out, lse = forward(Q, K, K)
     with pytest.raises(
         RuntimeError, match=r"dout: expected torch.float32 .*the forward's shape, got .* \[2, 12, 4, 128\]"
@@ -241,8 +258,18 @@ RAW: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("diagonal", (Q, K, K), {"alignment": "top_left", "diagonal": 3}, r"diagonal: expected None with .*, got 3"),
     ("dropout", (Q, K, K), {"dropout_p": 1.0}, r"dropout_p: expected 0 <= p < 1, got 1"),
     ("scale", (Q, K, K), {"scale": float("inf")}, r"scale: expected a finite number, got inf"),
-    ("sinks", (Q, K, K, None, None, None, None, None, t(12)), {}, r"sinks: not supported yet"),
-    ("alibi_slopes", (Q, K, K, None, None, None, None, t(12)), {}, r"alibi_slopes: not supported yet"),
+    (
+        "sinks",
+        (Q, K, K, None, None, None, None, None, t(11)),
+        {},
+        r"sinks: expected .* \[12\], got torch.float32 \[11\]",
+    ),
+    (
+        "alibi_slopes",
+        (Q, K, K, None, None, None, None, t(3, 12)),
+        {},
+        r"alibi_slopes: expected torch.float32 \[12\] or \[2, 12\], got torch.float32 \[3, 12\]",
+    ),
     (
         "rng_state",
         (Q, K, K, None, None, None, t(2)),

@@ -29,13 +29,16 @@ def qkv(
 
 
 def gradients(q: Tensor, k: Tensor, v: Tensor, dout: Tensor, **options: object) -> tuple[Tensor, ...]:
-    q, k, v = (t.detach().requires_grad_() for t in (q, k, v))
-    out, lse = triangle_attention(q, k, v, return_lse=True, **options)  # type: ignore[call-overload]
-    return out.detach(), lse.detach(), *torch.autograd.grad(out, (q, k, v), dout)
+    leaves = [t.detach().requires_grad_() for t in (q, k, v)]
+    if isinstance(sinks := options.get("sinks"), Tensor):
+        options = {**options, "sinks": sinks.detach().requires_grad_()}
+        leaves.append(options["sinks"])  # type: ignore[arg-type]
+    out, lse = triangle_attention(*leaves[:3], return_lse=True, **options)  # type: ignore[call-overload]
+    return out.detach(), lse.detach(), *torch.autograd.grad(out, leaves, dout)
 
 
 def assert_same(a: tuple[Tensor, ...], b: tuple[Tensor, ...], what: str) -> None:
-    for name, x, y in zip(("out", "lse", "dq", "dk", "dv"), a, b):
+    for name, x, y in zip(("out", "lse", "dq", "dk", "dv", "dsinks"), a, b):
         assert torch.equal(x, y), f"{what}: {name} differs in {int((x != y).sum())} of {x.numel()} elements"
 
 
@@ -186,6 +189,41 @@ def test_minus_inf_is_false(seed: int) -> None:
 
 
 attn_lse = torch.ops.triangle.attn_lse
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bent_scores(dtype: torch.dtype, seed: int) -> None:
+    """softcap, alibi_slopes and sinks: threads, batch, prefix, decode and packing change no bit; what bends nothing
+    changes none either.
+    """
+    s, d = 700, 64
+    q, k, v = qkv(seed, 2, 4, 2, s, s, d, d, dtype)
+    dout = draw(seed + 3, *q.shape, dtype=dtype)
+    slopes, sinks = draw(seed + 4, 2, 4).abs(), draw(seed + 5, 4, dtype=dtype)
+    bends = {"softcap": 3.0, "alibi_slopes": slopes, "sinks": sinks}
+    torch.set_num_threads(1)
+    whole = gradients(q, k, v, dout, **bends)
+    torch.set_num_threads(3)
+    assert_same(whole, gradients(q, k, v, dout, **bends), "another thread count")
+    torch.set_num_threads(2)
+    alone = gradients(q[1:], k[1:], v[1:], dout[1:], **{**bends, "alibi_slopes": slopes[1]})
+    assert_same(tuple(t[1:] for t in whole[:5]), alone[:5], "batch 1 alone")
+    out, lse = whole[0][:1], whole[1][:1]
+    first = {**bends, "alibi_slopes": slopes[0]}
+    for n in (1, 17, 130, 513, 699):
+        for rows in (1, min(n, 40)):
+            part = triangle_attention(q[:1, :, n - rows : n], k[:1, :, :n], v[:1, :, :n], return_lse=True, **first)
+            assert torch.equal(part[0], out[:, :, n - rows : n])
+            assert torch.equal(part[1], lse[:, :, n - rows : n])
+    cu = torch.tensor([0, s, 2 * s], dtype=torch.int32)
+    packed = (t.transpose(1, 2).flatten(0, 1) for t in (q, k, v))
+    got, got_lse = triangle_attention_varlen(*packed, cu, cu, s, s, return_lse=True, **bends)
+    assert torch.equal(got.unflatten(0, (2, s)).transpose(1, 2), whole[0])
+    assert torch.equal(got_lse.unflatten(0, (2, s)).transpose(1, 2), whole[1])
+
+    plain = gradients(q, k, v, dout)
+    nothing = {"softcap": 0.0, "alibi_slopes": torch.zeros(4), "sinks": torch.full((4,), -torch.inf)}
+    assert_same(plain, gradients(q, k, v, dout, **nothing)[:5], "nothing bent")
 
 
 def test_dropout_mask_does_not_depend_on_threads_or_prefix(seed: int) -> None:

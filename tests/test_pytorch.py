@@ -52,6 +52,14 @@ LSE_CASES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "diagonal": (qkv(grad=True), {"diagonal": 3}),
     "packed": ((*packed(grad=True), None, CU, CU), {"max_q": 27, "max_k": 27}),
     "dropout": ((*qkv(grad=True), None, None, None, RNG), {"dropout_p": 0.4}),
+    "softcap, slopes, sinks": (
+        (*qkv(grad=True), None, None, None, None, torch.rand(2, 4), torch.randn(4, requires_grad=True)),
+        {"softcap": 2.0},
+    ),
+    "packed, bf16 sinks": (
+        (*(t.bfloat16() for t in packed()), None, CU, CU, None, None, torch.randn(4).bfloat16().requires_grad_()),
+        {"max_q": 27, "max_k": 27},
+    ),
     "empty": (qkv(s=0, grad=True), {}),
     "fp64": (qkv(dtype=torch.float64, grad=True), {}),
 }
@@ -431,3 +439,56 @@ def test_vmap() -> None:
     q, k, v = (torch.randn(3, 1, 2, 9, 8) for _ in range(3))
     want = torch.stack([attn(*row) for row in zip(q, k, v)])
     torch.testing.assert_close(torch.func.vmap(attn)(q, k, v), want)
+
+
+def test_autocast_takes_sinks_of_another_half() -> None:
+    q, k, v = qkv()
+    sinks = torch.randn(4).half()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = triangle_attention(q, k, v, sinks=sinks)
+    want = triangle_attention(q.bfloat16(), k.bfloat16(), v.bfloat16(), sinks=sinks.float())
+    assert torch.equal(got, want)
+
+
+def test_gradcheck_of_bent_scores() -> None:
+    q, k, v = qkv(b=1, s=9, d=8, dv=8, dtype=torch.float64, grad=True)
+    sinks = torch.randn(4, dtype=torch.float64, requires_grad=True)
+    slopes = torch.rand(4)
+
+    def f(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor) -> tuple[Tensor, Tensor]:
+        return triangle_attention(q, k, v, softcap=1.5, alibi_slopes=slopes, sinks=sinks, return_lse=True)
+
+    assert torch.autograd.gradcheck(f, (q, k, v, sinks))
+
+
+def test_merge_of_parts_one_of_which_has_the_sinks() -> None:
+    q, k, v = qkv(s=60, dtype=torch.float64, grad=True)
+    sinks = torch.randn(4, dtype=torch.float64, requires_grad=True)
+    slopes = torch.rand(4)
+    leaves = (q, k, v, sinks)
+    bends = {"softcap": 2.0, "alibi_slopes": slopes, "return_lse": True}
+    want = triangle_attention(q, k, v, sinks=sinks, **bends)
+    # Keys 0 .. 24 and the rest; positions of the second part count from its first key.
+    near = triangle_attention(q, k[:, :, 25:], v[:, :, 25:], diagonal=-25, sinks=sinks, **bends)
+    far = triangle_attention(q, k[:, :, :25], v[:, :, :25], diagonal=0, **bends)
+    got = merge_attention(*near, *far)
+    for a, b in zip(got, want):
+        torch.testing.assert_close(a, b)
+    weights = [torch.randn_like(t) for t in want]
+    grads = (torch.autograd.grad(result, leaves, weights) for result in (got, want))
+    for a, b in zip(*grads):
+        torch.testing.assert_close(a, b)
+
+
+def test_compile_bent_scores() -> None:
+    q, k, v = qkv(grad=True)
+    sinks = torch.randn(4, requires_grad=True)
+
+    def f(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor, sinks: Tensor) -> Tensor:
+        return triangle_attention(q, k, v, softcap=2.0, alibi_slopes=slopes, sinks=sinks).square().sum()
+
+    slopes = torch.rand(4)
+    got, want = torch.compile(f, fullgraph=True)(q, k, v, slopes, sinks), f(q, k, v, slopes, sinks)
+    torch.testing.assert_close(got, want)
+    for a, b in zip(torch.autograd.grad(got, (q, k, v, sinks)), torch.autograd.grad(want, (q, k, v, sinks))):
+        torch.testing.assert_close(a, b)

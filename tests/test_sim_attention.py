@@ -147,7 +147,9 @@ def test_computes_only_blocks_with_a_visible_pair() -> None:
         ),
         ({"soc": "Ascend310"}, ValueError, r"soc: expected one of Ascend910B1.*got 'Ascend310'"),
         ({"cores": 25}, ValueError, r"cores: expected 1 \.\. 24 on Ascend910B2, got 25"),
-        ({"softcap": 1.0}, TypeError, "softcap"),
+        ({"softcap": 1.0}, NotImplementedError, "softcap: not supported on the NPU yet, expected None"),
+        ({"alibi_slopes": torch.ones(1)}, NotImplementedError, "alibi_slopes: not supported on the NPU yet"),
+        ({"sinks": torch.ones(1)}, NotImplementedError, "sinks: not supported on the NPU yet"),
         (
             {"cu_seq_q": torch.tensor([0, 8], dtype=torch.int32)},
             ValueError,

@@ -34,7 +34,12 @@ struct Problem {
   int64_t window_left = -1;           // -1: none
   const int32_t* cu_seq_q = nullptr;  // [batch + 1], packed only; already checked
   const int32_t* cu_seq_k = nullptr;
-  Mask mask;  // dense only
+  double softcap = 0;  // 0: none
+  // Element (batch entry or document, q head) at [index * alibi_batch + head * alibi_head]; null: none.
+  const float* alibi_slopes = nullptr;
+  int64_t alibi_batch = 0, alibi_head = 0;
+  const double* sinks = nullptr;  // [Hq], logits that join each row's sum; null: none
+  Mask mask;                      // dense only
   double dropout_p = 0.0;
   uint64_t seed = 0, offset = 0;  // Philox key and counter, see op_host/philox.h
 };
@@ -49,8 +54,9 @@ struct Forward {
 struct Backward {
   Problem problem;
   Tensor q, k, v, out, lse;
-  Tensor dout, dlse;  // dlse.data may be null: lse takes no gradient
-  Tensor dq, dk, dv;  // written whole, padding rows of nothing included
+  Tensor dout, dlse;         // dlse.data may be null: lse takes no gradient
+  Tensor dq, dk, dv;         // written whole, padding rows of nothing included
+  double* dsinks = nullptr;  // [Hq], written where there are sinks
 };
 
 void forward(const Forward& args);

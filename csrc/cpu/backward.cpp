@@ -6,6 +6,7 @@
 // again and again is one head's q, dout and dq and stays in cache; the other order, all heads for each column, is 9%
 // slower at 8 heads a pair (bf16, S = 2048, D = 128).
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "csrc/cpu/tasks.h"
@@ -53,6 +54,7 @@ class BackwardPass {
         element_(static_cast<int64_t>(kernels_.element)),
         group_(args.problem.heads_q / args.problem.heads_kv),
         sequences_(sequences(args.problem)) {
+    if (common_.sinks) dsinks_.resize(problem_.batch * problem_.heads_q);
     plan();
   }
 
@@ -64,6 +66,10 @@ class BackwardPass {
     }
     run_tasks(tasks_, workers_, kernels_.backward_scratch(common_.dim, common_.dim_v),
               [this](int64_t task, void* scratch) { run_task(task, scratch); });
+    for (int64_t head = 0; common_.sinks && head < problem_.heads_q; ++head) {
+      args_.dsinks[head] = 0;
+      for (int64_t b = 0; b < problem_.batch; ++b) args_.dsinks[head] += dsinks_[b * problem_.heads_q + head];
+    }
   }
 
  private:
@@ -214,7 +220,7 @@ class BackwardPass {
     }
   }
 
-  void whole_unit(const Unit& unit, const Workspace& w, void* scratch) const {
+  void whole_unit(const Unit& unit, const Workspace& w, void* scratch) {
     const auto each_column = [&](auto f) {
       for (int64_t j = 0; j < unit.columns; ++j) f(column_of(unit, w, j, scratch));
     };
@@ -266,7 +272,7 @@ class BackwardPass {
   int64_t place(const Unit& unit, int64_t g) const { return unit.whole ? 0 : g; }
 
   // delta of one q head, the hand-over counters of its row blocks, and zeros for dq that no column will write.
-  void prepare(const Unit& unit, const Workspace& w, int64_t g) const {
+  void prepare(const Unit& unit, const Workspace& w, int64_t g) {
     const Sequence& s = *unit.sequence;
     const int64_t head = unit.kv_head * group_ + g;
     double* delta = w.delta + place(unit, g) * s.band.sq;
@@ -284,12 +290,23 @@ class BackwardPass {
         delta[row + r] -= statistic(args_.dlse, s, head, row + r);
       }
     }
+    if (common_.sinks) dsinks_[s.index * problem_.heads_q + head] = dsink(s, head, delta);
     for (int64_t i = 0; i < unit.row_blocks; ++i) {
       const Block block = block_of(unit, i);
       new (&w.column[place(unit, g) * unit.row_blocks + i])
           std::atomic<int32_t>(static_cast<int32_t>(block.first_column));
       if (block.first_column == block.past_column) write_dq(s, head, block, nullptr);
     }
+  }
+
+  // A sequence's share of a sink's gradient. The sink is a key of value 0: its dS = P (0 - delta), summed over the
+  // rows.
+  double dsink(const Sequence& s, int64_t head, const double* delta) const {
+    const double sink = problem_.sinks[head];
+    double sum = 0;
+    for (int64_t row = 0; row < s.band.sq && sink != -std::numeric_limits<double>::infinity(); ++row)
+      sum -= std::exp(sink - statistic(args_.lse, s, head, row)) * delta[row];
+    return sum;
   }
 
   double statistic(const Tensor& t, const Sequence& s, int64_t head, int64_t row) const {
@@ -379,6 +396,10 @@ class BackwardPass {
     r.delta = delta[row];
     r.philox_row = static_cast<uint32_t>(row);
     r.philox_head = static_cast<uint32_t>(s.index * problem_.heads_q + head);
+    if (common_.alibi) {
+      r.slope = slope_of(problem_, s, head);
+      r.position = position_of(s, row);
+    }
     return r;
   }
 
@@ -398,7 +419,8 @@ class BackwardPass {
   int64_t dq_block_bytes_ = 0, row_bytes_ = 0, panel_bytes_ = 0;
   Memory memory_;
   std::mutex mutex_;
-  std::vector<int64_t> free_;  // slots of whole units
+  std::vector<int64_t> free_;   // slots of whole units
+  std::vector<double> dsinks_;  // [batch][Hq], where there are sinks
 };
 
 }  // namespace

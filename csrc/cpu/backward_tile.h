@@ -2,7 +2,7 @@
 // 2023, 2.3.2):
 //   P = exp(scale q k^T + mask - lse),  dP = dout v^T,  dS = P (dP - delta),
 //   dv += P^T dout,  dk += scale dS^T q,  dq += scale dS k;  with dropout, P and dP are masked and scaled as in the
-//   forward.
+//   forward; with softcap, scores are bent as there and dS is times what that adds to the chain rule (bend.h).
 // Each product of a block is summed by itself and then added: the order is fixed by the tile sizes alone.
 #pragma once
 #include "csrc/cpu/forward_tile.h"
@@ -109,7 +109,7 @@ void begin_column(const BackwardColumn& column) {
 }
 
 // A row's P (with dropout applied) and dS from its scores and dP, a vector of keys at a time; unseen pairs give 0.
-template <class E>
+template <class E, class B>
 struct GradientRow {
   using T = Sum<E>;
   const Common& common;
@@ -117,11 +117,12 @@ struct GradientRow {
   int64_t key0;
   int first, past;  // visible columns
   Vector<T> lse, delta;
+  B bend;
   T* dropout;
 
   TRIANGLE_INLINE GradientRow(const Common& common, const BackwardRow& row, int64_t key0, int begin, int end,
                               T* dropout)
-      : common(common), row(row), key0(key0), dropout(dropout) {
+      : common(common), row(row), key0(key0), bend(common, row, key0), dropout(dropout) {
     const int64_t from = row.lo - key0, to = row.hi - key0;
     first = from < begin ? begin : from > end ? end : int(from);
     past = to < first ? first : to > end ? end : int(to);
@@ -136,9 +137,15 @@ struct GradientRow {
   TRIANGLE_INLINE int plain_past(int begin) const {
     return first == begin && !row.mask && !common.dropout ? past : begin;
   }
-  TRIANGLE_INLINE void plain_at(const T* scores, const T* dps, Vector<T>& p, Vector<T>& ds) const {
-    p = exp_for_operands<E>(load(scores) - lse);
+  TRIANGLE_INLINE void plain_at(int c, const T* scores, const T* dps, Vector<T>& p, Vector<T>& ds) const {
+    Vector<T> derivative;
+    p = exp_for_operands<E>(bent(c, load(scores), derivative) - lse);
     ds = p * (load(dps) - delta);
+    if constexpr (B::kCapped) ds *= derivative;
+  }
+  TRIANGLE_INLINE Vector<T> bent(int c, Vector<T> score, Vector<T>& derivative) const {
+    if constexpr (B::kAny) return bend.with_derivative(score, c, derivative);
+    return score;
   }
 
   // Columns c, c + 1, ..., of which the scores and dP lie at the pointers.
@@ -148,7 +155,8 @@ struct GradientRow {
       kept = ds = Vector<T>{};
       return;
     }
-    Vector<T> score = load(scores);
+    Vector<T> derivative;
+    Vector<T> score = bent(c, load(scores), derivative);
     Vector<T> dp = load(dps);
     if (row.mask)
       score = apply_mask<T>(score, common, row.mask, key0 + c, larger(first - c, 0), smaller(past - c, lanes));
@@ -161,19 +169,20 @@ struct GradientRow {
       dp = dp * factor;
     }
     ds = p * (dp - delta);
+    if constexpr (B::kCapped) ds *= derivative;
   }
 };
 
 // P and dS of the rows [row, past) over the panels [begin, end), as operands along rows and, dS, along keys. `row` is a
 // multiple of step, and so is `past` but at the tile's end.
-template <class E>
+template <class E, class B>
 void gradient_rows(const Common& common, const BackwardScratch<E>& s, const BackwardRow* rows, int row, int past,
                    int64_t key0, int begin, int end) {
   using T = Sum<E>;
   constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr, step = kStep<E>;
   constexpr ptrdiff_t panel = ptrdiff_t(Tiles<T>::kRowsBackward) * nr;
   for (; row < past; row += step) {
-    const GradientRow<E> first(common, rows[row], key0, begin, end, s.dropout);
+    const GradientRow<E, B> first(common, rows[row], key0, begin, end, s.dropout);
     if constexpr (step == 1) {
       int c = begin;
       for (const int plain = first.plain_past(begin); c + nr <= plain; c += nr) {
@@ -181,7 +190,7 @@ void gradient_rows(const Common& common, const BackwardScratch<E>& s, const Back
 #pragma GCC unroll 4
         for (int v = 0; v < nr; v += lanes) {
           Vector<T> p, ds;
-          first.plain_at(s.scores + at + v, s.dp + at + v, p, ds);
+          first.plain_at(c + v, s.scores + at + v, s.dp + at + v, p, ds);
           store(s.p_inner + at + v, p);
           store(s.ds + at + v, ds);
         }
@@ -195,8 +204,8 @@ void gradient_rows(const Common& common, const BackwardScratch<E>& s, const Back
       }
     } else {
       const bool alone = row + 1 == past;
-      const GradientRow<E> second(common, rows[alone ? row : row + 1], key0, begin, end,
-                                  s.dropout + Tiles<T>::kKeysBackward);
+      const GradientRow<E, B> second(common, rows[alone ? row : row + 1], key0, begin, end,
+                                     s.dropout + Tiles<T>::kKeysBackward);
       const auto put = [&](ptrdiff_t at, ptrdiff_t inner, const Vector<T>(&p)[2], const Vector<T>(&ds)[2])
                            __attribute__((always_inline)) {
                              store_words<E>(s.p_inner + inner, pair_halves(round_both(p[0], p[1])));
@@ -211,8 +220,8 @@ void gradient_rows(const Common& common, const BackwardScratch<E>& s, const Back
 #pragma GCC unroll 4
         for (int v = 0; v < nr; v += lanes) {
           Vector<T> p[2], ds[2];
-          first.plain_at(s.scores + at + v, s.dp + at + v, p[0], ds[0]);
-          second.plain_at(s.scores + at + nr + v, s.dp + at + nr + v, p[1], ds[1]);
+          first.plain_at(c + v, s.scores + at + v, s.dp + at + v, p[0], ds[0]);
+          second.plain_at(c + v, s.scores + at + nr + v, s.dp + at + nr + v, p[1], ds[1]);
           put(at + v, at + v * step, p, ds);
         }
       }
@@ -329,11 +338,15 @@ void column_rows(const BackwardColumn& column, const BackwardTile& tile) {
   product(s.q, s.k_transposed, common.dim, T(common.scale), s.scores);
   product(s.dout, s.v_transposed, common.dim_v, T(1), s.dp);
 
-  for (int i = 0; i < micro.count; ++i) {
-    const MicroTile& t = micro.tile[i];
-    const int begin = t.begin<T>(column.key0, width), end = t.end(column.key0, width);
-    if (begin < end) gradient_rows<E>(common, s, tile.row, t.row, t.row + t.rows, column.key0, begin, padded(end, nr));
-  }
+  with_bend<T>(common, [&](auto* bend) {
+    using B = typename std::remove_pointer<decltype(bend)>::type;
+    for (int i = 0; i < micro.count; ++i) {
+      const MicroTile& t = micro.tile[i];
+      const int begin = t.begin<T>(column.key0, width), end = t.end(column.key0, width);
+      if (begin < end)
+        gradient_rows<E, B>(common, s, tile.row, t.row, t.row + t.rows, column.key0, begin, padded(end, nr));
+    }
+  });
   add_key_gradients<E>(column, tile, s);
 }
 

@@ -143,6 +143,11 @@ class ForwardPass {
     r.hi = keys.end;
     r.philox_row = static_cast<uint32_t>(row);
     r.philox_head = static_cast<uint32_t>(s.index * problem_.heads_q + head);
+    if (common_.alibi) {
+      r.slope = slope_of(problem_, s, head);
+      r.position = position_of(s, row);
+    }
+    if (common_.sinks) r.sink = problem_.sinks[head];
     return r;
   }
 

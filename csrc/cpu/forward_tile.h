@@ -2,6 +2,7 @@
 // A row's bits depend on its visible keys, D, Dv and nothing else: every operation below is per row, and what a row
 // does not see is an exact no-op for it (p = 0, factor = 1).
 #pragma once
+#include "csrc/cpu/bend.h"
 #include "csrc/cpu/gemm.h"
 #include "csrc/cpu/microtiles.h"
 #include "csrc/cpu/pack.h"
@@ -126,6 +127,43 @@ TRIANGLE_INLINE Sum<E> row_max(ForwardContext<E>& x, int r, int64_t key0, int be
   return fold_max<T>(most);
 }
 
+// The same with scores that softcap or alibi bend, in place.
+template <class E, class B>
+__attribute__((noinline)) Sum<E> bent_row_max(ForwardContext<E>& x, int r, int64_t key0, int begin, int end) {
+  using T = Sum<E>;
+  using V = Vector<T>;
+  constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr, block = Tiles<T>::kKeyBlock;
+  const Row& row = x.tile.row[r];
+  const ptrdiff_t panel = ptrdiff_t(x.tile.rows) * nr;
+  T* s = x.scratch.s + r * nr;
+  const auto at = [&](int column) __attribute__((always_inline)) { return s + column / nr * panel + column % nr; };
+  const Span seen = visible_span(row, key0, begin, end);
+  const B bend(x.common, row, key0);
+  V most = splat(-kInfinity<T>);
+  if (seen.past - seen.first == block && !row.mask) {
+#pragma GCC unroll 2
+    for (int c = 0; c < block; c += 4 * lanes) {
+      V score[4];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) score[i] = bend(load(at(c + i * lanes)), c + i * lanes);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) store(at(c + i * lanes), score[i]);
+      most = maximum(maximum(maximum(score[0], score[1]), maximum(score[2], score[3])), most);
+    }
+    return fold_max<T>(most);
+  }
+  for (int c = seen.first / lanes * lanes; c < seen.past; c += lanes) {
+    V score = bend(load(at(c)), c);
+    if (row.mask)
+      score =
+          apply_mask<T>(score, x.common, row.mask, key0 + c, larger(seen.first - c, 0), smaller(seen.past - c, lanes));
+    if (c < seen.first || c + lanes > seen.past) score = hide_outside<T>(score, c, seen.first, seen.past);
+    store(at(c), score);
+    most = maximum(score, most);
+  }
+  return fold_max<T>(most);
+}
+
 // Scores of row r become probabilities exp(s - shift), zeros where the row sees nothing; its sum is brought up to date,
 // by the numbers before they are rounded to operands: lse is made from it.
 // The lanes' sums grow by four vectors at a time, wherever the row's first and last visible keys are.
@@ -183,9 +221,17 @@ void softmax(ForwardContext<E>& x, const MicroTile& t, int64_t key0) {
   const ForwardScratch<E>& s = x.scratch;
   constexpr int most = larger(Tiles<T>::kMr, kStreamRows) + lanes;
   T old_max[most], new_max[most];
+  if (x.common.bends()) {
+    with_bend<T>(x.common, [&](auto* bend) {
+      using B = typename std::remove_pointer<decltype(bend)>::type;
+      for (int i = 0; i < t.rows; ++i) new_max[i] = bent_row_max<E, B>(x, t.row + i, key0, begin, end);
+    });
+  } else {
+    for (int i = 0; i < t.rows; ++i) new_max[i] = row_max<E>(x, t.row + i, key0, begin, end);
+  }
   for (int i = 0; i < t.rows; ++i) {
     old_max[i] = s.max[t.row + i];
-    new_max[i] = larger(old_max[i], row_max<E>(x, t.row + i, key0, begin, end));
+    new_max[i] = larger(old_max[i], new_max[i]);
     s.max[t.row + i] = new_max[i];
     if (new_max[i] == -kInfinity<T>) new_max[i] = 0;  // as what is subtracted: -inf - -inf would be NaN
   }
@@ -340,19 +386,31 @@ void merge_state(const ForwardScratch<E>& s, int rows, int dim_v, const Sum<E>* 
   }
 }
 
-// out = total / sum, lse = max + log(sum); a row that saw nothing gets 0 and -inf.
+// The sink joins a row's sum once its keys are all in it. A row that saw nothing gets sum 1 and max = sink, exactly.
+template <class T>
+TRIANGLE_INLINE void add_sink(T sink, T& max, T& sum, T& factor) {
+  const T new_max = larger(max, sink);
+  if (new_max == -kInfinity<T>) return;
+  factor = exp(splat(max - new_max))[0];
+  sum = fma(splat(sum), splat(factor), exp(splat(sink - new_max)))[0];
+  max = new_max;
+}
+
+// out = total / sum, lse = max + log(sum); a row that saw nothing gets 0 and -inf, or its sink.
 template <class E>
 void write_rows(const ForwardScratch<E>& s, const Common& common, const Row* row, int rows) {
   using T = Sum<E>;
   constexpr int nr = Tiles<T>::kNr;
   for (int r = 0; r < rows; ++r) {
-    const bool empty = s.total_max[r] == -kInfinity<T>;
-    const T inverse = empty ? T(0) : T(1) / s.total_sum[r];
+    T max = s.total_max[r], sum = s.total_sum[r], factor = 1;
+    if (common.sinks) add_sink<T>(T(row[r].sink), max, sum, factor);
+    const bool empty = max == -kInfinity<T>;
+    const T inverse = empty ? T(0) : factor / sum;
     with_storage<E>(common.dtype, [&](auto* storage) {
       using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
       unpack_row<T, S>(static_cast<S*>(row[r].out), s.total + r * nr, ptrdiff_t(rows) * nr, common.dim_v, inverse);
     });
-    *static_cast<T*>(row[r].lse) = empty ? -kInfinity<T> : s.total_max[r] + log(s.total_sum[r]);
+    *static_cast<T*>(row[r].lse) = empty ? -kInfinity<T> : max + log(sum);
   }
 }
 

@@ -55,6 +55,17 @@ void exp_all(const void* x, void* y, int64_t n) {
 }
 
 template <class E>
+void tanh_all(const void* x, void* y, int64_t n) {
+  using T = Sum<E>;
+  const T* from = static_cast<const T*>(x);
+  T* to = static_cast<T*>(y);
+  for (int64_t i = 0; i < n; i += kLanes<T>) {
+    const int count = int(smaller<int64_t>(kLanes<T>, n - i));
+    store_part<T>(to + i, tanh(load_part<T>(from + i, count)), count);
+  }
+}
+
+template <class E>
 double micro_kernel_rate(int repeats, void* scratch) {
   using G = Tiles<Sum<E>>;
   constexpr int inner = 2 * G::kNr * kStep<E>;
@@ -104,6 +115,7 @@ constexpr Kernels make_table() {
   k.write_dq = write_dq<E>;
   k.micro_kernel = micro_kernel_rate<E>;
   k.exp = exp_all<E>;
+  k.tanh = tanh_all<E>;
   return k;
 }
 

@@ -16,6 +16,8 @@ struct Row {
   const char* mask = nullptr;  // element (row, key 0) of the mask, or null
   int64_t lo = 0, hi = 0;
   uint32_t philox_row = 0, philox_head = 0;
+  double slope = 0, position = 0;  // alibi: see bend.h
+  double sink = 0;                 // where the problem has sinks
 };
 
 // What is the same for every row of a problem.
@@ -30,6 +32,10 @@ struct Common {
   uint32_t offset = 0;     // Philox counter word 3
   uint32_t key[2] = {0, 0};
   double keep_scale = 1.0;  // 1 / (1 - p)
+  double softcap = 0;       // 0: none
+  bool alibi = false, sinks = false;
+
+  bool bends() const { return softcap != 0 || alibi; }
 };
 
 // The keys and values of one (sequence, kv head): in place, and in micro-panel order when `packed_k` is set:
@@ -70,6 +76,7 @@ struct BackwardRow {
   int64_t lo = 0, hi = 0;
   double lse = 0, delta = 0;
   uint32_t philox_row = 0, philox_head = 0;
+  double slope = 0, position = 0;  // alibi: see bend.h
 };
 
 // One block of key_block_backward keys: its keys and values as operands, dk and dv accumulate in `panels` from
@@ -134,8 +141,9 @@ struct Kernels {
   // Runs the full-height micro-kernel `repeats` times on operands in the first-level cache, the yardstick of
   // benchmarks; returns its multiply-adds. `scratch` holds 64 KiB.
   double (*micro_kernel)(int repeats, void* scratch);
-  // y = exp(x) as the softmax computes it; for tests of its error.
+  // y = exp(x) as the softmax computes it, and y = tanh(x) as softcap does; for tests of their errors.
   void (*exp)(const void* x, void* y, int64_t n);
+  void (*tanh)(const void* x, void* y, int64_t n);
 };
 
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }

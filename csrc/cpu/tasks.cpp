@@ -90,6 +90,7 @@ std::vector<Sequence> sequences(const Problem& problem) {
     }
     const int64_t diagonal = problem.bottom_right ? bottom_right_diagonal(sq, sk) : problem.diagonal;
     s.band = make_band(sq, sk, diagonal, problem.window_left);
+    s.diagonal = diagonal;
   }
   return all;
 }
@@ -108,6 +109,9 @@ Common common_of(const Problem& p, const Kernels&) {
   c.key[0] = static_cast<uint32_t>(p.seed);
   c.key[1] = static_cast<uint32_t>(p.seed >> 32) ^ static_cast<uint32_t>(p.offset >> 32);
   c.keep_scale = 1.0 / (1.0 - p.dropout_p);
+  c.softcap = p.softcap;
+  c.alibi = p.alibi_slopes != nullptr;
+  c.sinks = p.sinks != nullptr;
   return c;
 }
 

@@ -64,6 +64,7 @@ struct Sequence {
   int64_t index = 0;             // batch entry or document
   int64_t q_row = 0, k_row = 0;  // first row in q and in k
   Band band;
+  int64_t diagonal = 0;  // as it was given: the band's may be clamped
 };
 std::vector<Sequence> sequences(const Problem& problem);
 
@@ -72,6 +73,12 @@ Common common_of(const Problem& problem, const Kernels& kernels);
 // Address of row `row` of head `head` of a sequence.
 inline char* address(const Tensor& t, const Sequence& s, int64_t head, int64_t first_row, int64_t row, int64_t bytes) {
   return static_cast<char*>(t.data) + (s.index * t.batch + head * t.head + (first_row + row) * t.row) * bytes;
+}
+inline double slope_of(const Problem& p, const Sequence& s, int64_t head) {
+  return p.alibi_slopes[s.index * p.alibi_batch + head * p.alibi_head];
+}
+inline double position_of(const Sequence& s, int64_t row) {
+  return static_cast<double>(s.diagonal) + static_cast<double>(row);
 }
 inline const char* mask_address(const Mask& m, int64_t batch, int64_t head, int64_t row, int64_t bytes) {
   return m.data ? static_cast<const char*>(m.data) + (batch * m.batch + head * m.head + row * m.row) * bytes : nullptr;

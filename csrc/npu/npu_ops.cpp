@@ -28,9 +28,13 @@ using torch::stable::accelerator::DeviceGuard;
 
 // As in check_inputs(): before anything runs.
 void check_supported(const Arguments& a) {
-  const std::string why =
-      unsupported(dtype_text(a.q.scalar_type()), std::max<int64_t>(a.sizes.dim, 1), std::max<int64_t>(a.sizes.dim_v, 1),
-                  a.attn_mask.has_value() ? dtype_text(a.attn_mask->scalar_type()) : "", a.options.dropout_p);
+  const char* score_argument = a.options.softcap.value_or(0.0) != 0.0 ? "softcap"
+                               : a.alibi_slopes.has_value()           ? "alibi_slopes"
+                               : a.sinks.has_value()                  ? "sinks"
+                                                                      : "";
+  const std::string why = unsupported(
+      dtype_text(a.q.scalar_type()), std::max<int64_t>(a.sizes.dim, 1), std::max<int64_t>(a.sizes.dim_v, 1),
+      a.attn_mask.has_value() ? dtype_text(a.attn_mask->scalar_type()) : "", a.options.dropout_p, score_argument);
   check(why.empty(), why);
 }
 
@@ -167,10 +171,10 @@ Gradients backward(Arguments a, Saved saved) {
   const DeviceGuard guard(a.q.get_device_index());
   check_cu_seq_on_request(a);
 
-  auto [dq, dk, dv] = empty_gradients(a);
+  auto [dq, dk, dv, dsinks] = empty_gradients(a);
   if (saved.lse.numel() == 0 || s.seq_k == 0) {
     record_call(npu.backend, "backward");
-    return zeros({dq, dk, dv});
+    return zeros({dq, dk, dv, dsinks});
   }
   for (Tensor* t : {&a.q, &a.k, &a.v, &saved.out, &saved.dout}) *t = at_least_one_column(*t);
   Tensor dq_target = s.dim > 0 ? dq : at_least_one_column(dq);
@@ -203,7 +207,7 @@ Gradients backward(Arguments a, Saved saved) {
     return backward(bf16, cores, &pointers, &tiling, stream);
   });
   record_call(npu.backend, "backward");
-  return {dq, dk, dv};
+  return {dq, dk, dv, dsinks};
 }
 
 }  // namespace

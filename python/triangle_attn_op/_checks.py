@@ -84,11 +84,6 @@ def _options(
     dtype: torch.dtype,
 ) -> dict[str, Any]:
     """The options with their numbers as the operators take them; `dtype`: q's."""
-    for name, value in (("alibi_slopes", alibi_slopes), ("softcap", softcap), ("sinks", sinks)):
-        if value is not None:
-            raise NotImplementedError(
-                f"{name}: not supported yet, expected None, got {value if name == 'softcap' else type(value).__name__}"
-            )
     if alignment not in ALIGNMENTS:
         raise ValueError(f'alignment: expected "bottom_right" or "top_left", got {alignment!r}')
     if diagonal is not None:
@@ -109,9 +104,39 @@ def _options(
         "window_size_left": window_size_left,
         "dropout_p": dropout_p,
         "alibi_slopes": alibi_slopes,
-        "softcap": softcap,
+        "softcap": _numbers.softcap(softcap),
         "sinks": sinks,
     }
+
+
+def _slopes(slopes: Tensor, q: Tensor, batch: int) -> None:
+    """`batch` counts entries, or documents of packed sequences."""
+    _tensor("alibi_slopes", slopes)
+    if slopes.dtype is not torch.float32:
+        raise TypeError(f"alibi_slopes: expected float32, got {slopes.dtype}")
+    heads = q.shape[1]
+    wanted = (batch, heads)[2 - slopes.dim() :]
+    if slopes.dim() not in (1, 2) or any(holds(size != want) for size, want in zip(slopes.shape, wanted)):
+        raise ValueError(f"alibi_slopes: expected shape [{heads}] or [{batch}, {heads}], got {_shape(slopes)}")
+    if slopes.device != q.device:
+        raise ValueError(f"alibi_slopes: expected q's device {q.device}, got {slopes.device}")
+
+
+def _sinks(sinks: Tensor, q: Tensor) -> None:
+    _tensor("sinks", sinks)
+    if sinks.dtype not in (torch.float32, q.dtype):
+        raise TypeError(f"sinks: expected float32 or q's dtype {q.dtype}, got {sinks.dtype}")
+    if sinks.dim() != 1 or holds(sinks.shape[0] != q.shape[1]):
+        raise ValueError(f"sinks: expected shape [{q.shape[1]}], one a query head, got {_shape(sinks)}")
+    if sinks.device != q.device:
+        raise ValueError(f"sinks: expected q's device {q.device}, got {sinks.device}")
+
+
+def _bends(q: Tensor, batch: int, alibi_slopes: Tensor | None, sinks: Tensor | None) -> None:
+    if alibi_slopes is not None:
+        _slopes(alibi_slopes, q, batch)
+    if sinks is not None:
+        _sinks(sinks, q)
 
 
 def _mask(mask: Tensor, q: Tensor, k: Tensor) -> None:
@@ -134,17 +159,18 @@ def _mask(mask: Tensor, q: Tensor, k: Tensor) -> None:
         )
 
 
-def check_differentiable(mask: Tensor | None, *tensors: Tensor | None) -> None:
-    """Refuses what PyTorch would leave without a gradient in silence: an attn_mask that wants one, and tangents of
-    forward-mode AD.
+def check_differentiable(mask: Tensor | None, slopes: Tensor | None, *tensors: Tensor | None) -> None:
+    """Refuses what PyTorch would leave without a gradient in silence: an attn_mask or alibi_slopes that want one, and
+    tangents of forward-mode AD.
     """
-    if mask is not None and mask.requires_grad and torch.is_grad_enabled():
-        raise ValueError(
-            "attn_mask: expected requires_grad=False, its gradient is not computed; pass attn_mask.detach()"
-        )
+    for name, constant in (("attn_mask", mask), ("alibi_slopes", slopes)):
+        if constant is not None and constant.requires_grad and torch.is_grad_enabled():
+            raise ValueError(
+                f"{name}: expected requires_grad=False, its gradient is not computed; pass {name}.detach()"
+            )
     if torch.autograd.forward_ad._current_level < 0:
         return
-    for t in (mask, *tensors):
+    for t in (mask, slopes, *tensors):
         if t is not None and torch.autograd.forward_ad.unpack_dual(t).tangent is not None:
             raise NotImplementedError(
                 "triangle attention: forward-mode AD is not supported yet, use reverse mode (backward)"
@@ -162,9 +188,9 @@ def check_dense(
     diagonal: int | None = None,
     window_size_left: int | None = None,
     dropout_p: float = 0.0,
-    alibi_slopes: Any = None,
-    softcap: Any = None,
-    sinks: Any = None,
+    alibi_slopes: Tensor | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
 ) -> dict[str, Any]:
     """q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]: ValueError, TypeError or NotImplementedError names the
     argument. Returns the options as the operators take them.
@@ -174,7 +200,8 @@ def check_dense(
     _qkv(q, k, v, ("B", "H", "S", "D"))
     if attn_mask is not None:
         _mask(attn_mask, q, k)
-    check_differentiable(attn_mask, q, k, v)
+    _bends(q, q.shape[0], alibi_slopes, sinks)
+    check_differentiable(attn_mask, alibi_slopes, q, k, v, sinks)
     return options
 
 
@@ -192,9 +219,9 @@ def check_varlen(
     diagonal: int | None = None,
     window_size_left: int | None = None,
     dropout_p: float = 0.0,
-    alibi_slopes: Any = None,
-    softcap: Any = None,
-    sinks: Any = None,
+    alibi_slopes: Tensor | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
 ) -> dict[str, Any]:
     """q [Tq, Hq, D], k [Tk, Hkv, D], v [Tk, Hkv, Dv], cu_seq_* int32 [documents + 1]; the offsets' values are the
     operator's to check. Returns the options as the operators take them, max_q and max_k among them.
@@ -218,5 +245,6 @@ def check_varlen(
         options[name] = _numbers.integer(name, value)
         if holds(options[name] < 0):
             raise ValueError(f"{name}: expected an upper bound of a document's length, >= 0, got {value}")
-    check_differentiable(None, q, k, v)
+    _bends(q, cu_seq_q.shape[0] - 1, alibi_slopes, sinks)
+    check_differentiable(None, alibi_slopes, q, k, v, sinks)
     return options

@@ -96,6 +96,16 @@ def scale(value: Any, dtype: torch.dtype) -> Any:
     return value
 
 
+def softcap(value: Any) -> Any:
+    """None, 0.0, or a positive number that float32, in which it is used and divided by, holds."""
+    if value is None:
+        return None
+    value = real("softcap", value, " or None")
+    if _symbolic(value) or value == 0.0 or torch.finfo(torch.float32).tiny <= value < _FLOAT32_OVERFLOW:
+        return value
+    raise ValueError(f"softcap: expected None, 0.0 (none) or a positive number within float32, got {value}")
+
+
 def _short(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > 128:  # Python refuses to print thousands of digits
         return f"an int of {value.bit_length()} bits"

@@ -39,15 +39,15 @@ def npu() -> str:
     return _library.text("triangle_npu_description")
 
 
-def npu_refuses(dtype: str, dim: int, dim_v: int, mask_dtype: str, dropout_p: float) -> str:
+def npu_refuses(dtype: str, dim: int, dim_v: int, mask_dtype: str, dropout_p: float, score_argument: str = "") -> str:
     """Why the NPU kernels do not take these arguments, "" where they do. dtype, mask_dtype: such as `torch.float16`;
-    mask_dtype "" without a mask.
+    mask_dtype "" without a mask; score_argument names a set one of softcap, alibi_slopes, sinks.
     """
     call = _library.load().triangle_npu_unsupported
     call.argtypes = [
         *(ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_char_p, ctypes.c_double),
-        *(ctypes.c_char_p, ctypes.c_int),
+        *(ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int),
     ]
     buffer = ctypes.create_string_buffer(512)
-    call(dtype.encode(), dim, dim_v, mask_dtype.encode(), dropout_p, buffer, len(buffer))
+    call(dtype.encode(), dim, dim_v, mask_dtype.encode(), dropout_p, score_argument.encode(), buffer, len(buffer))
     return buffer.value.decode()

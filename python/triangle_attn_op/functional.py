@@ -84,12 +84,16 @@ def triangle_attention(
         window_size_left: None, or w >= 0: only keys j >= p - w.
         dropout_p: probability that a pair is dropped, always applied: pass 0.0 for evaluation.
         return_lse: also return the log-sum-exp of each row's scores.
-        alibi_slopes, softcap, sinks: not supported yet; NotImplementedError when set.
+        alibi_slopes: float32 `[Hq]` or `[B, Hq]` (packed: `[documents, Hq]`): slope * |p - j| is subtracted from the
+            capped score of query position p and key j. Its gradient is not computed.
+        softcap: None, or c > 0: the scaled score s becomes c * tanh(s / c); 0.0 means none.
+        sinks: `[Hq]` in q's dtype or float32: a logit a head that joins each row's sum and carries no value (gpt-oss).
+            Its gradient is computed. lse includes it.
 
     Returns:
         `[B, Hq, Sq, Dv]` in q's dtype and memory order; with `return_lse` also lse `[B, Hq, Sq]`, natural logarithm,
         float32 (float64 for float64 input).
-        A row that sees no key gives out 0, lse -inf and zero gradients.
+        A row that sees no key gives out 0, lse -inf (with sinks: the sink) and zero gradients.
 
     Raises:
         ValueError, TypeError: an argument's shape, value, dtype or device is wrong; the message names it.
@@ -208,6 +212,8 @@ def triangle_attention_varlen(
 
 def merge_attention(o1: Tensor, lse1: Tensor, o2: Tensor, lse2: Tensor) -> tuple[Tensor, Tensor]:
     """Attention over two disjoint sets of keys from the attention over each; differentiable in all four.
+
+    With sinks, give them to exactly one of the two.
 
     Args:
         o1, o2: `[..., Dv]`, results over each set.

@@ -10,7 +10,9 @@
 `attn_backward` takes out and lse of the forward, or those merged over more keys, of which k and v are a part (ring
 attention): P = exp(score - lse) is then at most 1, and all arithmetic rests on that. With a smaller lse the NPU's fp16
 kernels, which store P times 2^15, overflow to inf or NaN where P reaches 2. In a row whose lse is -inf dlse may hold
-anything, NaN too; dout must be finite there as everywhere, as q, k and v must.
+anything, NaN too; dout must be finite there as everywhere, as q, k and v must. Its last result is the gradient of the
+sinks, float32 `[Hq]` (float64 for float64 input; `[0]` without sinks); where keys were merged, exactly one of the calls
+that share out and lse is to be given the sinks.
 
 Schemas: csrc/schema.cpp. Kernels: csrc/cpu_ops.cpp for the CPU, csrc/npu/npu_ops.cpp for the NPU.
 """
@@ -49,6 +51,14 @@ def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(t.to(dtype) if t.is_floating_point() and t.dtype is not torch.float64 else t for t in tensors)
 
 
+def autocast_sinks(q: Tensor, sinks: Any) -> Any:
+    """Under autocast sinks of another half precision than q's go up to float32, which is exact."""
+    halves = (torch.float16, torch.bfloat16)
+    if not isinstance(sinks, Tensor) or sinks.dtype not in halves or sinks.dtype == q.dtype or q.device.type == "meta":
+        return sinks
+    return sinks.float() if torch.is_autocast_enabled(q.device.type) else sinks
+
+
 def draw_rng_state(q: Tensor, dropout_p: float) -> Tensor | None:
     """int64 [2] (seed, offset) from the generator of q's device, or None where nothing is dropped."""
     if dropout_p == 0.0:
@@ -64,9 +74,10 @@ def dense(q: Tensor, k: Tensor, v: Tensor, *, attn_mask: Tensor | None = None, *
     """`attn`'s body, (out, lse)."""
     if all(isinstance(t, Tensor) for t in (q, k, v)):
         q, k, v = autocast(q, k, v)
+        options["sinks"] = autocast_sinks(q, options.get("sinks"))
     options = check_dense(q, k, v, attn_mask=attn_mask, **options)
     rng_state = draw_rng_state(q, options["dropout_p"])
-    return _forward(q, k, v, attn_mask, None, None, rng_state, **options)
+    return _forward(q, k, v, attn_mask, None, None, rng_state, *_bends(options), **options)
 
 
 def varlen(
@@ -75,9 +86,15 @@ def varlen(
     """`attn_varlen`'s body, (out, lse)."""
     if all(isinstance(t, Tensor) for t in (q, k, v)):
         q, k, v = autocast(q, k, v)
+        options["sinks"] = autocast_sinks(q, options.get("sinks"))
     options = check_varlen(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, **options)
     rng_state = draw_rng_state(q, options["dropout_p"])
-    return _forward(q, k, v, None, cu_seq_q, cu_seq_k, rng_state, **options)
+    return _forward(q, k, v, None, cu_seq_q, cu_seq_k, rng_state, *_bends(options), **options)
+
+
+def _bends(options: dict[str, Any]) -> tuple[Any, Any]:
+    """alibi_slopes and sinks, which `attn_lse` takes by position, out of the options."""
+    return options.pop("alibi_slopes"), options.pop("sinks")
 
 
 def _forward(*args: Any, **options: Any) -> tuple[Tensor, Tensor]:
@@ -86,7 +103,7 @@ def _forward(*args: Any, **options: Any) -> tuple[Tensor, Tensor]:
     if torch.compiler.is_compiling():
         return attn_lse(*args, **options)
     try:
-        if torch.is_grad_enabled() and any(t.requires_grad for t in args[:3]):
+        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (*args[:3], args[8])):
             return _Attention.apply(options, *args)
         return attn_lse(*args, **options)
     except RuntimeError as error:
@@ -175,7 +192,8 @@ def _attn_lse_fake(
     sinks: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, Tensor]:
-    options = {"max_q": None, "max_k": None, "alibi_slopes": alibi_slopes, "sinks": sinks, **options}
+    slopes = None if alibi_slopes is None else alibi_slopes.detach()
+    options = {"max_q": None, "max_k": None, "alibi_slopes": slopes, "sinks": sinks, **options}
     _check_raw(q, k, v, attn_mask, cu_seq_q, cu_seq_k, **options)
     out = like_layout(q, [*q.shape[:-1], v.shape[-1]])
     lse = q.new_empty(q.shape[:-1], dtype=torch.float64 if q.dtype is torch.float64 else torch.float32)
@@ -193,8 +211,10 @@ def _attn_backward_fake(
     lse: Tensor,
     *args: Any,
     **options: Any,
-) -> tuple[Tensor, Tensor, Tensor]:
-    return like_layout(q, list(q.shape)), like_layout(k, list(k.shape)), like_layout(v, list(v.shape))
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    sinks = args[5] if len(args) > 5 else options.get("sinks")
+    dsinks = lse.new_empty(0 if sinks is None else sinks.shape)
+    return like_layout(q, list(q.shape)), like_layout(k, list(k.shape)), like_layout(v, list(v.shape)), dsinks
 
 
 # Gradients
@@ -203,7 +223,7 @@ def _attn_backward_fake(
 def _setup_context(
     ctx: Any, inputs: tuple[Any, ...], keyword_only_inputs: dict[str, Any], output: tuple[Tensor, Tensor]
 ) -> None:
-    q, k, v, *by_reference = inputs  # mask, cu_seq, rng state
+    q, k, v, *by_reference = inputs  # mask, cu_seq, rng state, slopes, sinks
     out, lse = output
     ctx.save_for_backward(q, k, v, out, lse, *by_reference)
     ctx.options = keyword_only_inputs
@@ -217,10 +237,11 @@ def _backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tenso
     if dout is None:
         dout = torch.zeros_like(out)
     try:
-        gradients = attn_backward(dout, dlse, q, k, v, out, lse, *by_reference, **ctx.options)
+        dq, dk, dv, dsinks = attn_backward(dout, dlse, q, k, v, out, lse, *by_reference, **ctx.options)
     except RuntimeError as error:
         raise translated(error) from None
-    return (*gradients, *(None for _ in by_reference))
+    sinks = by_reference[-1]
+    return dq, dk, dv, *(None for _ in by_reference[1:]), None if sinks is None else dsinks.to(sinks.dtype)
 
 
 class _Attention(torch.autograd.Function):
@@ -247,11 +268,12 @@ class _GuardedLibrary(torch.library.Library):
     """Puts `check_differentiable` before the autograd kernels: the raw operators refuse what the composites refuse."""
 
     def impl(self, op_name: Any, fn: Any, dispatch_key: str = "", **options: Any) -> None:
-        mask_at = [a.name for a in getattr(torch.ops.triangle, op_name).default._schema.arguments].index("attn_mask")
+        names = [a.name for a in getattr(torch.ops.triangle, op_name).default._schema.arguments]
+        mask_at, slopes_at, sinks_at = (names.index(name) for name in ("attn_mask", "alibi_slopes", "sinks"))
 
         def guarded(keyset: Any, *args: Any, **kwargs: Any) -> Any:
-            mask = args[mask_at] if len(args) > mask_at else None
-            check_differentiable(mask, *args[:mask_at])
+            mask, slopes, sinks = (args[at] if len(args) > at else None for at in (mask_at, slopes_at, sinks_at))
+            check_differentiable(mask, slopes, *args[:mask_at], sinks)
             _tell_dtensor(args[0])
             return fn(keyset, *args, **kwargs)
 

@@ -202,14 +202,19 @@ struct Case {
   int layout = 0;   // of q; k and v take the next ones
   int64_t gap = 0;
   bool dlse = false;
+  double softcap = 0;
+  bool alibi = false, sinks = false;
 };
 
 struct Inputs {
   Array q, k, v, dout, dlse, mask;
+  std::vector<float> slopes;  // [b][hq]
+  std::vector<double> sinks;  // [hq]
   int64_t mask_b = 1, mask_h = 1, mask_s = 1, mask_k = 1;
 };
 struct Results {
   Array out, lse, dq, dk, dv;
+  std::vector<double> dsinks;  // [hq]
 };
 
 DType statistic_type(DType d) { return d == DType::kFloat64 ? d : DType::kFloat32; }
@@ -227,6 +232,12 @@ Inputs make_inputs(const Case& c, DType dtype, uint64_t seed = 1) {
   in.v.fill(rng);
   in.dout.fill(rng);
   in.dlse.fill(rng);
+  std::uniform_real_distribution<double> slope(0, 0.2);
+  std::normal_distribution<double> logit;
+  if (c.alibi)
+    for (int64_t i = 0; i < c.b * c.hq; ++i) in.slopes.push_back(float(slope(rng)));
+  if (c.sinks)
+    for (int64_t h = 0; h < c.hq; ++h) in.sinks.push_back(logit(rng));
   if (c.mask != MaskKind::kNone) {
     const bool boolean = c.mask == MaskKind::kBool || c.mask == MaskKind::kAllTrue || c.mask == MaskKind::kKeyPadding;
     in.mask_k = c.sk;
@@ -275,6 +286,9 @@ Problem make_problem(const Case& c, DType dtype, const Inputs& in) {
   p.dropout_p = c.dropout;
   p.seed = 0x123456789ABCDEFull;
   p.offset = 0x1122334455667788ull;
+  p.softcap = c.softcap;
+  if (c.alibi) p.alibi_slopes = in.slopes.data(), p.alibi_batch = c.hq, p.alibi_head = 1;
+  if (c.sinks) p.sinks = in.sinks.data();
   if (c.mask != MaskKind::kNone) {
     p.mask.data = in.mask.view.data;
     p.mask.dtype = in.mask.dtype;
@@ -299,6 +313,8 @@ Results run(const Case& c, DType dtype, const Inputs& in, bool with_backward = t
   Backward b{f.problem,    in.q.view, in.k.view, in.v.view, r.out.view, r.lse.view,
              in.dout.view, {},        r.dq.view, r.dk.view, r.dv.view};
   if (c.dlse) b.dlse = in.dlse.view;
+  r.dsinks.resize(in.sinks.size());
+  b.dsinks = r.dsinks.data();
   backward(b);
   return r;
 }
@@ -320,7 +336,8 @@ Results reference(const Case& c, DType dtype, const Inputs& in) {
   const auto add = [](const Array& a, int64_t b, int64_t h, int64_t s, int64_t d, double x) {
     *reinterpret_cast<double*>(a.at(b, h, s, d)) += x;
   };
-  std::vector<double> prob(c.sk), keep(c.sk), dp(c.sk);
+  std::vector<double> prob(c.sk), keep(c.sk), dp(c.sk), derivative(c.sk, 1.0);
+  r.dsinks.resize(in.sinks.size());
   for (int64_t b = 0; b < c.b; ++b) {
     for (int64_t h = 0; h < c.hq; ++h) {
       const int64_t hk = h / (c.hq / c.hkv);
@@ -331,6 +348,12 @@ Results reference(const Case& c, DType dtype, const Inputs& in) {
           double s = 0;
           for (int64_t d = 0; d < c.d; ++d) s += in.q(b, h, i, d) * in.k(b, hk, j, d);
           s *= p.scale;
+          if (c.softcap != 0) {
+            const double t = std::tanh(s / c.softcap);
+            s = c.softcap * t;
+            derivative[j] = 1 - t * t;
+          }
+          if (c.alibi) s -= in.slopes[b * c.hq + h] * std::fabs(double(position - j));
           if (c.mask != MaskKind::kNone) {
             const double m = in.mask(in.mask_b > 1 ? b : 0, in.mask_h > 1 ? h : 0, in.mask_s > 1 ? i : 0, j);
             s = in.mask.dtype == DType::kBool ? (m != 0 ? s : -INFINITY) : s + m;
@@ -342,12 +365,14 @@ Results reference(const Case& c, DType dtype, const Inputs& in) {
                                         {uint32_t(p.seed), uint32_t(p.seed >> 32) ^ uint32_t(p.offset >> 32)});
           keep[j] = c.dropout == 0 ? 1 : words[j % 4] >= dropout_threshold(c.dropout) ? 1 / (1 - c.dropout) : 0;
         }
+        if (c.sinks) most = std::max(most, in.sinks[h]);
         if (most == -INFINITY) {
           put(r.lse.at(b, h, i, 0), wide, -INFINITY);
           continue;
         }
         double sum = 0;
         for (int64_t j = 0; j < c.sk; ++j) sum += prob[j] = std::exp(prob[j] - most);
+        if (c.sinks) sum += std::exp(in.sinks[h] - most);
         put(r.lse.at(b, h, i, 0), wide, most + std::log(sum));
         double delta = c.dlse ? -in.dlse(b, h, i, 0) : 0;
         for (int64_t j = 0; j < c.sk; ++j) {
@@ -363,12 +388,13 @@ Results reference(const Case& c, DType dtype, const Inputs& in) {
         }
         for (int64_t j = 0; j < c.sk; ++j) {
           if (prob[j] == 0) continue;
-          const double ds = prob[j] * (dp[j] - delta) * p.scale;
+          const double ds = prob[j] * (dp[j] - delta) * p.scale * derivative[j];
           for (int64_t d = 0; d < c.d; ++d) {
             add(r.dq, b, h, i, d, ds * in.k(b, hk, j, d));
             add(r.dk, b, hk, j, d, ds * in.q(b, h, i, d));
           }
         }
+        if (c.sinks) r.dsinks[h] -= std::exp(in.sinks[h] - most) / sum * delta;
       }
     }
   }
@@ -407,7 +433,7 @@ bool same_bits(const Array& a, const Array& b) {
 }
 bool same_bits(const Results& a, const Results& b) {
   return same_bits(a.out, b.out) && same_bits(a.lse, b.lse) && same_bits(a.dq, b.dq) && same_bits(a.dk, b.dk) &&
-         same_bits(a.dv, b.dv);
+         same_bits(a.dv, b.dv) && a.dsinks == b.dsinks;
 }
 
 // The gaps between rows must still hold what they held.
@@ -467,6 +493,17 @@ std::vector<Case> cases() {
       [](Case& c) { c.dropout = 0.5, c.window = 70, c.mask = MaskKind::kBool; });
   add("dlse", 1, 2, 1, 150, 170, 32, 32, [](Case& c) { c.dlse = true; });
   add("large scores", 1, 2, 2, 150, 170, 64, 64, [](Case& c) { c.size = 8; });
+  add("softcap", 1, 2, 1, 150, 170, 40, 24, [](Case& c) { c.softcap = 1.5, c.window = 140; });
+  add("softcap, decode", 1, 4, 1, 1, 600, 64, 64, [](Case& c) { c.softcap = 1.5; });
+  add("softcap, dropout, mask", 1, 2, 1, 150, 170, 32, 32,
+      [](Case& c) { c.softcap = 2, c.dropout = 0.3, c.mask = MaskKind::kBool; });
+  add("alibi", 2, 4, 2, 150, 170, 40, 24, [](Case& c) { c.alibi = true; });
+  add("alibi, every key", 1, 2, 2, 60, 200, 32, 32,
+      [](Case& c) { c.alibi = true, c.bottom_right = false, c.diagonal = 300, c.mask = MaskKind::kFloat; });
+  add("sinks", 2, 4, 2, 150, 70, 40, 24, [](Case& c) { c.sinks = true, c.dlse = true; });
+  add("sinks, decode", 1, 8, 2, 1, 1200, 64, 64, [](Case& c) { c.sinks = true; });
+  add("softcap, alibi, sinks", 2, 4, 1, 270, 290, 64, 64,
+      [](Case& c) { c.softcap = 3, c.alibi = c.sinks = c.dlse = true, c.layout = 1; });
   return all;
 }
 
@@ -487,6 +524,12 @@ void test_against_reference(const std::vector<Case>& all) {
       expect_close(name + ": dq", got.dq, want.dq, dtype, backward_bound);
       expect_close(name + ": dk", got.dk, want.dk, dtype, backward_bound);
       expect_close(name + ": dv", got.dv, want.dv, dtype, backward_bound);
+      double most = 1, error = 0;
+      for (size_t h = 0; h < want.dsinks.size(); ++h) {
+        most = std::max(most, std::fabs(want.dsinks[h]));
+        error = std::max(error, std::fabs(got.dsinks[h] - want.dsinks[h]));
+      }
+      expect(error <= backward_bound * epsilon(dtype) * most, name + ": dsinks: error " + std::to_string(error));
       for (const Array* a : {&got.out, &got.dq, &got.dk, &got.dv})
         expect(gaps_untouched(*a), name + ": wrote between rows");
     }
@@ -732,6 +775,29 @@ void test_single_keys(DType dtype) {
 }
 
 template <class T>
+void test_tanh(DType dtype, double ulp, int samples) {
+  std::vector<T> x(samples), y(samples);
+  std::mt19937_64 rng(7);
+  std::uniform_real_distribution<double> exponent(std::log(1e-5), std::log(30.0));
+  for (int i = 0; i < samples; ++i) x[i] = T(i % 2 ? std::exp(exponent(rng)) : -std::exp(exponent(rng)));
+  x[0] = 0, x[1] = -T(0), x[2] = -INFINITY, x[3] = NAN, x[4] = T(-1e30), x[5] = T(1e30), x[6] = T(1e-37);
+  kernels(dtype).tanh(x.data(), y.data(), samples);
+  expect(y[0] == 0 && y[1] == 0, "tanh(0) is not 0");
+  expect(std::isnan(y[3]), "tanh(NaN) is not NaN");
+  double worst = 0;
+  for (int i = 2; i < samples; ++i) {
+    if (i == 3) continue;
+    const long double want = std::tanh(static_cast<long double>(x[i]));
+    const T nearest = std::fabs(T(want));
+    const long double unit =
+        static_cast<long double>(std::nextafter(nearest, std::numeric_limits<T>::infinity())) - nearest;
+    worst = std::max(worst, double(std::fabs((static_cast<long double>(y[i]) - want) / unit)));
+  }
+  std::printf("tanh %s: worst error %.3f ulp of %d samples\n", name_of(dtype), worst, samples);
+  expect(worst <= ulp, "tanh: more than " + std::to_string(ulp) + " ulp");
+}
+
+template <class T>
 void test_exp(DType dtype, double ulp, T lowest, T highest, int samples) {
   const Kernels& k = kernels(dtype);
   std::vector<T> x(samples), y(samples);
@@ -863,6 +929,8 @@ int main(int argc, char** argv) {
   test_exp<float>(DType::kBFloat16, flushes_bf16() ? 24 : 2, -87.33f, 88.3f, brief ? 20000 : 2000000);
   test_exp<float>(DType::kBFloat16, 3, -2.0f, 0.0f, brief ? 20000 : 2000000);
   test_exp<double>(DType::kFloat64, 2, -708.3, 709.0, brief ? 20000 : 200000);
+  test_tanh<float>(DType::kFloat32, 6, brief ? 20000 : 2000000);
+  test_tanh<double>(DType::kFloat64, 4, brief ? 20000 : 200000);
   test_half_conversion();
   test_against_reference(all);
   test_threads(all);

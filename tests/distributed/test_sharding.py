@@ -61,6 +61,8 @@ def placements(rank: int, n: int, shape: tuple[int, ...]) -> list[str]:
         ),
         ("mask by batch", 4, 4, {"attn_mask": (4, 1, 12, 12)}, [Shard(0)] + [Replicate()] * (len(shape) - 1), None),
         ("mask by head", 4, 4, {"attn_mask": (4, 12, 12)}, [Replicate()] * (len(shape) - 1) + [Shard(1)], None),
+        ("bent, by head", 8, 4, {"alibi_slopes": (8,)}, *[[Replicate()] * (len(shape) - 1) + [Shard(1)]] * 2),
+        ("bent, by batch", 4, 2, {"alibi_slopes": (4, 4)}, *[[Shard(0)] + [Replicate()] * (len(shape) - 1)] * 2),
     ]
     if len(shape) == 2:
         cases.append(("batch and heads", 4, 2, {}, [Shard(0), Shard(1)], [Shard(0), Shard(1)]))
@@ -69,18 +71,30 @@ def placements(rank: int, n: int, shape: tuple[int, ...]) -> list[str]:
         plain = [torch.randn(4, heads, 12, 8, dtype=torch.float64) for heads in (hq, hkv, hkv)]
         mask = torch.rand(options["attn_mask"]) > 0.3 if "attn_mask" in options else None
         reference = [t.clone().requires_grad_() for t in plain]
-        out, lse = triangle_attention(*reference, return_lse=True, **{**options, "attn_mask": mask})
+        bends: dict[str, Any] = {}
+        if "alibi_slopes" in options:
+            sinks = torch.randn(hq, dtype=torch.float64)
+            bends = {"alibi_slopes": torch.rand(options["alibi_slopes"]), "softcap": 2.0}
+            reference.append(sinks.clone().requires_grad_())
+            out, lse = triangle_attention(*reference[:3], return_lse=True, sinks=reference[3], **bends)
+        else:
+            out, lse = triangle_attention(*reference, return_lse=True, **{**options, "attn_mask": mask})
         (out.square().sum() + lse[..., 1:].clamp(min=-5).sum()).backward()
         keys = [Replicate() if hkv == 1 and isinstance(p, Shard) and p.dim == 1 else p for p in given]
         shards = [distribute_tensor(t, mesh, p).requires_grad_() for t, p in zip(plain, (given, keys, keys))]
         if mask is not None:
             options = {**options, "attn_mask": distribute_tensor(mask, mesh, [Replicate()] * len(shape))}
-        out_d, lse_d = triangle_attention(*shards, return_lse=True, **options)
+        if bends:
+            whole = [Replicate()] * len(shape)
+            shards.append(distribute_tensor(sinks, mesh, whole).requires_grad_())
+            options = {"alibi_slopes": distribute_tensor(bends["alibi_slopes"], mesh, whole), "softcap": 2.0}
+            options["sinks"] = shards[3]
+        out_d, lse_d = triangle_attention(*shards[:3], return_lse=True, **options)
         if expected is not None and list(out_d.placements) != expected:
             problems.append(f"{name}: out lies as {out_d.placements}, expected {expected}")
         (out_d.square().sum() + lse_d[..., 1:].clamp(min=-5).sum()).backward()
         pairs = [(out_d, out), (lse_d, lse), *((a.grad, b.grad) for a, b in zip(shards, reference))]
-        for what, (got, want) in zip(("out", "lse", "dq", "dk", "dv"), pairs):
+        for what, (got, want) in zip(("out", "lse", "dq", "dk", "dv", "dsinks"), pairs):
             whole = got.full_tensor()
             if not torch.allclose(whole, want, atol=1e-12):
                 problems.append(f"{name}: {what}: {float((whole - want).abs().max()):.3g}")

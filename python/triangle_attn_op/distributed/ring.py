@@ -224,9 +224,9 @@ def _call_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     band: dict[str, Any] = {"scale": scale, "diagonal": call.diagonal, "window_size_left": call.window_size_left}
     if q.dim() == 4:
-        return ops.attn_backward(dout, dlse, q, k, v, out, lse, **band)
+        return ops.attn_backward(dout, dlse, q, k, v, out, lse, **band)[:3]
     cu_q, cu_k, longest = _packed_offsets(call, q.device)
-    return ops.attn_backward(dout, dlse, q, k, v, out, lse, None, cu_q, cu_k, **longest, **band)
+    return ops.attn_backward(dout, dlse, q, k, v, out, lse, None, cu_q, cu_k, **longest, **band)[:3]
 
 
 def _packed_offsets(call: Call, device: torch.device) -> tuple[Tensor, Tensor, dict[str, int]]:

@@ -24,14 +24,24 @@ Strategy = tuple[Placements, Placements]
 
 @register_sharding(ops.attn_lse)
 def _attn_lse(
-    q: Any, k: Any, v: Any, attn_mask: Any = None, cu_seq_q: Any = None, cu_seq_k: Any = None, *others: Any, **_: Any
+    q: Any,
+    k: Any,
+    v: Any,
+    attn_mask: Any = None,
+    cu_seq_q: Any = None,
+    cu_seq_k: Any = None,
+    rng_state: Any = None,
+    alibi_slopes: Any = None,
+    sinks: Any = None,
+    **_: Any,
 ) -> list[Strategy]:
     """Placements of (out, lse) and of the arguments."""
-    rest = (cu_seq_q, cu_seq_k, *others)
     strategies: list[Strategy] = []
-    for placement, shared in _placements(q, k, cu_seq_q is not None, others):
+    for placement, shared in _placements(q, k, cu_seq_q is not None, rng_state):
         keys: Placement = Replicate() if shared else placement
-        inputs: Placements = [placement, keys, keys, _mask_placement(attn_mask, placement), *_replicated(rest)]
+        inputs: Placements = [placement, keys, keys, _mask_placement(attn_mask, placement)]
+        inputs += _replicated((cu_seq_q, cu_seq_k, rng_state))
+        inputs += [_slopes_placement(alibi_slopes, placement), _sinks_placement(sinks, placement)]
         outputs: Placements = [placement, placement]
         strategies.append((outputs, inputs))
     return strategies
@@ -49,13 +59,14 @@ def _attn_backward(
     attn_mask: Any = None,
     cu_seq_q: Any = None,
     cu_seq_k: Any = None,
-    *others: Any,
+    rng_state: Any = None,
+    alibi_slopes: Any = None,
+    sinks: Any = None,
     **_: Any,
 ) -> list[Strategy]:
-    """Placements of (dq, dk, dv) and of the arguments."""
-    rest = (cu_seq_q, cu_seq_k, *others)
+    """Placements of (dq, dk, dv, dsinks) and of the arguments."""
     strategies: list[Strategy] = []
-    for placement, shared in _placements(q, k, cu_seq_q is not None, others):
+    for placement, shared in _placements(q, k, cu_seq_q is not None, rng_state):
         keys: Placement = Replicate() if shared else placement
         dkeys: Placement = Partial() if shared else placement  # each shard of query heads has its share
         inputs: Placements = [
@@ -67,16 +78,17 @@ def _attn_backward(
             placement,
             placement,
         ]
-        inputs += [_mask_placement(attn_mask, placement), *_replicated(rest)]
-        outputs: Placements = [placement, dkeys, dkeys]
+        inputs += [_mask_placement(attn_mask, placement), *_replicated((cu_seq_q, cu_seq_k, rng_state))]
+        inputs += [_slopes_placement(alibi_slopes, placement), _sinks_placement(sinks, placement)]
+        outputs: Placements = [placement, dkeys, dkeys, _dsinks_placement(sinks, placement)]
         strategies.append((outputs, inputs))
     return strategies
 
 
-def _placements(q: Any, k: Any, packed: bool, others: Sequence[Any]) -> list[tuple[Placement, bool]]:
+def _placements(q: Any, k: Any, packed: bool, rng_state: Any) -> list[tuple[Placement, bool]]:
     """Placements of q on one mesh dimension, each with whether the key heads are shared by all its shards."""
     result: list[tuple[Placement, bool]] = [(Replicate(), False)]
-    if any(other is not None for other in others):
+    if rng_state is not None:
         return result  # dropout counts rows of the whole batch and of all heads
     if not packed:
         result.append((Shard(0), False))
@@ -107,6 +119,28 @@ def _mask_placement(mask: Any, placement: Placement) -> Placement | None:
         return Replicate()
     dim = placement.dim - (4 - len(mask.shape))
     return Shard(dim) if dim >= 0 and mask.shape[dim] > 1 else Replicate()
+
+
+def _slopes_placement(slopes: Any, placement: Placement) -> Placement | None:
+    """Slopes `[Hq]` or `[B, Hq]` are split as q is."""
+    if slopes is None or not isinstance(placement, Shard):
+        return None if slopes is None else Replicate()
+    dim = placement.dim - (2 - len(slopes.shape))
+    return Shard(dim) if dim >= 0 else Replicate()
+
+
+def _sinks_placement(sinks: Any, placement: Placement) -> Placement | None:
+    """Sinks `[Hq]` are split with the heads."""
+    if sinks is None:
+        return None
+    return Shard(0) if isinstance(placement, Shard) and placement.dim == 1 else Replicate()
+
+
+def _dsinks_placement(sinks: Any, placement: Placement) -> Placement:
+    """Their gradient is a sum over the batch; without sinks it is empty."""
+    if sinks is None or not isinstance(placement, Shard):
+        return Replicate()
+    return Shard(0) if placement.dim == 1 else Partial()
 
 
 def _replicated(arguments: Sequence[Any]) -> list[Placement | None]:

@@ -171,7 +171,7 @@ class _Ulysses(torch.autograd.Function):
         if trade.shares_key_heads:  # a key head's gradient is a sum over ranks: no share of it is rounded
             saved = [t.to(partial_dtype(t)) for t in saved]
         whole_dout, whole_q, whole_k, whole_v, whole_out = saved
-        dq, dk, dv = ops.attn_backward(
+        dq, dk, dv, _ = ops.attn_backward(
             whole_dout, whole_dlse, whole_q, whole_k, whole_v, whole_out, whole_lse, None, cu_seq, cu_seq, **ctx.options
         )
         _count(whole_q, trade.layout, ctx.window_size_left)

@@ -30,6 +30,9 @@ def attn_forward(
     diagonal: int | None = None,
     window_size_left: int | None = None,
     dropout_p: float = 0.0,
+    alibi_slopes: Tensor | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
     cu_seq_q: Tensor | None = None,
     cu_seq_k: Tensor | None = None,
     max_q: int | None = None,
@@ -56,6 +59,9 @@ def attn_forward(
         "diagonal": diagonal,
         "window_size_left": window_size_left,
         "dropout_p": dropout_p,
+        "alibi_slopes": alibi_slopes,
+        "softcap": softcap,
+        "sinks": sinks,
     }
     packed = check_arguments(q, k, v, attn_mask, cu_seq_q, cu_seq_k, max_q, max_k, options)
 
@@ -107,6 +113,9 @@ class Options(TypedDict):
     diagonal: int | None
     window_size_left: int | None
     dropout_p: float
+    alibi_slopes: Tensor | None
+    softcap: float | None
+    sinks: Tensor | None
 
 
 def check_arguments(
@@ -132,7 +141,7 @@ def check_arguments(
         _checks.check_varlen(q, k, v, cu_seq_q, cu_seq_k, longest_q, longest_k, **options)
     else:
         _checks.check_dense(q, k, v, attn_mask=attn_mask, **options)
-    _supported(q, v, attn_mask, options["dropout_p"])
+    _supported(q, v, attn_mask, options)
     return packed
 
 
@@ -186,12 +195,15 @@ def core_count(soc: str, cores: int | None) -> int:
     return most if cores is None else cores
 
 
-def _supported(q: Tensor, v: Tensor, attn_mask: Tensor | None, dropout_p: float) -> None:
+def _supported(q: Tensor, v: Tensor, attn_mask: Tensor | None, options: Options) -> None:
     """What the operator allows and this kernel does not do, in the words of the operator on an NPU."""
     if q.device.type != "cpu":
         raise ValueError(f"q: expected CPU tensors, got device {q.device}")
     mask_dtype = "" if attn_mask is None else str(attn_mask.dtype)
-    why = backends.npu_refuses(str(q.dtype), q.shape[-1], v.shape[-1], mask_dtype, dropout_p)
+    bends = {name: options[name] for name in ("softcap", "alibi_slopes", "sinks")}
+    score_argument = next((name for name, value in bends.items() if value is not None), "")
+    dims = q.shape[-1], v.shape[-1]
+    why = backends.npu_refuses(str(q.dtype), *dims, mask_dtype, options["dropout_p"], score_argument)
     if why:
         raise _checks.refusal(why)
 

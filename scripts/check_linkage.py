@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Asserts what the package's shared objects depend on, by `readelf -d`: bare names of a short list, and no folder.
+"""Asserts what the package's shared objects depend on, by `readelf`: bare names of a short list, no folder, and no
+version of a symbol that is too new.
 
     scripts/check_linkage.py dist/triangle_attn_op-0.1.0-cp310-abi3-linux_x86_64.whl [more wheels or .so files]
 
 _C.abi3.so loads on a machine without CANN, so it may need nothing of CANN. libtriangle_attn_npu.so is opened in a
 process that has CANN's libraries; it may name them, but not where they were when it was built: no RPATH or RUNPATH, no
-'/' in a name. Exit code 1 when something else is found.
+'/' in a name. _C.abi3.so loads wherever torch's own wheels do (manylinux_2_28: glibc 2.28, libstdc++ of GCC 7), and
+libtriangle_attn_npu.so in the oldest system of CANN's containers (openEuler 22.03: glibc 2.34, GCC 10). Exit code 1
+when something else is found.
 """
 
 from __future__ import annotations
@@ -28,11 +31,35 @@ CANN = (
 )
 ALLOWED = {"_C.abi3.so": f"{SYSTEM}|{TORCH}", "libtriangle_attn_npu.so": f"{SYSTEM}|{CANN}"}
 
+# The newest version of each kind of symbol that may be asked for.
+NEWEST = {
+    "_C.abi3.so": {"GLIBC": "2.28", "GLIBCXX": "3.4.24", "CXXABI": "1.3.11", "GCC": "7.0.0"},
+    "libtriangle_attn_npu.so": {"GLIBC": "2.34", "GLIBCXX": "3.4.28", "CXXABI": "1.3.12", "GCC": "7.0.0"},
+}
+
 
 def dynamic(path: Path) -> list[tuple[str, str]]:
     """(tag, value) of the dynamic section's entries that hold text, such as ("NEEDED", "libc.so.6")."""
     text = subprocess.run(["readelf", "-d", "-W", str(path)], capture_output=True, text=True, check=True).stdout
     return re.findall(r"\((NEEDED|RPATH|RUNPATH|SONAME|DEPAUDIT|AUDIT)\)[^\[]*\[([^\]]*)\]", text)
+
+
+def symbol_versions(path: Path) -> list[tuple[str, str]]:
+    """What is needed of glibc's and libstdc++'s versions, such as [("GLIBC", "2.17"), ("GLIBCXX", "3.4.21")]."""
+    text = subprocess.run(["readelf", "-V", "-W", str(path)], capture_output=True, text=True, check=True).stdout
+    needs = text.partition(".gnu.version_r")[2]
+    found = set(re.findall(r"Name: (GLIBC|GLIBCXX|CXXABI|GCC)_(\d[\d.]*)", needs))
+    return sorted(found, key=lambda need: (need[0], number(need[1])))
+
+
+def number(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
+def symbols_of(path: Path, version: str) -> list[str]:
+    """The symbols needed in that version."""
+    text = subprocess.run(["readelf", "--dyn-syms", "-W", str(path)], capture_output=True, text=True, check=True).stdout
+    return re.findall(rf"UND (\w+)@{re.escape(version)}(?: |$)", text, re.MULTILINE)
 
 
 def problems(path: Path, name: str | None = None) -> list[str]:
@@ -48,6 +75,10 @@ def problems(path: Path, name: str | None = None) -> list[str]:
     ]
     found += [f"{name}: is called {value}" for tag, value in entries if tag == "SONAME" and value != name]
     found += [f"{name}: needs {value}" for value in needed if not re.fullmatch(ALLOWED[name], value)]
+    for kind, version in symbol_versions(path):
+        if number(version) > number(NEWEST[name][kind]):
+            symbols = ", ".join(symbols_of(path, f"{kind}_{version}"))
+            found.append(f"{name}: needs {kind}_{version} ({symbols}), expected at most {kind}_{NEWEST[name][kind]}")
     return found
 
 
@@ -76,7 +107,8 @@ def main() -> int:
             for library in libraries(file, Path(folder)):
                 found = problems(library)
                 needed = " ".join(value for tag, value in dynamic(library) if tag == "NEEDED")
-                print(f"{'FAILED  ' if found else 'accepted'} {library.name}: {needed}")
+                versions = " ".join(f"{kind}_{version}" for kind, version in dict(symbol_versions(library)).items())
+                print(f"{'FAILED  ' if found else 'accepted'} {library.name}: {needed}; {versions}")
                 for line in found:
                     print(f"    {line}")
                 failures += bool(found)

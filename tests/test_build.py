@@ -15,6 +15,7 @@ import ctypes
 import itertools
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -129,7 +130,7 @@ def test_release_workflow_names_versions_and_scripts_that_exist() -> None:
     tags = jobs["npu"]["strategy"]["matrix"]["cann"]
     assert all(_cann.VERSION.fullmatch(tag.split("-910b-")[0]) for tag in tags)
     assert {runner.endswith("-arm") for runner in jobs["npu"]["strategy"]["matrix"]["runner"]} == {True, False}
-    assert sorted(jobs["release"]["needs"]) == ["cpu", "npu", "sdist"]
+    assert sorted(jobs["release"]["needs"]) == ["cpu", "glibc", "npu", "sdist"]
     text = (ROOT / "docs" / "build.md").read_text() + json.dumps(jobs)
     for script in set(re.findall(r"(?<![\w/.])((?:scripts|tests/toolchain)/\w+\.(?:sh|py))", text)):
         assert (ROOT / script).is_file(), script
@@ -277,6 +278,19 @@ def test_dependencies_are_asserted(tmp_path: Path, name: str, options: list[str]
     link(name, "-x", "none", f"-L{tmp_path}", "-Wl,--no-as-needed", "-Wl,--enable-new-dtags", *options)
     found = linkage["problems"](tmp_path / name)
     assert found == ([f"{name}: {complaint.format(folder=tmp_path)}"] if complaint else [])
+
+
+def test_symbols_that_are_too_new_are_named(tmp_path: Path) -> None:
+    """A library whose dlopen is glibc 2.34's, and one that binds the first version, as csrc/glibc.h does."""
+    source = tmp_path / "open.cpp"
+    source.write_text('#include <dlfcn.h>\nvoid* opened() { return dlopen("x", RTLD_LAZY); }\n')
+    library, command = tmp_path / "_C.abi3.so", ["g++", "-shared", "-fPIC", f"-I{ROOT}", source]
+    subprocess.run([*command, "-ldl", "-o", library], check=True)
+    if linkage["number"](platform.libc_ver()[1]) >= [2, 34]:
+        wanted = ["_C.abi3.so: needs GLIBC_2.34 (dlopen), expected at most GLIBC_2.28"]
+        assert linkage["problems"](library) == wanted
+    subprocess.run([*command, "-include", "csrc/glibc.h", "-ldl", "-o", library], check=True, cwd=ROOT)
+    assert linkage["problems"](library) == []
 
 
 # ---- versions compared (csrc/npu/cann_version.h)

@@ -11,20 +11,28 @@ import sys
 from pathlib import Path
 
 import pytest
+from triangle_attn_op import backends
 
 ROOT = Path(__file__).resolve().parents[1]
 ISAS = {"x86_64": ["avx512_bf16", "avx512", "avx2", "portable"], "aarch64": ["neon", "portable"]}.get(
     platform.machine(), ["portable"]
 )
+# Besides the default compiler, which builds the package: the oldest and another that CI has.
+OTHER_COMPILERS = ["g++-11", "clang++-15"]
 LACKS_ISA = 77  # the test program's exit code
 
 pytestmark = pytest.mark.xdist_group("cpu_kernels")  # one build serves them all
 
 
-def build(directory: Path, *options: str) -> Path:
-    """Configures and builds the test program in `directory`; returns the program."""
+def find_cmake() -> str:
     cmake = shutil.which("cmake", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     assert cmake, "cmake is in requirements-dev.txt"
+    return cmake
+
+
+def build(directory: Path, *options: str) -> Path:
+    """Configures and builds the test program in `directory`; returns the program."""
+    cmake = find_cmake()
     configure: list[str | Path] = [cmake, "-S", ROOT / "tests" / "cpp", "-B", directory, *options]
     for command in (configure, [cmake, "--build", directory, "--target", "test_cpu_attention", "-j2"]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -52,6 +60,35 @@ def test_kernels(program: Path, isa: str) -> None:
         pytest.skip(f"this CPU has no {isa}")
     assert done.returncode == 0, done.stdout
     assert f"instruction set: {isa}" in done.stdout
+
+
+def bits(program: Path, isa: str) -> str:
+    done = run([program, "--brief"], isa)
+    assert done.returncode == 0, done.stdout
+    return re.search(r"bits of all results: (\w+)", done.stdout)[1]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("compiler", OTHER_COMPILERS)
+def test_another_compiler_gives_the_same_bits(program: Path, compiler: str) -> None:
+    """All instruction sets compile without a warning; the best of this CPU and the portable one give the same bits."""
+    if not shutil.which(compiler) and not os.environ.get("CI"):
+        pytest.skip(f"needs Debian's {compiler.replace('clang++', 'clang')}; in CI, .ci/run installs it")
+    other = build(ROOT / "build" / f"cpp-{compiler}", f"-DCMAKE_CXX_COMPILER={compiler}", "-DCMAKE_CXX_FLAGS=-Werror")
+    for isa in {backends.cpu_isa(), "portable"}:
+        assert bits(other, isa) == bits(program, isa), isa
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "accepted"),
+    [("GNU", "9.4.0", False), ("GNU", "10.2.1", True), ("Clang", "13.0.1", False), ("Clang", "14.0.6", True)],
+)
+def test_an_old_compiler_is_refused(name: str, version: str, accepted: bool) -> None:
+    command = [find_cmake(), f"-DCMAKE_CXX_COMPILER_ID={name}", f"-DCMAKE_CXX_COMPILER_VERSION={version}"]
+    command += ["-DCMAKE_CXX_COMPILER=/usr/bin/c++", "-P", str(ROOT / "cmake" / "CompilerVersion.cmake")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    message = " ".join(done.stderr.split())
+    wanted = f"C++ compiler: expected g++ >= 10 or clang >= 14, found {name} {version} (/usr/bin/c++)"
+    assert (done.returncode == 0, wanted in message) == (accepted, not accepted), done.stderr
 
 
 def test_unknown_isa_names_the_choices(program: Path) -> None:

@@ -7,6 +7,10 @@
 
 #include "csrc/cpu/tasks.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace triangle::cpu {
 
 // Each exists where sources.cmake compiles it: on x86-64 the first three, on AArch64 NEON, the last everywhere.
@@ -35,9 +39,12 @@ struct Isa {
 };
 
 #if defined(__x86_64__)
-bool has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+// __builtin_cpu_supports knows the name "f16c" in GCC from 11 and in clang from 17 on.
+bool has_f16c() {
+  unsigned eax, ebx, ecx, edx;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
 }
+bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c(); }
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");

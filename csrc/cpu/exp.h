@@ -3,6 +3,7 @@
 // result is 0, so exp(-inf) == 0; above the largest it stays finite; NaN gives NaN.
 #pragma once
 #include "csrc/cpu/simd.h"
+#include "csrc/glibc.h"
 
 namespace triangle::cpu::TRIANGLE_ISA {
 

@@ -131,18 +131,28 @@ TRIANGLE_INLINE IntVector<T> indices(int index) {
 }
 
 namespace detail {
+// Lane i of the result is lane index[i] of the two vectors, one after the other. GCC knows clang's builtin from 12 on.
+template <int... index, class V>
+TRIANGLE_INLINE V shuffle(V a, V b) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, index...);
+#else
+  using Lane = std::conditional_t<sizeof(a[0]) == 2, int16_t, std::conditional_t<sizeof(a[0]) == 4, int32_t, int64_t>>;
+  return __builtin_shuffle(a, b, Vector<Lane>{Lane(index)...});
+#endif
+}
 template <int kHalf, int... i, class V>
 TRIANGLE_INLINE V interleave(V a, V b, std::integer_sequence<int, i...>) {
   constexpr int n = sizeof...(i);
-  return __builtin_shufflevector(a, b, (i % 2 * n + i / 2 + kHalf * (n / 2))...);
+  return shuffle<(i % 2 * n + i / 2 + kHalf * (n / 2))...>(a, b);
 }
 template <int... i, class V>
 TRIANGLE_INLINE V interleave_halves(V a, std::integer_sequence<int, i...>) {
-  return __builtin_shufflevector(a, a, (i % 2 * (int(sizeof...(i)) / 2) + i / 2)...);
+  return shuffle<(i % 2 * (int(sizeof...(i)) / 2) + i / 2)...>(a, a);
 }
 template <int kDistance, int... i, class V>
 TRIANGLE_INLINE V rotate(V a, std::integer_sequence<int, i...>) {
-  return __builtin_shufflevector(a, a, ((i + kDistance) % int(sizeof...(i)))...);
+  return shuffle<((i + kDistance) % int(sizeof...(i)))...>(a, a);
 }
 }  // namespace detail
 

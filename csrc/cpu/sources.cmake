@@ -13,7 +13,7 @@ set(TRIANGLE_CPU_FLAGS_portable "")
 set(TRIANGLE_CPU_FLAGS_avx2 -mavx2 -mfma -mf16c)
 # GCC 12's own AVX-512 headers warn of the undefined vectors they are written with.
 set(TRIANGLE_CPU_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512
-    -Wno-uninitialized -Wno-maybe-uninitialized)
+    -Wno-uninitialized $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 set(TRIANGLE_CPU_FLAGS_avx512_bf16 ${TRIANGLE_CPU_FLAGS_avx512} -mavx512bf16)
 set(TRIANGLE_CPU_FLAGS_neon "")
 
@@ -24,15 +24,15 @@ set(TRIANGLE_CPU_OBJECTS triangle_cpu)
 foreach(isa ${TRIANGLE_CPU_ISAS})
   add_library(triangle_cpu_${isa} OBJECT ${TRIANGLE_CPU_DIR}/kernels.cpp)
   target_compile_definitions(triangle_cpu_${isa} PRIVATE TRIANGLE_ISA=${isa})
-  # The kernels say themselves where a multiply and an add are one operation.
-  target_compile_options(triangle_cpu_${isa} PRIVATE -O3 -ffp-contract=off -fno-math-errno -fno-trapping-math -Wno-psabi
+  target_compile_options(triangle_cpu_${isa} PRIVATE -O3 -fno-math-errno -fno-trapping-math -Wno-psabi
     ${TRIANGLE_CPU_FLAGS_${isa}})
   list(APPEND TRIANGLE_CPU_OBJECTS triangle_cpu_${isa})
 endforeach()
 foreach(objects ${TRIANGLE_CPU_OBJECTS})
   target_include_directories(${objects} PRIVATE ${TRIANGLE_ROOT})
   target_compile_features(${objects} PRIVATE cxx_std_17)
-  target_compile_options(${objects} PRIVATE -Wall -Wextra)
+  # The sources say themselves where a multiply and an add are one operation: the same bits from every compiler.
+  target_compile_options(${objects} PRIVATE -ffp-contract=off -Wall -Wextra)
   set_target_properties(${objects} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
     VISIBILITY_INLINES_HIDDEN ON)
 endforeach()

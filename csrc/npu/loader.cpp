@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "cann_version.h"
+#include "glibc.h"
 #include "problem.h"
 
 namespace triangle::npu {

@@ -52,7 +52,8 @@ function(_ascend_sim_objects name sources includes defines localize_aiv out)
     target_compile_features(${name}_${core} PRIVATE cxx_std_17)
     target_compile_definitions(${name}_${core} PRIVATE ${defines} __CCE_AICORE__=220 __NPU_ARCH__=2201 __DAV_C220__
       ASCEND_SIM=1 $<IF:$<STREQUAL:${core},aic>,__DAV_C220_CUBE__=1,__DAV_C220_VEC__=1>)
-    target_compile_options(${name}_${core} PRIVATE -O1 -fPIC -fvisibility=hidden -fno-gnu-unique -Wall -Wno-unused
+    target_compile_options(${name}_${core} PRIVATE -O1 -fPIC -fvisibility=hidden
+      $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique> $<$<CXX_COMPILER_ID:Clang>:-Wno-extern-c-compat> -Wall -Wno-unused
       -Wno-unknown-pragmas -Wno-attributes -ffp-contract=off)
     set(merged ${dir}/${core}.o)
     set(localize ${CMAKE_OBJCOPY} --localize-hidden ${merged})

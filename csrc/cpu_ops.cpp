@@ -1,9 +1,4 @@
 // The raw operators on the CPU: arguments to plain pointers, then csrc/cpu.
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/headeronly/util/BFloat16.h>
-#include <torch/headeronly/util/Half.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -19,10 +14,10 @@ namespace triangle {
 
 namespace cpu {
 
-int num_threads() { return static_cast<int>(torch::stable::get_num_threads()); }
+int num_threads() { return torch_api::num_threads(); }
 
 void run_workers(int workers, const std::function<void(int)>& f) {
-  torch::stable::parallel_for(0, workers, 1, [&](int64_t begin, int64_t end) {
+  torch_api::parallel_for(0, workers, 1, [&](int64_t begin, int64_t end) {
     for (int64_t worker = begin; worker < end; ++worker) f(static_cast<int>(worker));
   });
 }
@@ -66,9 +61,9 @@ double number(const void* data, int64_t index, ScalarType dtype) {
     case ScalarType::Double:
       return static_cast<const double*>(data)[index];
     case ScalarType::BFloat16:
-      return static_cast<float>(static_cast<const torch::headeronly::BFloat16*>(data)[index]);
+      return static_cast<float>(static_cast<const BFloat16*>(data)[index]);
     case ScalarType::Half:
-      return static_cast<float>(static_cast<const torch::headeronly::Half*>(data)[index]);
+      return static_cast<float>(static_cast<const Half*>(data)[index]);
     default:
       return static_cast<const float*>(data)[index];
   }
@@ -181,9 +176,9 @@ Gradients backward(Arguments a, Saved saved) {
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(triangle, CPU, m) {
-  m.impl("attn_lse", TORCH_BOX(&attn_lse<&forward>));
-  m.impl("attn_backward", TORCH_BOX(&attn_backward<&backward>));
+TRIANGLE_LIBRARY_IMPL(triangle, CPU, m) {
+  m.impl("attn_lse", TRIANGLE_KERNEL((&attn_lse<&forward>)));
+  m.impl("attn_backward", TRIANGLE_KERNEL((&attn_backward<&backward>)));
 }
 
 }  // namespace triangle

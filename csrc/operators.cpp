@@ -1,7 +1,5 @@
 #include "operators.h"
 
-#include <torch/csrc/stable/ops.h>
-
 namespace triangle {
 
 Gradients empty_gradients(const Arguments& a) {
@@ -12,7 +10,7 @@ Gradients empty_gradients(const Arguments& a) {
 
 Gradients zeros(const Gradients& gradients) {
   for (Tensor t : {std::get<0>(gradients), std::get<1>(gradients), std::get<2>(gradients), std::get<3>(gradients)})
-    if (t.numel() > 0) through_torch("making zeros", [&] { return torch::stable::zero_(t); });
+    if (t.numel() > 0) through_torch("making zeros", [&] { return torch_api::zero_(t); });
   return gradients;
 }
 

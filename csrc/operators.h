@@ -1,5 +1,6 @@
 // The argument lists of the raw operators in their schema's order (schema.cpp), once for every backend. A backend
-// writes forward(Arguments) and backward(Arguments, Saved) and registers TORCH_BOX(&attn_lse<&forward>) and so on.
+// writes forward(Arguments) and backward(Arguments, Saved) and registers TRIANGLE_KERNEL(&attn_lse<&forward>) and so
+// on.
 #pragma once
 #include <tuple>
 #include <utility>

@@ -1,14 +1,9 @@
 #include "problem.h"
 
-#include <torch/csrc/stable/ops.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
-
-// The message of this thread's last exception behind the C interface, or null in a torch without it.
-extern "C" __attribute__((weak)) const char* torch_exception_get_what_without_backtrace();
 
 namespace triangle {
 namespace {
@@ -30,7 +25,6 @@ void check_options(const Options& options) {
 }
 
 std::string device_text(const Tensor& t) {
-  using torch::headeronly::DeviceType;
   const auto device = t.device();
   const std::string type = device.type() == DeviceType::CPU           ? "cpu"
                            : device.type() == DeviceType::PrivateUse1 ? "npu"
@@ -101,7 +95,7 @@ std::string dtype_text(ScalarType dtype) {
     case ScalarType::Long:
       return "torch.int64";
     default:
-      return torch::headeronly::toString(dtype);
+      return torch_api::name_of(dtype);
   }
 }
 
@@ -178,15 +172,8 @@ std::vector<int64_t> strides_like(const Tensor& like, const std::vector<int64_t>
 
 Tensor empty_strided(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType dtype,
                      const Tensor& device_of) {
-  int32_t device_type = 0;
-  check(aoti_torch_get_device_type(device_of.get(), &device_type) == AOTI_TORCH_SUCCESS,
-        "the device of an argument is unknown");
-  const auto shim_dtype = torch::stable::detail::to<int32_t>(torch::stable::detail::from(dtype));
-  AtenTensorHandle handle = nullptr;
-  if (aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(), strides.data(), shim_dtype,
-                               device_type, device_of.get_device_index(), &handle) != AOTI_TORCH_SUCCESS)
-    throw_torch_error("out of memory allocating a result");
-  return Tensor(handle);
+  return through_torch("out of memory allocating a result",
+                       [&] { return torch_api::empty_strided(sizes, strides, dtype, device_of); });
 }
 
 Tensor empty_like_layout(const Tensor& like, const std::vector<int64_t>& sizes) {
@@ -197,15 +184,13 @@ Tensor with_unit_last_stride(const Tensor& t) {
   const int64_t last = t.dim() - 1;
   if (t.size(last) <= 1 || t.stride(last) == 1) return t;
   return through_torch("copying an argument whose last dimension is not contiguous",
-                       [&] { return torch::stable::contiguous(t); });
+                       [&] { return torch_api::contiguous(t); });
 }
 
 Tensor at_least_one_column(const Tensor& t) {
   if (t.size(t.dim() - 1) > 0) return with_unit_last_stride(t);
   const std::vector<int64_t> sizes = sizes_with_last(t, 1);
-  return through_torch("making zeros", [&] {
-    return torch::stable::new_zeros(t, torch::headeronly::IntHeaderOnlyArrayRef(sizes.data(), sizes.size()));
-  });
+  return through_torch("making zeros", [&] { return torch_api::new_zeros(t, sizes); });
 }
 
 std::vector<int64_t> sizes_with_last(const Tensor& t, int64_t last) {
@@ -260,11 +245,10 @@ void check_cu_seq_values(const char* name, const Tensor& cu_seq, int64_t total, 
         values[documents]);
 }
 
-void throw_torch_error(const char* what) {
+void throw_torch_error(const char* what, const std::exception& error) {
   std::string text = std::string("triangle_attn_op: ") + what;
-  const char* why =
-      torch_exception_get_what_without_backtrace != nullptr ? torch_exception_get_what_without_backtrace() : nullptr;
-  if (why != nullptr && *why != '\0') text += std::string(": ") + why;
+  const std::string why = torch_api::words_of(error);
+  if (!why.empty()) text += ": " + why;
   throw std::runtime_error(text);
 }
 

@@ -2,9 +2,6 @@
 // operators from reading out of bounds; the full checks with ValueError and TypeError are Python's
 // (python/triangle_attn_op/_checks.py), which also run under a compiler.
 #pragma once
-#include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/core/ScalarType.h>
-
 #include <cstdint>
 #include <optional>
 #include <sstream>
@@ -12,10 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "torch_api.h"
+
 namespace triangle {
 
-using torch::headeronly::ScalarType;
-using Tensor = torch::stable::Tensor;
 using OptTensor = std::optional<Tensor>;
 
 // The message only: a reader has no use for the path of the file that the library was built from.
@@ -80,15 +77,15 @@ void check_saved(const Sizes& s, const Tensor& q, const Tensor& dout, const OptT
 void check_cu_seq_values(const char* name, const Tensor& cu_seq, int64_t total, const std::optional<int64_t>& max_len,
                          const char* max_name);
 
-// Calls of torch through its C interface report an error as a code: `call` is run, and an exception of it becomes one
-// with torch's own words where this torch hands them out (2.13 does), after "triangle_attn_op: <what>: ".
-[[noreturn]] void throw_torch_error(const char* what);
+// Calls of torch: `call` is run, and an exception of it becomes one with torch's own words, where this torch hands them
+// out, after "triangle_attn_op: <what>: ".
+[[noreturn]] void throw_torch_error(const char* what, const std::exception& error);
 template <class Call>
 auto through_torch(const char* what, Call call) {
   try {
     return call();
-  } catch (const std::exception&) {
-    throw_torch_error(what);
+  } catch (const std::exception& error) {
+    throw_torch_error(what, error);
   }
 }
 

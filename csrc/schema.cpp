@@ -4,13 +4,13 @@
 // `attn` and `attn_varlen` are composites: Python (python/triangle_attn_op/ops.py) checks, casts under autocast, draws
 // the random state and calls `attn_lse`, which has one kernel per backend. Tensor arguments are positional because
 // torch.library.register_autograd refuses keyword-only tensors.
-#include <torch/csrc/stable/library.h>
+#include "torch_api.h"
 
 #define TRIANGLE_OPTIONS                                                                                      \
   "float? scale=None, str alignment=\"bottom_right\", SymInt? diagonal=None, SymInt? window_size_left=None, " \
   "float dropout_p=0.0, float? softcap=None"
 
-STABLE_TORCH_LIBRARY(triangle, m) {
+TRIANGLE_LIBRARY(triangle, m) {
   m.def("attn(Tensor q, Tensor k, Tensor v, *, Tensor? attn_mask=None, " TRIANGLE_OPTIONS
         ", Tensor? alibi_slopes=None, Tensor? sinks=None) -> Tensor");
   m.def(

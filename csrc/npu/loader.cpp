@@ -204,7 +204,7 @@ void* current_stream(int32_t device_index) {
   static CurrentStream* const function = find_current_stream();
   void* stream = nullptr;
   if (function(device_index, &stream) != AOTI_TORCH_SUCCESS)
-    throw_torch_error("npu: torch_npu gives no current stream");
+    throw_torch_error("npu: torch_npu gives no current stream", std::runtime_error(""));
   return stream;
 }
 

@@ -219,9 +219,9 @@ def test_budgets(clang: Clang, tmp_path: Path) -> None:
     taken = figures["kernel"]
     assert 50000 < taken.code < 52000
     assert 16000 < taken.stack < 17000
-    assert (taken.arguments, taken.depth, taken.divisions) == (4816, 14, 12)
+    assert (taken.arguments, taken.depth, taken.divisions) == (4816, 14, 13)
     assert [line.split(":")[1].strip() for line in wrong] == ["code", "stack", "arguments", "depth", "divisions"]
-    assert "kernel: divisions: 12 64-bit divisions, at most 8 expected" in wrong
+    assert "kernel: divisions: 13 64-bit divisions, at most 8 expected" in wrong
 
 
 def test_an_argument_that_is_no_pod(clang: Clang, tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ stack      the deepest path of frames and return addresses; the API's own frames
            were given have their bodies
 arguments  sizeof of each parameter, rounded up to 8
 depth      functions on the longest path of calls, the kernel included, after inlining
-divisions  64-bit divisions and remainders in LLVM IR, each of which is a scalar routine; by a constant power of two it
-           is a shift, and does not count
+divisions  64-bit divisions and remainders in LLVM IR: each is a long routine of the scalar unit
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from pathlib import Path
 from .clang import Clang
 from .ir import Module, parse
 
-DIVISION = re.compile(r"= (?:s|u)(?:div|rem) (?:exact )?i64 \S+, (\S+?)(?:,|$)")
+DIVISION = re.compile(r"= [su](?:div|rem) (?:exact )?i64 ")
 CALL_BYTES = 8  # a return address
 
 
@@ -70,18 +69,9 @@ def measure(clang: Clang, code: str) -> dict[str, Measure]:
     for kernel, arguments in kernels.items():
         names = module.reachable(kernel)
         stack, depth = _deepest(module, kernel, stacks)
-        divisions = sum(_divisions(line) for name in names for line in module.functions[name].lines)
+        divisions = sum(bool(DIVISION.search(line)) for name in names for line in module.functions[name].lines)
         result[kernel] = Measure(sum(sizes.get(name, 0) for name in names), stack, arguments, depth, divisions)
     return result
-
-
-def _divisions(line: str) -> bool:
-    match = DIVISION.search(line)
-    if match is None:
-        return False
-    by = match.group(1)
-    is_shift = re.fullmatch(r"-?\d+", by) and abs(int(by)) & (abs(int(by)) - 1) == 0
-    return not is_shift
 
 
 def _sizes(output: Path) -> dict[str, int]:

@@ -30,7 +30,7 @@ template <class... A> struct CheckArguments {
   static constexpr bool kArePod = (__is_pod(A) && ...);
   static constexpr unsigned long kBytes = (((sizeof(A) + 7) / 8 * 8) + ... + 0);
 };
-template <class... A> CheckArguments<A...> check_arguments(void (*)(A...));
+template <class... A> __attribute__((device)) CheckArguments<A...> check_arguments(void (*)(A...));
 """
 ARGUMENTS_OF = (
     'static_assert(decltype(check_arguments({0}))::kArePod, "an argument of {0} is no POD");'

@@ -11,8 +11,28 @@
 #endif
 #define TRIANGLE_FN __aicore__ inline
 
+// Divisions of 64 bits are a long routine of the scalar unit: this is the only one, and little calls it: the beginnings
+// of walks, and what cores find out about packed sequences.
+namespace triangle {
+__aicore__ __attribute__((noinline)) inline int64_t divide(int64_t a, int64_t b) {
+#ifdef ASCEND_SIM
+  ascend_sim::device::ScalarDivision();
+#endif
+  return a / b;
+}
+}  // namespace triangle
+#define TRIANGLE_DIVIDE(a, b) ::triangle::divide(a, b)
+
 #include "../op_host/tiling_backward.h"
 #include "../op_host/walker.h"
+
+// Of a kernel: its launch waits until all cores that it needs are free ("batch mode"), so that its blocks may meet. A
+// word of the compiler, documented from CANN 9.1 on; without it launches are divided (launch.h).
+#ifdef TRIANGLE_BATCH_SCHEDULING
+#define TRIANGLE_SCHEDULED __schedmode__(1)
+#else
+#define TRIANGLE_SCHEDULED
+#endif
 
 // A helper that only synchronises is named in findings by the place it was called from: `f(TRIANGLE_CALLER)` takes
 // that place, `Call(TRIANGLE_CALLED_FROM)` hands it on. Only the simulator's calls take one.
@@ -28,9 +48,10 @@ namespace triangle {
 
 // The on-chip buffers, whole: kernels place tensors by the offsets of their buffer tables. Through TPipe because
 // tensors at an address of one's own exist only from 9.x on. TPipe presets M_MTE1 events, so it is destroyed at once;
-// what it handed out stays valid.
+// what it handed out stays valid. Lives as long as the kernel runs, which it ends on both core types as TPipe would.
 class OnChip {
  public:
+  __aicore__ inline ~OnChip() { AscendC::PipeBarrier<PIPE_ALL>(); }
   __aicore__ inline void Init(uint32_t l1_bytes, uint32_t ub_bytes) {
     if ASCEND_IS_AIC {
       pipe_.InitBuffer(l1_, l1_bytes);

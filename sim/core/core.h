@@ -99,6 +99,7 @@ class Core {
   std::vector<uint32_t> clocks;
   size_t clock_size = 0;
   uint32_t seq[kPipeCount] = {};            // instructions issued so far
+  Place unfinished;                         // the last of them that no PipeBarrier<PIPE_ALL> follows; line 0: none
   std::vector<uint32_t> sites[kPipeCount];  // site id of each
   Who who(Pipe pipe) const { return static_cast<Who>(index * kClocksPerCore + static_cast<int>(pipe)); }
   size_t waits_clock() const { return static_cast<size_t>(index) * kClocksPerCore + kPipeCount; }

@@ -25,6 +25,7 @@ int64_t SubBlockNum() {
 }
 int64_t PhysicalCore() { return CurrentCore().index; }
 uint64_t Cycle() { return static_cast<uint64_t>(CurrentMachine().timeline.Now(CurrentCore().index)); }
+void ScalarDivision() { CurrentMachine().timeline.Divide(CurrentCore().index); }
 bool TimingOnly() { return CurrentMachine().options.timing_only; }
 uint64_t Capacity(Buffer buffer) { return CurrentCore().capacity[static_cast<int>(buffer)]; }
 

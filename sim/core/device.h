@@ -20,6 +20,9 @@ int64_t SubBlockNum();  // AIVs per AIC of this kernel
 int64_t PhysicalCore();
 uint64_t Cycle();  // the scalar unit's simulated clock
 bool TimingOnly();
+// What the scalar unit computes costs no time, but for what a kernel tells of: a division of 64 bits, which is a long
+// routine there.
+void ScalarDivision();
 uint64_t Capacity(Buffer buffer);      // of this core; 0 where it has none
 uint8_t* HostAddress(const Local& t);  // raw bytes, unchecked
 

@@ -27,6 +27,7 @@ const RuleInfo& InfoOf(Rule rule) {
       {"flag.left-set", "ErrorSync3", false},
       {"flag.id", "", true},
       {"atomic.left-set", "", false},
+      {"end-barrier", "", false},
       {"cross-flag.id", "", true},
       {"cross-flag.overflow", "", false},
       {"cross-flag.half-handshake", "", false},

@@ -33,6 +33,7 @@ enum class Rule : uint8_t {
   kFlagLeftSet,
   kFlagId,
   kAtomicLeftSet,
+  kEndBarrier,  // a kernel that ends before its instructions do
   kCrossFlagId,
   kCrossFlagOverflow,
   kCrossFlagHalf,

@@ -91,6 +91,7 @@ void Machine::Barrier(Pipe pipe, Site site) {
   timeline.Advance(core.index);
   if (!options.timing_only) {
     if (pipe == Pipe::kAll) {
+      core.unfinished = Place{};
       order.Drain(core, Pipe::kAll);
       for (int p = 0; p < kPipeCount; ++p) {
         Fill(core, static_cast<Pipe>(p), site, &scratch_);

@@ -49,6 +49,7 @@ void Machine::Issue(const void* instruction, const InstructionOps& ops, Site sit
     ops.touch(instruction, footprint_);
     CheckBounds(core, pipe, name, site);
     ++core.seq[static_cast<int>(pipe)];
+    if (pipe != Pipe::kS) core.unfinished = Place{site.file, site.line, name, core.index, pipe};
     core.sites[static_cast<int>(pipe)].push_back(SiteId(site, name));
     if (options.auto_sync && core.type == CoreType::kAiv) AutoSync(core, pipe);
     if (footprint_.unit != Footprint::Unit::kNone) UnitBefore(core, pipe, name, site, timeline.Nominal(cost));

@@ -231,6 +231,17 @@ void Machine::FinishCore(Core& core) {
     finding.message = "the atomic mode set here is still on when the kernel ends: the next kernel's stores would add";
     findings.Add(std::move(finding));
   }
+  if (core.unfinished.line != 0) {
+    Finding finding;
+    finding.rule = Rule::kEndBarrier;
+    finding.site = core.unfinished;
+    finding.message =
+        "the kernel ends without a PipeBarrier<PIPE_ALL> after this instruction, its last: CANN asks for one of "
+        "kernels "
+        "that no TPipe's destructor gives it, or the next kernel may begin before this one has ended";
+    findings.Add(std::move(finding));
+    core.unfinished = Place{};
+  }
   scalar_caches.CleanAndInvalidate(core.index, 0);  // the end of a kernel writes the cache back
   core.state = Core::State::kDone;
   FinishBlock(core);

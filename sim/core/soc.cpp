@@ -54,6 +54,7 @@ Soc Dav2201() {
   s.fix_head = 15;
   s.gm_burst = 1;
   s.scalar_issue = 4;
+  s.scalar_division = 64;
   s.vector_counter_extra = 16;
   s.vector_head = 13;
   s.vector_tail = 12;
@@ -206,6 +207,9 @@ const std::vector<SocParameter>& SocParameters() {
        true},
       {"gm_burst_cycles", MEMBER(gm_burst), kCycles, kA, "least for each contiguous piece of a DMA", true},
       {"scalar_issue_cycles", MEMBER(scalar_issue), kCycles, kA, "one API call", true},
+      {"scalar_division_cycles", MEMBER(scalar_division), kCycles, kA,
+       "a division of 64 bits, one cycle a bit; not published: 20 (four bits a step) to 200 (a routine of shifts)",
+       true},
       {"cross_flag_latency_cycles", MEMBER(cross_flag_latency), kCycles, kA, kNone, true},
       {"launch_microseconds", MEMBER(launch), "us", kF, "tiny rows of a matmul tuning bank of 910B2: 0.77 on 1 core",
        true},

@@ -64,6 +64,11 @@ class Timeline {
     c.now.Add(c.scalar, soc_.scalar_issue);
     if (c.now.at > c.frontier) c.frontier = c.now.at;
   }
+  void Divide(int core) {  // a division of 64 bits on the scalar unit
+    CoreState& c = cores_[core];
+    c.now.Add(c.scalar, soc_.scalar_division);
+    if (c.now.at > c.frontier) c.frontier = c.now.at;
+  }
   void Barrier(int core, Pipe pipe);  // kAll: issue waits for every pipe
   double Now(int core) const { return cores_[core].now.at; }
   // How far the core has come in its use of what cores share: the scheduler runs the one furthest behind, so that

@@ -164,6 +164,15 @@ def test_flag_wait_without_set(kernels):
     assert (finding.npuchk, finding.site.line) == ("ErrorSync3", line_of("wait_without_set.wait"))
 
 
+def test_end_barrier(kernels):
+    """A barrier before the last instruction is none at the end, and each core type needs its own."""
+    kernels("rules").launch("end_barrier", tiles(1), 3).raise_on_findings()
+    for good, core, line in ((1, "aic0", "end_barrier.aic"), (2, "aiv0", "end_barrier.aiv")):
+        finding = only(kernels("rules").launch("end_barrier", tiles(1), good), "end-barrier")
+        assert (finding.site.core, finding.site.line) == (core, line_of(line))
+        assert "ends without a PipeBarrier<PIPE_ALL> after this instruction" in finding.message
+
+
 def test_flag_left_set(kernels):
     kernels("rules").launch("left_set", 1).raise_on_findings()
     finding = only(kernels("rules").launch("left_set", 0), "flag.left-set")

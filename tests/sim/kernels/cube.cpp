@@ -1,6 +1,7 @@
 // Kernels for the cube and its DMA. cube_case_* run one chain of instructions whose every parameter is an argument;
 // matmul_* are whole tiled products.
 // check_cann: no, because it also instantiates types that this chip lacks, to see them refused
+#include "end_of_kernel.h"
 #include "kernel_operator.h"
 
 using namespace AscendC;
@@ -173,41 +174,49 @@ __aicore__ inline void RunCase(GM_ADDR a, GM_ADDR b, GM_ADDR bias, GM_ADDR scale
 extern "C" __global__ __aicore__ void cube_case_f16_f32(GM_ADDR a, GM_ADDR b, GM_ADDR bias, GM_ADDR scales, GM_ADDR out,
                                                         CubeCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   RunCase<half, float, float>(a, b, bias, scales, out, p);
 }
 extern "C" __global__ __aicore__ void cube_case_f16_f16(GM_ADDR a, GM_ADDR b, GM_ADDR bias, GM_ADDR scales, GM_ADDR out,
                                                         CubeCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   RunCase<half, float, half>(a, b, bias, scales, out, p);
 }
 extern "C" __global__ __aicore__ void cube_case_f16_s8(GM_ADDR a, GM_ADDR b, GM_ADDR bias, GM_ADDR scales, GM_ADDR out,
                                                        CubeCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   RunCase<half, float, int8_t>(a, b, bias, scales, out, p);
 }
 extern "C" __global__ __aicore__ void cube_case_bf16_bf16(GM_ADDR a, GM_ADDR b, GM_ADDR bias, GM_ADDR scales,
                                                           GM_ADDR out, CubeCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   RunCase<bfloat16_t, float, bfloat16_t>(a, b, bias, scales, out, p);
 }
 extern "C" __global__ __aicore__ void cube_case_f32_f32(GM_ADDR a, GM_ADDR b, GM_ADDR bias, GM_ADDR scales, GM_ADDR out,
                                                         CubeCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   RunCase<float, float, float>(a, b, bias, scales, out, p);
 }
 extern "C" __global__ __aicore__ void cube_case_s8_s32(GM_ADDR a, GM_ADDR b, GM_ADDR bias, GM_ADDR scales, GM_ADDR out,
                                                        CubeCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   RunCase<int8_t, int32_t, int32_t>(a, b, bias, scales, out, p);
 }
 extern "C" __global__ __aicore__ void cube_case_s8_f16(GM_ADDR a, GM_ADDR b, GM_ADDR bias, GM_ADDR scales, GM_ADDR out,
                                                        CubeCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   RunCase<int8_t, int32_t, half>(a, b, bias, scales, out, p);
 }
 extern "C" __global__ __aicore__ void cube_case_s8_u8(GM_ADDR a, GM_ADDR b, GM_ADDR bias, GM_ADDR scales, GM_ADDR out,
                                                       CubeCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   RunCase<int8_t, int32_t, uint8_t>(a, b, bias, scales, out, p);
 }
 
@@ -217,6 +226,7 @@ extern "C" __global__ __aicore__ void cube_case_s8_u8(GM_ADDR a, GM_ADDR b, GM_A
 extern "C" __global__ __aicore__ void nd2nz(GM_ADDR src, GM_ADDR background, GM_ADDR out, int32_t bytes, int32_t total,
                                             Nd2NzParams p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     GlobalTensor<uint8_t> from, back, to;
     from.SetGlobalBuffer(src);
@@ -242,6 +252,7 @@ extern "C" __global__ __aicore__ void nd2nz(GM_ADDR src, GM_ADDR background, GM_
 extern "C" __global__ __aicore__ void fill_l1(GM_ADDR src, GM_ADDR out, int32_t total, int32_t repeat, int32_t blocks,
                                               int32_t gap, float value, int32_t start, int32_t stride, int32_t dec) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     GlobalTensor<float> from, to;
     from.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(src));
@@ -391,14 +402,17 @@ __aicore__ inline void RunMatmul(GM_ADDR a, GM_ADDR b, GM_ADDR c, const MatmulSh
 }
 extern "C" __global__ __aicore__ void matmul_f16(GM_ADDR a, GM_ADDR b, GM_ADDR c, MatmulShape shape) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   RunMatmul<half, float>(a, b, c, shape);
 }
 extern "C" __global__ __aicore__ void matmul_bf16(GM_ADDR a, GM_ADDR b, GM_ADDR c, MatmulShape shape) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   RunMatmul<bfloat16_t, bfloat16_t>(a, b, c, shape);
 }
 extern "C" __global__ __aicore__ void matmul_f32(GM_ADDR a, GM_ADDR b, GM_ADDR c, MatmulShape shape) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   RunMatmul<float, float>(a, b, c, shape);
 }
 
@@ -406,6 +420,7 @@ extern "C" __global__ __aicore__ void matmul_f32(GM_ADDR a, GM_ADDR b, GM_ADDR c
 extern "C" __global__ __aicore__ void mmad_chain(GM_ADDR a, GM_ADDR c, int32_t loops, int32_t m, int32_t n,
                                                  int32_t barrier) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     GlobalTensor<half> ga;
     GlobalTensor<float> gc;
@@ -448,12 +463,14 @@ __aicore__ inline void QueueDepth(GM_ADDR x, int32_t count) {
 }
 extern "C" __global__ __aicore__ void queue_depth_m(GM_ADDR x, int32_t count) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     QueueDepth<true>(x, count);
   }
 }
 extern "C" __global__ __aicore__ void queue_depth_mte1(GM_ADDR x, int32_t count) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     QueueDepth<false>(x, count);
   }

@@ -3,6 +3,7 @@
 // check_cann: 9.x
 #include <cstring>
 
+#include "end_of_kernel.h"
 #include "kernel_operator.h"
 
 using namespace AscendC;
@@ -71,58 +72,72 @@ __aicore__ inline void PadOut(GM_ADDR src, GM_ADDR out, const PadCase& p) {
 // Entry points are written out: they are found in the source text.
 extern "C" __global__ __aicore__ void pad_in_b8(GM_ADDR src, GM_ADDR background, GM_ADDR out, PadCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   PadIn<int8_t>(src, background, out, p);
 }
 extern "C" __global__ __aicore__ void pad_out_b8(GM_ADDR src, GM_ADDR out, PadCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   PadOut<int8_t>(src, out, p);
 }
 extern "C" __global__ __aicore__ void pad_in_b16(GM_ADDR src, GM_ADDR background, GM_ADDR out, PadCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   PadIn<half>(src, background, out, p);
 }
 extern "C" __global__ __aicore__ void pad_out_b16(GM_ADDR src, GM_ADDR out, PadCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   PadOut<half>(src, out, p);
 }
 extern "C" __global__ __aicore__ void pad_in_bf16(GM_ADDR src, GM_ADDR background, GM_ADDR out, PadCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   PadIn<bfloat16_t>(src, background, out, p);
 }
 extern "C" __global__ __aicore__ void pad_out_bf16(GM_ADDR src, GM_ADDR out, PadCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   PadOut<bfloat16_t>(src, out, p);
 }
 extern "C" __global__ __aicore__ void pad_in_b32(GM_ADDR src, GM_ADDR background, GM_ADDR out, PadCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   PadIn<float>(src, background, out, p);
 }
 extern "C" __global__ __aicore__ void pad_out_b32(GM_ADDR src, GM_ADDR out, PadCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   PadOut<float>(src, out, p);
 }
 extern "C" __global__ __aicore__ void pad_in_i16(GM_ADDR src, GM_ADDR background, GM_ADDR out, PadCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   PadIn<int16_t>(src, background, out, p);
 }
 extern "C" __global__ __aicore__ void pad_out_i16(GM_ADDR src, GM_ADDR out, PadCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   PadOut<int16_t>(src, out, p);
 }
 extern "C" __global__ __aicore__ void pad_in_i32(GM_ADDR src, GM_ADDR background, GM_ADDR out, PadCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   PadIn<int32_t>(src, background, out, p);
 }
 extern "C" __global__ __aicore__ void pad_out_i32(GM_ADDR src, GM_ADDR out, PadCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   PadOut<int32_t>(src, out, p);
 }
 extern "C" __global__ __aicore__ void pad_in_b64(GM_ADDR src, GM_ADDR background, GM_ADDR out, PadCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   PadIn<int64_t>(src, background, out, p);
 }
 extern "C" __global__ __aicore__ void pad_out_b64(GM_ADDR src, GM_ADDR out, PadCase p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   PadOut<int64_t>(src, out, p);
 }
 
@@ -130,6 +145,7 @@ extern "C" __global__ __aicore__ void pad_out_b64(GM_ADDR src, GM_ADDR out, PadC
 extern "C" __global__ __aicore__ void copy_blocks(GM_ADDR src, GM_ADDR background, GM_ADDR out, int32_t total,
                                                   DataCopyParams in, DataCopyParams local, DataCopyParams back) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   GlobalTensor<uint8_t> from, blank, to;
   from.SetGlobalBuffer(src);
   blank.SetGlobalBuffer(background);
@@ -149,6 +165,7 @@ extern "C" __global__ __aicore__ void copy_blocks(GM_ADDR src, GM_ADDR backgroun
 
 extern "C" __global__ __aicore__ void nz2nd(GM_ADDR src, GM_ADDR out, int32_t elements, Nz2NdParamsFull p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   GlobalTensor<float> from, to;
   from.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(src));
   to.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(out));
@@ -162,6 +179,7 @@ extern "C" __global__ __aicore__ void nz2nd(GM_ADDR src, GM_ADDR out, int32_t el
 // Rows 0 and 2 of [3, 87], two bursts of 24 each, become [2, 48] in UB and in `packed`; and back to their places.
 extern "C" __global__ __aicore__ void slices(GM_ADDR src, GM_ADDR packed, GM_ADDR out) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   GlobalTensor<float> from, rows, to;
   from.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(src));
   rows.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(packed));
@@ -178,6 +196,7 @@ extern "C" __global__ __aicore__ void slices(GM_ADDR src, GM_ADDR packed, GM_ADD
 // Two transfers of one pipe into the same bytes, with and without a barrier between them.
 extern "C" __global__ __aicore__ void overlap(GM_ADDR src, int32_t barrier) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   GlobalTensor<float> from;
   from.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(src));
   LocalTensor<float> ub(TPosition::VECIN, 0, 128);

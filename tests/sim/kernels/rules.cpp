@@ -112,6 +112,19 @@ extern "C" __global__ __aicore__ void left_set(int32_t good) {
   if (good) WaitFlag<HardEvent::V_MTE2>(EVENT_ID3);
 }
 
+// good: 1 for the barrier of the AIVs, 2 for that of the AIC.
+extern "C" __global__ __aicore__ void end_barrier(GM_ADDR x, int32_t good) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_1);
+  if ASCEND_IS_AIV {
+    DataCopy(Ub(0), Gm(x), kTile);  // @end_barrier.aiv
+    if (good & 1) PipeBarrier<PIPE_ALL>();
+  } else {
+    PipeBarrier<PIPE_ALL>();
+    DataCopy(L1(0), Gm(x), kTile);  // @end_barrier.aic
+    if (good & 2) PipeBarrier<PIPE_ALL>();
+  }
+}
+
 extern "C" __global__ __aicore__ void atomic_left_set(int32_t good) {
   TYPE_AIV;
   SetAtomicAdd<float>();  // @atomic_left_set.set

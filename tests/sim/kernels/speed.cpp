@@ -1,5 +1,6 @@
 // Loops for measuring the simulator itself (benchmarks/sim_speed.py).
 // check_cann: 9.x
+#include "end_of_kernel.h"
 #include "kernel_operator.h"
 
 using namespace AscendC;
@@ -8,6 +9,7 @@ using namespace AscendC;
 // are.
 extern "C" __global__ __aicore__ void vector_loop(GM_ADDR x, GM_ADDR out, int32_t iterations, int32_t count) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   GlobalTensor<float> gx, gout;
   gx.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(x) + GetBlockIdx() * count);
   gout.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(out) + GetBlockIdx() * count);
@@ -45,6 +47,7 @@ extern "C" __global__ __aicore__ void vector_loop(GM_ADDR x, GM_ADDR out, int32_
 // C[128 * blocks, 128] = A B, all tiles 128 x 128 x 128, double-buffered through L1 and L0: the inner loop of a matmul.
 extern "C" __global__ __aicore__ void matmul_loop(GM_ADDR a, GM_ADDR b, GM_ADDR c, int32_t k_tiles) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     constexpr uint32_t kTile = 128, kElements = kTile * kTile, kBytes = kElements * sizeof(half);
     GlobalTensor<half> ga, gb;
@@ -92,6 +95,7 @@ extern "C" __global__ __aicore__ void matmul_loop(GM_ADDR a, GM_ADDR b, GM_ADDR 
 // Mmad alone: `loops` products of 128 x 128 x 128 into one accumulator; operands are an L1 constant fill.
 extern "C" __global__ __aicore__ void mmad_loop(GM_ADDR c, int32_t loops) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     GlobalTensor<float> gc;
     gc.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(c));

@@ -1,5 +1,6 @@
 // What the kernels of races.cpp and rules.cpp are written with: tiles of 512 floats in GM, UB and L1.
 #pragma once
+#include "end_of_kernel.h"
 #include "kernel_operator.h"
 
 using namespace AscendC;
@@ -35,5 +36,9 @@ __aicore__ inline void Store(GM_ADDR out, Tensor src, uint32_t tile = 0) {
 
 }  // namespace
 
-#define TYPE_AIV KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY)
-#define TYPE_MIX KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2)
+#define TYPE_AIV                                  \
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY); \
+  const EndOfKernel end
+#define TYPE_MIX                                     \
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2); \
+  const EndOfKernel end

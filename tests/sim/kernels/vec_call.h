@@ -1,6 +1,7 @@
 // What vec_ops.cpp and vec_reduce.cpp are written with: one image of UB in, one instruction (or API call) on it, the
 // image out. The test describes the call in a struct (../vec_reference.py).
 #pragma once
+#include "end_of_kernel.h"
 #include "kernel_operator.h"
 
 using namespace AscendC;

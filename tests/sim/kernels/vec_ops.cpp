@@ -84,6 +84,7 @@ __aicore__ inline void Bits(Call& c) {
 // type: 0 half, 1 float, 2 int16, 3 int32, 4 uint16, 5 uint32
 extern "C" __global__ __aicore__ void lanes(GM_ADDR in, GM_ADDR out, int32_t type, Call c) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   LoadImage(in);
   Prepare(c);
   if (type == 0) {
@@ -132,6 +133,7 @@ __aicore__ inline void MulAddDstForms(Call& c) {
 // type: 0 half, 1 float, 2 half sources into float
 extern "C" __global__ __aicore__ void multiply_add(GM_ADDR in, GM_ADDR out, int32_t type, Call c) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   LoadImage(in);
   Prepare(c);
   if (type == 0) MulAddDstForms<half, half>(c);
@@ -155,6 +157,7 @@ __aicore__ inline void CastForms(Call& c) {
 // Pairs in the order of the test's table.
 extern "C" __global__ __aicore__ void cast(GM_ADDR in, GM_ADDR out, Call c) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   LoadImage(in);
   Prepare(c);
   SetDeqScale(static_cast<half>(0.5f));
@@ -262,6 +265,7 @@ __aicore__ inline void FillForms(Call& c) {
 // type: 0 half, 1 float, 2 bfloat16
 extern "C" __global__ __aicore__ void fill(GM_ADDR in, GM_ADDR out, int32_t type, Call c) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   LoadImage(in);
   Prepare(c);
   if (type == 0) FillForms<half>(c);
@@ -281,6 +285,7 @@ __aicore__ inline void IndexForms(Call& c) {
 // type: 0 half, 1 float, 2 int16, 3 int32
 extern "C" __global__ __aicore__ void create_index(GM_ADDR in, GM_ADDR out, int32_t type, Call c) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   LoadImage(in);
   if (type == 0) IndexForms<half>(c);
   if (type == 1) IndexForms<float>(c);

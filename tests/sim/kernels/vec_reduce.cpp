@@ -85,6 +85,7 @@ __aicore__ inline void Reduce(Call& c) {
 // type: 0 half, 1 float
 extern "C" __global__ __aicore__ void reduce(GM_ADDR in, GM_ADDR out, int32_t type, Call c) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   LoadImage(in);
   PrepareMask(c);
   if (c.mode2 == 1) Ub<uint8_t>(c.aux).SetValue(0, 0);  // without a flag: a race with who touches this byte
@@ -118,6 +119,7 @@ __aicore__ inline void ReduceTensor(Call& c) {
 }
 extern "C" __global__ __aicore__ void reduce_tensor(GM_ADDR in, GM_ADDR out, int32_t type, Call c) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   LoadImage(in);
   if (type == 0) ReduceTensor<half>(c);
   if (type == 1) ReduceTensor<float>(c);
@@ -149,6 +151,7 @@ __aicore__ inline void CompareForms(Call& c) {
 // type: 0 half, 1 float, 3 int32
 extern "C" __global__ __aicore__ void compare(GM_ADDR in, GM_ADDR out, int32_t type, Call c) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   LoadImage(in);
   if (type == 0) CompareForms<half>(c);
   if (type == 1) CompareForms<float>(c);
@@ -191,6 +194,7 @@ __aicore__ inline void SelectForms(Call& c) {
 }
 extern "C" __global__ __aicore__ void select_lanes(GM_ADDR in, GM_ADDR out, int32_t type, Call c) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   LoadImage(in);
   if (type == 0) SelectForms<half>(c);
   if (type == 1) SelectForms<float>(c);
@@ -227,6 +231,7 @@ __aicore__ inline void GatherForms(Call& c) {
 }
 extern "C" __global__ __aicore__ void gather(GM_ADDR in, GM_ADDR out, int32_t type, Call c) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   LoadImage(in);
   if (type == 0) GatherForms<half, uint16_t>(c);
   if (type == 1) GatherForms<float, uint32_t>(c);
@@ -255,6 +260,7 @@ __aicore__ inline void TransData(Call& c) {
 // op 0: Transpose; 2: with a type (mode); 1: TransDataTo5HD of 8, 16, 32 bits for type 0, 1, 2
 extern "C" __global__ __aicore__ void transpose(GM_ADDR in, GM_ADDR out, int32_t type, Call c) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   LoadImage(in);
   if (c.op == 0) Transpose(Ub<half>(c.dst), Ub<half>(c.src0));
   if (c.op == 2) {
@@ -270,6 +276,7 @@ extern "C" __global__ __aicore__ void transpose(GM_ADDR in, GM_ADDR out, int32_t
 // The mask after a call: lanes left as they were show it. op chooses the call.
 extern "C" __global__ __aicore__ void mask_after(GM_ADDR in, GM_ADDR out, Call c) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   LoadImage(in);
   LocalTensor<float> a = Ub<float>(0), b = Ub<float>(4096), result = Ub<float>(c.dst);
   SetVectorMask<float>(0, 0xff);
@@ -288,6 +295,7 @@ extern "C" __global__ __aicore__ void mask_after(GM_ADDR in, GM_ADDR out, Call c
 // half and bfloat16_t on the scalar unit, and the bit counts.
 extern "C" __global__ __aicore__ void scalars(GM_ADDR in, GM_ADDR out) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   GlobalTensor<half> x;
   x.SetGlobalBuffer(reinterpret_cast<__gm__ half*>(in));
   GlobalTensor<float> y;

@@ -1,5 +1,6 @@
 // out = x + y, static buffers, one tile of 1024 floats per AIV: the smallest complete kernel.
 // check_cann: 9.x
+#include "end_of_kernel.h"
 #include "kernel_operator.h"
 
 using namespace AscendC;
@@ -8,6 +9,7 @@ constexpr uint32_t kTile = 1024;
 
 extern "C" __global__ __aicore__ void vector_add(GM_ADDR x, GM_ADDR y, GM_ADDR out) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   GlobalTensor<float> gx, gy, gout;
   gx.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(x) + GetBlockIdx() * kTile);
   gy.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(y) + GetBlockIdx() * kTile);

@@ -49,6 +49,7 @@ TaskLine make_line(const ScheduleProblem& problem) {
   line.batch = problem.packed ? 1 : problem.batch;
   line.heads_q = problem.heads_q;
   line.heads_kv = problem.heads_kv;
+  line.group = problem.heads_kv == 0 ? 1 : problem.heads_q / problem.heads_kv;
   line.block = problem.block;
   line.chunk = problem.chunk;
   line.cost = problem.cost;

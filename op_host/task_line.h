@@ -31,15 +31,15 @@ struct TaskLine {
   int64_t batch = 1;  // dense: copies of the one sequence; packed: 1
   int64_t heads_q = 1;
   int64_t heads_kv = 1;
+  int64_t group = 1;  // heads_q / heads_kv
   BlockShape block;
-  int64_t chunk = 4;  // blocks; 0: a task is never cut (backward: it is cut between query heads)
+  Divisor chunk = 4;  // blocks; 0: a task is never cut (backward: it is cut between query heads)
   CostModel cost;
   int64_t fillers = 0;  // block rows per sequence that are fillers: the first ones, or the last -fillers ones
   bool backward = false;
 
-  TRIANGLE_FN int64_t group() const { return heads_q / heads_kv; }
   TRIANGLE_FN int64_t heads() const { return batch * (backward ? heads_kv : heads_q); }
-  TRIANGLE_FN int64_t spans_per_task() const { return backward ? group() : 1; }
+  TRIANGLE_FN int64_t spans_per_task() const { return backward ? group : 1; }
 };
 
 // A place on a line, between two units. The end of the line is {sequence count, 0, 0}.
@@ -128,7 +128,7 @@ TRIANGLE_FN SequenceTasks sequence_tasks(const TaskLine& line, const Sequences& 
 TRIANGLE_FN int64_t span_chunks(const TaskLine& line, const BlockSpan& span) {
   if (span.size() == 0) return 0;
   if (line.chunk == 0) return 1;
-  return ceil_div(span.end, line.chunk) - span.begin / line.chunk;
+  return line.chunk.ceil(span.end) - line.chunk.floor(span.begin);
 }
 
 // A task without blocks is one unit.
@@ -140,7 +140,7 @@ TRIANGLE_FN int64_t task_units(const TaskLine& line, const BlockSpan& span) {
 TRIANGLE_FN int64_t chunk_begin(const TaskLine& line, const BlockSpan& span, int64_t chunk) {
   if (chunk == 0) return span.begin;
   if (line.chunk == 0) return span.end;
-  return min64((span.begin / line.chunk + chunk) * line.chunk, span.end);
+  return min64((line.chunk.floor(span.begin) + chunk) * line.chunk, span.end);
 }
 
 TRIANGLE_FN int64_t blocks_cost(const CostModel& cost, int64_t blocks, int64_t full) {
@@ -158,8 +158,9 @@ TRIANGLE_FN int64_t task_cost_before(const TaskLine& line, const BlockSpan& span
   if (unit == 0) return 0;
   const int64_t chunks = span_chunks(line, span);
   if (chunks == 0) return line.cost.task;
-  return line.cost.task + unit / chunks * span_cost_before(line, span, span.end) +
-         span_cost_before(line, span, chunk_begin(line, span, unit % chunks));
+  const int64_t spans = unit < chunks ? 0 : TRIANGLE_DIVIDE(unit, chunks);
+  return line.cost.task + spans * span_cost_before(line, span, span.end) +
+         span_cost_before(line, span, chunk_begin(line, span, unit - spans * chunks));
 }
 
 // Cost of one head's tasks in rows rows.begin .. row - 1, O(log).
@@ -184,19 +185,20 @@ TRIANGLE_FN int64_t head_cost(const TaskLine& line, const SequenceTasks& tasks) 
 TRIANGLE_FN int64_t cost_before(const TaskLine& line, const SequenceTasks& tasks, int64_t task, int64_t unit) {
   const int64_t per_head = tasks.tasks_per_head();
   if (per_head == 0) return 0;
-  const int64_t row = tasks.rows.begin + task % per_head;
-  return task / per_head * head_cost(line, tasks) + rows_cost_before(line, tasks, row) +
+  const int64_t head = task < per_head ? 0 : TRIANGLE_DIVIDE(task, per_head);
+  const int64_t row = tasks.rows.begin + task - head * per_head;
+  return head * head_cost(line, tasks) + rows_cost_before(line, tasks, row) +
          task_cost_before(line, tasks.span(row), unit);
 }
 
 // The last place of the sequence's part with at most `cost` before it, where 0 <= cost < the sequence's whole cost.
 TRIANGLE_FN Start place_at(const TaskLine& line, const SequenceTasks& tasks, int64_t sequence, int64_t cost) {
   const int64_t per_head = head_cost(line, tasks);
-  const int64_t head = cost / per_head;
-  const int64_t in_head = cost % per_head;
+  const int64_t head = cost < per_head ? 0 : TRIANGLE_DIVIDE(cost, per_head);
+  const int64_t in_head = cost - head * per_head;
   int64_t row = tasks.rows.begin, past = tasks.rows.end;  // the row is in [row, past)
   while (past - row > 1) {
-    const int64_t middle = row + (past - row) / 2;
+    const int64_t middle = row + ((past - row) >> 1);
     if (rows_cost_before(line, tasks, middle) <= in_head) {
       row = middle;
     } else {
@@ -207,7 +209,7 @@ TRIANGLE_FN Start place_at(const TaskLine& line, const SequenceTasks& tasks, int
   const BlockSpan span = tasks.span(row);
   int64_t unit = 0, past_unit = task_units(line, span);
   while (past_unit - unit > 1) {
-    const int64_t middle = unit + (past_unit - unit) / 2;
+    const int64_t middle = unit + ((past_unit - unit) >> 1);
     if (task_cost_before(line, span, middle) <= in_task) {
       unit = middle;
     } else {
@@ -296,7 +298,7 @@ TRIANGLE_FN int64_t smallest_limit(const TaskLine& line, const Sequences& sequen
   int64_t low = ceil_div(total_cost(line, sequences), cores);
   int64_t high = low + unit_cost_bound(line, sequences);  // suffices: each share then reaches the mean
   while (low < high) {
-    const int64_t middle = low + (high - low) / 2;
+    const int64_t middle = low + ((high - low) >> 1);
     if (limit_suffices(line, sequences, cores, middle)) {
       high = middle;
     } else {

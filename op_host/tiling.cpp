@@ -44,12 +44,16 @@ double imbalance_of(const Plan& plan) {
 }
 
 Partition partition_of(const Plan& plan) {
-  const int64_t all = plan.line.heads() * sequence_tasks(plan.line, plan.sequences(), 0, kFillers).tasks_per_head();
   Partition partition;
-  for (int64_t core = 0; core <= plan.cores(); ++core) {
-    const CorePlace& place = plan.places[core];
-    partition.starts[core] = place.part[kMain];
-    partition.fillers[core] = place.part[kFillers].sequence == 0 ? place.part[kFillers].task : all;
+  for (const LinePart part : {kMain, kFillers}) {
+    const int64_t all = plan.line.heads() * sequence_tasks(plan.line, plan.sequences(), 0, part).tasks_per_head();
+    check("q, k", all <= int64_t{0xffffffff}, "at most 2^32 - 1 tasks of the kernels", all);
+    for (int64_t core = 0; core <= plan.cores(); ++core) {
+      const Start& start = plan.places[core].part[part];
+      const uint32_t task = static_cast<uint32_t>(start.sequence == 0 ? start.task : all);
+      (part == kMain ? partition.tasks : partition.fillers)[core] = task;
+      if (part == kMain) partition.units[core] = static_cast<uint32_t>(start.unit);
+    }
   }
   return partition;
 }
@@ -87,6 +91,7 @@ ForwardPlan make_forward_plan(const ForwardProblem& problem) {
     t.line.batch = 1;
     t.line.heads_q = problem.heads_q;
     t.line.heads_kv = problem.heads_kv;
+    t.line.group = problem.heads_q / problem.heads_kv;
     t.line.block = {rows, kBlockKeys};
     t.line.chunk = 0;
   } else {

@@ -14,10 +14,12 @@ namespace triangle {
 // on the task's other rows, on where a task is cut, or on how long the sequence is.
 constexpr int32_t kBlockKeys = 128;                        // keys of a block: what is visible or skipped
 constexpr int32_t kChunkBlocks = 4;                        // blocks of a chunk
+constexpr int32_t kBlockShift = 7, kChunkShift = 2;        // of the two, as powers of two
 constexpr int32_t kChunkKeys = kBlockKeys * kChunkBlocks;  // columns of a ring slot
 constexpr int32_t kRingSlots = 3;                          // chunks in flight: the cube runs two ahead of P V
-constexpr int32_t kMaxCores = 32;                          // AI cores of the largest supported chip, and to spare
-constexpr int64_t kWorkspaceAlign = 512;                   // bytes; CANN asks for it, +45% bandwidth
+static_assert(kBlockKeys == 1 << kBlockShift && kChunkBlocks == 1 << kChunkShift, "their powers of two");
+constexpr int32_t kMaxCores = 32;         // AI cores of the largest supported chip, and to spare
+constexpr int64_t kWorkspaceAlign = 512;  // bytes; CANN asks for it, +45% bandwidth
 
 // Rows of a task and what stays in L1, by the wider of D and Dv. All loads into L0 are 128 x 128 of 16-bit elements
 // (32 KiB, two buffers each of L0A and L0B); score and output tiles are 128 x 128 in fp32 (64 KiB, two in L0C).
@@ -49,25 +51,40 @@ TRIANGLE_FN constexpr int32_t tile_rows(int64_t d, int64_t dv) {
 
 TRIANGLE_FN int32_t round_up(int32_t x, int32_t multiple) { return (x + multiple - 1) / multiple * multiple; }
 
+// The next of `count` slots, in turns.
+TRIANGLE_FN int32_t next_slot(int32_t slot, int32_t count) { return slot + 1 == count ? 0 : slot + 1; }
+
 // Rows of a task of `rows` rows that the first vector core takes; the second takes the rest.
 TRIANGLE_FN int32_t first_half_rows(int32_t rows) {
   const int32_t half = round_up((rows + 1) / 2, 16);
   return half < rows ? half : rows;
 }
 
-// Where each core begins, of a dense problem. Fillers are whole tasks: their numbers say it.
+// Where each core begins, of a dense problem: task and unit, and of the fillers, which are whole, the task. Past the
+// end is the number of all tasks. In 32 bits, because a launch carries its arguments along.
 struct Partition {
-  Start starts[kMaxCores + 1];
-  int64_t fillers[kMaxCores + 1] = {};
+  uint32_t tasks[kMaxCores + 1] = {};
+  uint32_t units[kMaxCores + 1] = {};
+  uint32_t fillers[kMaxCores + 1] = {};
 
-  TRIANGLE_FN int64_t filler_tasks(int64_t cores) const { return fillers[cores] - fillers[0]; }
+  TRIANGLE_FN int64_t filler_tasks(int64_t cores) const { return int64_t{fillers[cores]} - fillers[0]; }
+  TRIANGLE_FN Start start(int64_t core) const {
+    Start start;
+    start.task = tasks[core];
+    start.unit = static_cast<int32_t>(units[core]);
+    return start;
+  }
   TRIANGLE_FN Share share(int64_t core) const {
     Share share;
-    share.begin.part[kMain] = starts[core];
+    share.begin.part[kMain] = start(core);
     share.begin.part[kFillers].task = fillers[core];
-    share.end.part[kMain] = starts[core + 1];
+    share.end.part[kMain] = start(core + 1);
     share.end.part[kFillers].task = fillers[core + 1];
     return share;
+  }
+  // Whether `core` begins inside a task, after its first unit; in the task of `place`.
+  TRIANGLE_FN bool is_inside(int64_t core, const Start& place) const {
+    return tasks[core] == place.task && units[core] > 0;
   }
 };
 
@@ -78,10 +95,18 @@ struct Strides {
   int64_t row = 0;
 };
 
+// The phases of a kernel, between which all vector cores meet. A launch does them all, with SyncAll between them, or
+// some of them: SyncAll waits for blocks that the chip may not have begun, for ever where another stream's kernel has
+// these cores and waits as well, so only a launch that begins on all its cores at once may use it (op_kernel/launch.h).
+enum ForwardPhase : int32_t { kWalkTasks = 1, kMergeCutTasks = 2 };
+enum BackwardPhase : int32_t { kPrepareRows = 1, kChooseRange = 2, kWalkSections = 4, kFinishRows = 8 };
+constexpr int32_t kAllPhases = 15;
+
 }  // namespace triangle
 
 // In the global namespace because the C interface of op_kernel/launch.h passes it.
 struct TriangleForwardTiling {
+  int32_t phases = triangle::kAllPhases;  // first, also of the backward's tiling: what differs between its launches
   triangle::TaskLine line;
   triangle::Band band;  // dense: of every sequence
   int32_t d = 0, dv = 0;

@@ -58,6 +58,7 @@ BackwardPlan make_backward_plan(const BackwardProblem& problem) {
   t.batch = f.batch;
   t.heads_q = f.heads_q;
   t.heads_kv = f.heads_kv;
+  t.group = f.heads_q / f.heads_kv;
   t.dout = problem.dout;
   t.dq = problem.dq;
   t.dk = problem.dk;
@@ -71,6 +72,7 @@ BackwardPlan make_backward_plan(const BackwardProblem& problem) {
       line.batch = 1;
       line.heads_q = schedule.heads_q;
       line.heads_kv = schedule.heads_kv;
+      line.group = schedule.heads_q / schedule.heads_kv;
       line.block = schedule.block;
       line.chunk = schedule.chunk;
       line.backward = schedule.backward;

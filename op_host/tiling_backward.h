@@ -11,7 +11,9 @@ namespace triangle {
 // slots 2 MiB a core.
 constexpr int32_t kGradBlock = 128;
 constexpr int32_t kSectionBlocks = 8;
+constexpr int32_t kSectionShift = 3;  // 8 == 1 << 3
 constexpr int32_t kSectionSlots = 2;
+static_assert(kSectionBlocks == 1 << kSectionShift, "its power of two");
 
 // Where cores own block columns (owns_columns()), a core has places for dK and dV of some: those in work, and the one
 // that it begins and others go on with.
@@ -29,7 +31,7 @@ struct TriangleBackwardTiling {
   triangle::Partition partitions[triangle::kBackwardPasses];  // dense
   int32_t deterministic = 0;  // 1: every gradient tile is summed by one core in one order; costs a second pass for dQ
   int32_t has_dlse = 0;
-  int64_t batch = 1, heads_q = 1, heads_kv = 1;
+  int64_t batch = 1, heads_q = 1, heads_kv = 1, group = 1;  // group: heads_q / heads_kv
   triangle::Strides dout, dq, dk, dv;
   // The workspace, in bytes: rings and places of block columns, then fp32 values per row, [B Hq][rows] or of keys [B
   // Hkv][rows]: lse, delta, and for fp16 the factors of dS (backward_range.h) and what undoes them; then the fp32

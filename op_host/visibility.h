@@ -6,6 +6,9 @@
 #ifndef TRIANGLE_FN  // device code defines it as `__aicore__ inline` before the first include
 #define TRIANGLE_FN inline
 #endif
+#ifndef TRIANGLE_DIVIDE  // the device has one routine for it, to be called seldom (op_kernel/compat.h)
+#define TRIANGLE_DIVIDE(a, b) ((a) / (b))
+#endif
 
 namespace triangle {
 
@@ -32,10 +35,32 @@ struct Band {
   int64_t right = 0;
 };
 
+// A side of a block, or how many blocks a chunk has: what blocks and keys are divided by, everywhere. The kernels' are
+// powers of two, because an AI Core's scalar unit shifts in one cycle and divides 64 bits by a long routine; on the
+// host any number will do.
+struct Divisor {
+  int64_t value;
+  int32_t shift;  // value == 1 << shift, or negative where it is no power of two
+
+  TRIANGLE_FN constexpr Divisor(int64_t number) : value(number), shift(0) {  // NOLINT: numbers are divisors
+    while (shift < 62 && (int64_t{1} << shift) < value) ++shift;
+    if ((int64_t{1} << shift) != value) shift = -1;
+  }
+  TRIANGLE_FN constexpr operator int64_t() const { return value; }
+  // x / value rounded down, for any sign of x.
+  TRIANGLE_FN int64_t floor(int64_t x) const {
+#if !defined(__CCE_AICORE__)
+    if (shift < 0) return x >= 0 ? x / value : -((-x + value - 1) / value);
+#endif
+    return x >> shift;
+  }
+  TRIANGLE_FN int64_t ceil(int64_t x) const { return -floor(-x); }
+};
+
 // Height (queries) and width (keys) of a block, both >= 1 and <= kMaxLength.
 struct BlockShape {
-  int64_t q = 128;
-  int64_t k = 128;
+  Divisor q = 128;
+  Divisor k = 128;
 };
 
 // The blocks of one block row (or, for the transposed band, of one block column) that hold a visible pair: begin ..
@@ -70,17 +95,27 @@ TRIANGLE_FN int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 TRIANGLE_FN int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 TRIANGLE_FN int64_t clamp64(int64_t x, int64_t low, int64_t high) { return x < low ? low : (x > high ? high : x); }
 // Rounding down and up for any sign of a; b > 0.
-TRIANGLE_FN int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+TRIANGLE_FN int64_t floor_div(int64_t a, int64_t b) {
+  return a >= 0 ? TRIANGLE_DIVIDE(a, b) : -TRIANGLE_DIVIDE(-a + b - 1, b);
+}
 TRIANGLE_FN int64_t ceil_div(int64_t a, int64_t b) { return -floor_div(-a, b); }
 
+// n (n - 1) / 2: one of the two is even, and is halved before they are multiplied.
+TRIANGLE_FN int64_t pairs_of(int64_t n) { return (n & 1) == 0 ? (n >> 1) * (n - 1) : ((n - 1) >> 1) * n; }
+
+// sum of i >> shift over 0 <= i < n: whole steps of 1 << shift, and the last one's beginning.
+TRIANGLE_FN int64_t stairs(int64_t n, int32_t shift) {
+  const int64_t whole = n >> shift;
+  return (pairs_of(whole) << shift) + whole * (n - (whole << shift));
+}
+
+#if !defined(__CCE_AICORE__)
 // sum of floor((a * i + b) / m) over 0 <= i < n, for a, b >= 0 and m >= 1, in O(log m) steps: count the lattice points
 // under the line, swap the axes, repeat as in Euclid's algorithm.
-TRIANGLE_FN int64_t floor_sum(int64_t n, int64_t m, int64_t a, int64_t b) {
+TRIANGLE_FN int64_t euclid_floor_sum(int64_t n, int64_t m, int64_t a, int64_t b) {
   int64_t sum = 0;
   while (n > 0) {
-    // One of n, n - 1 is even: halve it before multiplying.
-    const int64_t pairs = n % 2 == 0 ? n / 2 * (n - 1) : (n - 1) / 2 * n;
-    sum += pairs * (a / m) + n * (b / m);
+    sum += pairs_of(n) * (a / m) + n * (b / m);
     a %= m;
     b %= m;
     const int64_t top = a * n + b;
@@ -92,6 +127,19 @@ TRIANGLE_FN int64_t floor_sum(int64_t n, int64_t m, int64_t a, int64_t b) {
     if (m == 0) break;  // then n is 0 too
   }
   return sum;
+}
+#endif
+
+// The same. Of powers of two: with a >= m each term is i * (a / m) + floor(b / m); with a < m it is
+// floor((i + floor(b / a)) / (m / a)).
+TRIANGLE_FN int64_t floor_sum(int64_t n, const Divisor& m, const Divisor& a, int64_t b) {
+#if !defined(__CCE_AICORE__)
+  if (m.shift < 0 || a.shift < 0) return euclid_floor_sum(n, m, a, b);
+#endif
+  if (n <= 0) return 0;
+  if (a.shift >= m.shift) return (pairs_of(n) << (a.shift - m.shift)) + n * (b >> m.shift);
+  const int64_t first = b >> a.shift;
+  return stairs(first + n, m.shift - a.shift) - stairs(first, m.shift - a.shift);
 }
 
 // ---- rows and keys
@@ -170,16 +218,16 @@ TRIANGLE_FN int64_t visible_pairs(const Band& band) {
 // ---- blocks
 // --------------------------------------------------------------------------------------------------------------
 
-TRIANGLE_FN int64_t row_block_count(const Band& band, const BlockShape& block) { return ceil_div(band.sq, block.q); }
-TRIANGLE_FN int64_t key_block_count(const Band& band, const BlockShape& block) { return ceil_div(band.sk, block.k); }
+TRIANGLE_FN int64_t row_block_count(const Band& band, const BlockShape& block) { return block.q.ceil(band.sq); }
+TRIANGLE_FN int64_t key_block_count(const Band& band, const BlockShape& block) { return block.k.ceil(band.sk); }
 
 // The block rows that hold a visible pair; those outside have only empty rows.
 TRIANGLE_FN Range seeing_row_blocks(const Band& band, const BlockShape& block) {
   const Range rows = seeing_rows(band);
   Range blocks;
   if (rows.empty()) return blocks;
-  blocks.begin = rows.begin / block.q;
-  blocks.end = (rows.end - 1) / block.q + 1;
+  blocks.begin = block.q.floor(rows.begin);
+  blocks.end = block.q.floor(rows.end - 1) + 1;
   return blocks;
 }
 
@@ -192,12 +240,12 @@ TRIANGLE_FN BlockSpan key_blocks(const Band& band, const BlockShape& block, int6
   const int64_t last_row = min64(first_row + block.q, band.sq) - 1;
   // What some row sees. Consecutive rows' ranges touch, so the union has no gap; and the first row's left end, clipped
   // to key 0, is right even where the first row itself is empty.
-  span.begin = max64(first_row + band.left, 0) / block.k;
-  span.end = min64(last_row + band.right, band.sk - 1) / block.k + 1;
+  span.begin = block.k.floor(max64(first_row + band.left, 0));
+  span.end = block.k.floor(min64(last_row + band.right, band.sk - 1)) + 1;
   // What every row sees, in whole blocks.
   const Range common = {max64(last_row + band.left, 0), min64(first_row + band.right + 1, band.sk)};
-  span.full_begin = clamp64(ceil_div(common.begin, block.k), span.begin, span.end);
-  span.full_end = clamp64(floor_div(common.end, block.k), span.full_begin, span.end);
+  span.full_begin = clamp64(block.k.ceil(common.begin), span.begin, span.end);
+  span.full_end = clamp64(block.k.floor(common.end), span.full_begin, span.end);
   return span;
 }
 
@@ -229,13 +277,13 @@ TRIANGLE_FN int64_t blocks_before(const Band& band, const BlockShape& block, int
   // Only the sequence's last block row can be ragged; it is added by itself.
   const bool ragged = past * block.q > band.sq;
   const int64_t even = ragged ? past - 1 : past;
-  const int64_t last_block = (band.sk - 1) / block.k;
-  const int64_t capped = clamp64(ceil_div(band.sk - band.right, block.q) - 1, first, max64(first, even));
+  const int64_t last_block = block.k.floor(band.sk - 1);
+  const int64_t capped = clamp64(block.q.ceil(band.sk - band.right) - 1, first, max64(first, even));
   int64_t ends = floor_sum(capped - first, block.k, block.q, (first + 1) * block.q - 1 + band.right);
   if (even > capped) ends += (even - capped) * last_block;
-  if (ragged) ends += min64(band.sq - 1 + band.right, band.sk - 1) / block.k;
+  if (ragged) ends += block.k.floor(min64(band.sq - 1 + band.right, band.sk - 1));
   // Sum of the spans' begins: floor((first row + left) / block.k), 0 until the window leaves key 0.
-  const int64_t moving = clamp64(ceil_div(-band.left, block.q), first, past);
+  const int64_t moving = clamp64(block.q.ceil(-band.left), first, past);
   const int64_t begins = floor_sum(past - moving, block.k, block.q, moving * block.q + band.left);
   return ends + (past - first) - begins;
 }
@@ -258,12 +306,11 @@ TRIANGLE_FN int64_t full_blocks_before(const Band& band, const BlockShape& block
 
   const int64_t end0 = band.right + 1;             // common end of row block 0 before it is capped
   const int64_t begin0 = block.q - 1 + band.left;  // common begin of row block 0 before it is capped
-  const int64_t whole = band.sk / block.k;         // full blocks of a row that sees every key
-  const int64_t first = clamp64(ceil_div(-end0, block.q), seeing.begin, max64(n, seeing.begin));  // end >= 0 from here
+  const int64_t whole = block.k.floor(band.sk);    // full blocks of a row that sees every key
+  const int64_t first = clamp64(block.q.ceil(-end0), seeing.begin, max64(n, seeing.begin));  // end >= 0 from here
   const int64_t last = max64(n, first);
-  const int64_t sated =
-      clamp64(ceil_div(band.sk - end0, block.q), first, last);  // every row sees the last key from here
-  const int64_t moving = clamp64(floor_div(-begin0, block.q) + 1, first, last);  // begin > 0 from here
+  const int64_t sated = clamp64(block.q.ceil(band.sk - end0), first, last);  // every row sees the last key from here
+  const int64_t moving = clamp64(block.q.floor(-begin0) + 1, first, last);   // begin > 0 from here
   const int64_t both = max64(sated, moving);
   // Begin at key 0: end alone moves, then nothing does.
   const int64_t grown = min64(sated, moving);
@@ -275,7 +322,7 @@ TRIANGLE_FN int64_t full_blocks_before(const Band& band, const BlockShape& block
     sum -= floor_sum(sated - moving, block.k, block.q, moving * block.q + begin0 + block.k - 1);
   }
   // Begin alone moves, until no whole block is left.
-  const int64_t gone = clamp64(floor_div((whole - 1) * block.k - begin0, block.q) + 1, both, last);
+  const int64_t gone = clamp64(block.q.floor((whole - 1) * block.k - begin0) + 1, both, last);
   if (whole > 0 && gone > both) {
     sum += (gone - both) * whole - floor_sum(gone - both, block.k, block.q, both * block.q + begin0 + block.k - 1);
   }

@@ -41,21 +41,22 @@ class Walker {
     const BlockSpan span = tasks_.span(row_);
     const int64_t chunks = span_chunks(line_, span);
     const int64_t units = task_units(line_, span);
-    const int64_t query = chunks == 0 ? 0 : at_.unit / chunks;  // which of the spans, hence of the group's query heads
+    if (begins_) query_ = at_.unit < chunks || chunks == 0 ? 0 : TRIANGLE_DIVIDE(at_.unit, chunks);
+    begins_ = false;
+    const int64_t query = query_;
     const bool same_task = at_.sequence == end_.sequence && at_.task == end_.task;
     const int64_t stop = same_task ? min64(end_.unit, (query + 1) * chunks) : max64((query + 1) * chunks, 1);
 
-    const int64_t copy = head_ / heads_per_batch();
-    const int64_t head = head_ % heads_per_batch();
-    piece->batch = at_.sequence * line_.batch + copy;
-    piece->head_q = line_.backward ? head * line_.group() + query : head;
-    piece->head_kv = line_.backward ? head : head / line_.group();
+    piece->batch = at_.sequence * line_.batch + copy_;
+    piece->head_q = line_.backward ? head_ * line_.group + query : head_;
+    piece->head_kv = line_.backward ? head_ : head_kv_;
     piece->row = row_;
     piece->blocks = chunks == 0 ? BlockSpan{} : cut(span, at_.unit - query * chunks, stop - query * chunks);
     piece->opens = at_.unit == 0;
     piece->closes = stop == units;
 
     at_.unit = static_cast<int32_t>(stop);
+    ++query_;
     if (stop == units) next_task();
     return true;
   }
@@ -75,10 +76,17 @@ class Walker {
 
   TRIANGLE_FN void next_task() {
     at_.unit = 0;
+    query_ = 0;
     ++at_.task;
     if (++row_ < tasks_.rows.end) return;
     row_ = tasks_.rows.begin;
-    if (++head_ == line_.heads()) next_sequence();
+    if (++in_group_ == line_.group) {
+      in_group_ = 0;
+      ++head_kv_;
+    }
+    if (++head_ < heads_per_batch()) return;
+    head_ = head_kv_ = 0;
+    if (++copy_ == line_.batch) next_sequence();
   }
 
   TRIANGLE_FN void next_sequence() {
@@ -89,11 +97,20 @@ class Walker {
   }
 
   TRIANGLE_FN void load_sequence() {
+    begins_ = true;
     if (at_.sequence >= sequences_.count()) return;
     tasks_ = sequence_tasks(line_, sequences_, at_.sequence, part_);
-    if (tasks_.tasks_per_head() == 0) return;
-    head_ = at_.task / tasks_.tasks_per_head();
-    row_ = tasks_.rows.begin + at_.task % tasks_.tasks_per_head();
+    const int64_t per_head = tasks_.tasks_per_head();
+    copy_ = head_ = head_kv_ = in_group_ = 0;
+    row_ = tasks_.rows.begin;
+    if (per_head == 0 || at_.task == 0) return;
+    // The only divisions: from here on everything is counted.
+    const int64_t heads = TRIANGLE_DIVIDE(at_.task, per_head);
+    row_ += at_.task - heads * per_head;
+    copy_ = TRIANGLE_DIVIDE(heads, heads_per_batch());
+    head_ = heads - copy_ * heads_per_batch();
+    head_kv_ = TRIANGLE_DIVIDE(head_, line_.group);
+    in_group_ = head_ - head_kv_ * line_.group;
   }
 
   TaskLine line_;
@@ -101,7 +118,12 @@ class Walker {
   int part_;
   Start at_, end_;
   SequenceTasks tasks_;
-  int64_t head_ = 0, row_ = 0;
+  bool begins_ = true;                  // query_ is not known yet
+  int64_t query_ = 0;                   // which of the task's spans, hence of the group's query heads
+  int64_t copy_ = 0;                    // of the sequence, in the batch
+  int64_t head_ = 0;                    // of query heads, backward: of key/value heads
+  int64_t head_kv_ = 0, in_group_ = 0;  // forward: head_ is in_group_ of the group of head_kv_
+  int64_t row_ = 0;
 };
 
 // The main part of a core's share, then its fillers.

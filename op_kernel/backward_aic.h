@@ -51,15 +51,22 @@ class BackwardAic {
   __aicore__ inline void run_pass(BackwardPass pass) {
     SectionCursor cursor = sections_of(tiling_, sequences_, pass, core_);
     Section sections[kSectionSlots + 1];
-    int64_t scored = 0, summed = 0;
+    int32_t waiting = 0;             // sections scored and not yet summed
+    int32_t scored = 0, summed = 0;  // places of the next ones
     bool more = true;
-    while (more || summed < scored) {
-      Section& ahead = sections[scored % (kSectionSlots + 1)];
+    while (more || waiting > 0) {
+      Section& ahead = sections[scored];
       more = more && cursor.next(&ahead);
-      const bool sums = summed < scored && (!more || scored - summed == kSectionSlots);
-      step(sums ? &sections[summed % (kSectionSlots + 1)] : nullptr, more ? &ahead : nullptr);
-      if (more) ++scored;
-      if (sums) ++summed;
+      const bool sums = waiting > 0 && (!more || waiting == kSectionSlots);
+      step(sums ? &sections[summed] : nullptr, more ? &ahead : nullptr);
+      if (more) {
+        scored = next_slot(scored, kSectionSlots + 1);
+        ++waiting;
+      }
+      if (sums) {
+        summed = next_slot(summed, kSectionSlots + 1);
+        --waiting;
+      }
     }
   }
 

@@ -54,7 +54,7 @@ class BackwardAiv {
       AscendC::CrossCoreSetFlag<2, PIPE_MTE3>(kSectionWeighted);
       if (!section.by_columns) continue;
       // The cube set kSectionScored of this section after it had summed the section kSectionSlots before.
-      Section& summed = summed_[section.index % kSectionSlots];
+      Section& summed = summed_[section.slot];
       write_if_done(&summed);
       summed = section;
     }

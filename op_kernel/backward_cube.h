@@ -93,7 +93,7 @@ class BackwardCube {
   __aicore__ inline void end_use(int32_t event) { SetFlag<HardEvent::MTE1_MTE2>(event); }
 
   __aicore__ static inline int32_t anchor_slot(const Section& section) {
-    return static_cast<int32_t>(section.task % Buffers::kAnchorSlots);
+    return section.anchors % Buffers::kAnchorSlots;
   }
   __aicore__ inline Local anchor(const Section& section, int32_t part) {
     return chip_.template L1<T>(Buffers::kAnchor + (2 * anchor_slot(section) + part) * Buffers::kWideTile,

@@ -19,8 +19,12 @@ class BackwardRange {
   // After BackwardRows::prepare of all cores; before the main pass of any.
   __aicore__ inline void run() {
     free_all();
-    const int64_t heads = sequences_.count() * tiling_->batch * tiling_->heads_kv;
-    for (int64_t head = vector_core_; head < heads; head += 2 * tiling_->problem.cores) choose(head);
+    const int64_t all = sequences_.count() * tiling_->batch;
+    int64_t head = vector_core_;
+    for (int64_t sequence = 0; sequence < all; ++sequence) {
+      for (; head < tiling_->heads_kv; head += 2 * tiling_->problem.cores) choose(sequence, head);
+      head -= tiling_->heads_kv;
+    }
     take_all();
   }
 
@@ -28,17 +32,16 @@ class BackwardRange {
   static constexpr int32_t kAtOnce = 32 * BackwardAivBuffers::kLanes;  // values
   static constexpr int32_t kMostExponent = 60;  // |dP - delta| < 2^41 from finite fp16; also keeps 2^-exponent normal
 
-  // One key/value head of one sequence.
-  __aicore__ inline void choose(int64_t index) {
+  // One key/value head of one sequence: of the batch, or the document.
+  __aicore__ inline void choose(int64_t sequence, int64_t head_kv) {
     const TriangleForwardTiling& p = tiling_->problem;
-    const int64_t head_kv = index % tiling_->heads_kv, other = index / tiling_->heads_kv;
-    const int64_t batch = p.packed ? 0 : other, group = tiling_->heads_q / tiling_->heads_kv;
+    const int64_t batch = p.packed ? 0 : sequence, group = tiling_->group;
     Range q, k;
     q.end = p.total_q;
     k.end = p.total_k;
     if (p.packed) {
-      q = sequences_.rows_q(other);
-      k = sequences_.rows_k(other);
+      q = sequences_.rows_q(sequence);
+      k = sequences_.rows_k(sequence);
     }
     const int64_t first_head = batch * tiling_->heads_q + head_kv * group;
     const int64_t key_row = (batch * tiling_->heads_kv + head_kv) * p.total_k + k.begin;

@@ -15,8 +15,8 @@ class SharedColumns {
                                   const ForwardSequences& sequences, int64_t vector_core)
       : tiling_(tiling),
         workspace_(workspace),
-        core_(vector_core / 2),
-        half_(static_cast<int32_t>(vector_core % 2)),
+        core_(vector_core >> 1),
+        half_(static_cast<int32_t>(vector_core & 1)),
         walker_(tiling.lines[kByColumns], sequences, tiling.partitions[kByColumns].share(core_)) {}
 
   __aicore__ inline bool next(KeyRows* keys, bool* unseen) {
@@ -86,30 +86,51 @@ class BackwardRows {
   }
 
  private:
-  // Row tiles of all heads, dealt out one by one to the vector cores.
-  struct Tile {
-    int64_t index, step, heads, total, at_once;
-    int64_t all;
+  // Row tiles of all heads, dealt out one by one to the vector cores: each takes every `step`-th, which is counted, not
+  // divided, out of batch, head and tile of the head.
+  class Tile {
+   public:
+    __aicore__ inline Tile(int64_t first, int64_t step, int64_t batches, int64_t heads, int64_t total, int64_t at_once)
+        : batches_(batches), heads_(heads), total_(total), at_once_(at_once), per_head_(ceil_div(total, at_once)) {
+      if (per_head_ == 0) batches_ = 0;
+      step_heads_ = heads_in(step);
+      step_tiles_ = step - step_heads_ * per_head_;
+      head_ = heads_in(first);
+      tile_ = first - head_ * per_head_;
+      settle();
+    }
 
-    __aicore__ inline bool exists() const { return index < all; }
-    __aicore__ inline void advance() { index += step; }
-    __aicore__ inline int64_t per_head() const { return (total + at_once - 1) / at_once; }
-    __aicore__ inline int64_t batch() const { return index / per_head() / heads; }
-    __aicore__ inline int64_t head() const { return index / per_head() % heads; }
-    __aicore__ inline int64_t row() const { return index % per_head() * at_once; }
-    __aicore__ inline int32_t rows() const { return static_cast<int32_t>(min64(at_once, total - row())); }
+    __aicore__ inline bool exists() const { return batch_ < batches_; }
+    __aicore__ inline void advance() {
+      head_ += step_heads_;
+      tile_ += step_tiles_;
+      if (tile_ >= per_head_) {
+        tile_ -= per_head_;
+        ++head_;
+      }
+      settle();
+    }
+    __aicore__ inline int64_t batch() const { return batch_; }
+    __aicore__ inline int64_t head() const { return head_; }
+    __aicore__ inline int64_t row() const { return tile_ * at_once_; }
+    __aicore__ inline int32_t rows() const { return static_cast<int32_t>(min64(at_once_, total_ - row())); }
     // Among the rows of all heads.
-    __aicore__ inline int64_t flat_row() const { return index / per_head() * total + row(); }
+    __aicore__ inline int64_t flat_row() const { return (batch_ * heads_ + head_) * total_ + row(); }
+
+   private:
+    __aicore__ inline int64_t heads_in(int64_t tiles) const {
+      return tiles < per_head_ || per_head_ == 0 ? 0 : divide(tiles, per_head_);
+    }
+    __aicore__ inline void settle() {
+      for (; batch_ < batches_ && head_ >= heads_; ++batch_) head_ -= heads_;
+    }
+
+    int64_t batches_, heads_, total_, at_once_, per_head_;
+    int64_t step_heads_ = 0, step_tiles_ = 0;
+    int64_t batch_ = 0, head_ = 0, tile_ = 0;
   };
   __aicore__ inline Tile first_tile(int64_t heads, int64_t total, int64_t at_once) const {
-    Tile tile;
-    tile.index = vector_core_;
-    tile.step = 2 * tiling_->problem.cores;
-    tile.heads = heads;
-    tile.total = total;
-    tile.at_once = at_once;
-    tile.all = tiling_->batch * heads * tile.per_head();
-    return tile;
+    return Tile(vector_core_, 2 * tiling_->problem.cores, tiling_->batch, heads, total, at_once);
   }
   __aicore__ static inline int32_t rows_at_once(int32_t width) {
     return smaller(BackwardAivBuffers::kRows, BackwardAivBuffers::kTileFloats / width);
@@ -126,7 +147,7 @@ class BackwardRows {
     SetFlag<HardEvent::V_MTE3>(kEventResult);
     WaitFlag<HardEvent::V_MTE3>(kEventResult);
     const bool owns = owns_columns(*tiling_);
-    const int64_t count = ((owns ? tiling_->dk_offset : tiling_->end_offset) - tiling_->undo_q_offset) / 4;
+    const int64_t count = ((owns ? tiling_->dk_offset : tiling_->end_offset) - tiling_->undo_q_offset) >> 2;  // floats
     const int64_t step = int64_t{2} * tiling_->problem.cores * BackwardAivBuffers::kTileFloats;
     for (int64_t at = vector_core_ * BackwardAivBuffers::kTileFloats; at < count; at += step)
       clear_some(global<float>(arguments_.workspace + tiling_->undo_q_offset)[at],

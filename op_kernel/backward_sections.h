@@ -33,8 +33,8 @@ struct Section {
   int64_t first_q = 0, first_k = 0;  // packed: the document's first row in q and in k
   int64_t anchor = 0;                // the column, or the row, that the blocks share
   int64_t begin = 0, end = 0;
-  int64_t index = 0;  // on this core: its ring slot is index % kSectionSlots
-  int64_t task = 0;   // on this core: counts changes of the anchor
+  int32_t slot = 0;     // of the ring: a core's sections take its slots in turns
+  int32_t anchors = 0;  // how often the anchor has changed on this core
   bool by_columns = true;
   bool opens = false, closes = false;  // first, last section with this anchor
   // Of an owned column (owns_column()): its first, last section. dK and dV are stored, not added; are done.
@@ -65,7 +65,7 @@ class SectionCursor {
         sequences_(sequences),
         walker_(tiling->lines[pass], sequences, share),
         by_columns_(pass == kByColumns),
-        repeats_(by_columns_ && tiling->deterministic ? tiling->heads_q / tiling->heads_kv : 1) {
+        repeats_(by_columns_ && tiling->deterministic ? tiling->group : 1) {
     query_ = repeats_;
   }
 
@@ -81,16 +81,17 @@ class SectionCursor {
     section->first_k = first_k_;
     section->anchor = piece_.row;
     section->begin = at_;
-    section->end = min64((at_ / kSectionBlocks + 1) * kSectionBlocks, piece_.blocks.end);
-    section->index = index_++;
-    section->task = task_;
+    section->end = min64(((at_ >> kSectionShift) + 1) << kSectionShift, piece_.blocks.end);
+    section->slot = slot_;
+    slot_ = next_slot(slot_, kSectionSlots);
+    section->anchors = anchors_;
     section->by_columns = by_columns_;
     section->opens = at_ == piece_.blocks.begin;
     at_ = section->end;
     section->closes = at_ == piece_.blocks.end;
-    if (section->closes) ++task_;
+    if (section->closes) ++anchors_;
     section->column_core = owned_ || piece_.opens ? core_ : opening_core();
-    section->column_slot = owned_ ? static_cast<int32_t>(column_ % kColumnSlots) : kSharedColumn;
+    section->column_slot = owned_ ? column_ : kSharedColumn;
     section->stores = owned_ && section->opens && query_ == 0;
     section->completes = owned_ && section->closes && query_ == repeats_ - 1;
     return true;
@@ -103,7 +104,7 @@ class SectionCursor {
     if (++query_ >= repeats_) {
       if (!walker_.next(&piece_)) return false;
       query_ = 0;
-      if (piece_.blocks.size() > 0) ++column_;
+      if (piece_.blocks.size() > 0) column_ = next_slot(column_, kColumnSlots);
       owned_ = by_columns_ && owns_column(*tiling_, piece_);
       const int64_t sequence = tiling_->problem.packed ? piece_.batch : 0;
       if (sequence != sequence_) {
@@ -119,9 +120,10 @@ class SectionCursor {
 
   // Of the column that this core finds begun.
   __aicore__ inline int64_t opening_core() const {
-    const Start* starts = tiling_->partitions[kByColumns].starts;
+    const Partition& partition = tiling_->partitions[kByColumns];
+    const Start own = partition.start(core_);
     int64_t core = core_ - 1;
-    while (core > 0 && starts[core].task == starts[core_].task && starts[core].unit > 0) --core;
+    while (core > 0 && partition.is_inside(core, own)) --core;
     return core;
   }
 
@@ -133,7 +135,8 @@ class SectionCursor {
   int64_t repeats_, query_;
   Piece piece_;
   Band band_;
-  int64_t sequence_ = -1, first_q_ = 0, first_k_ = 0, at_ = 0, index_ = 0, task_ = 0, column_ = 0;
+  int64_t sequence_ = -1, first_q_ = 0, first_k_ = 0, at_ = 0;
+  int32_t slot_ = 0, anchors_ = 0, column_ = 0;
 };
 
 // The sections of one pass that this core has.
@@ -198,8 +201,8 @@ class BackwardWorkspace {
   template <class U>
   __aicore__ inline AscendC::GlobalTensor<U> tile(const Section& section, int32_t i) const {
     constexpr int64_t kTileBytes = kGradBlock * kGradBlock * 4;
-    const int64_t slot = section.index % kSectionSlots;
-    return global<U>(base_ + core_ * tiling_->ring_bytes + (slot * kSectionBlocks * 2 + i) * kTileBytes);
+    return global<U>(base_ + core_ * tiling_->ring_bytes +
+                     (int64_t{section.slot} * kSectionBlocks * 2 + i) * kTileBytes);
   }
   __aicore__ inline int64_t query_row(const Section& section, int64_t row) const {
     return (section.batch * tiling_->heads_q + section.head_q) * tiling_->problem.total_q + section.first_q + row;

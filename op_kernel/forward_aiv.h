@@ -41,10 +41,17 @@ class ForwardAiv {
       }
     }
     while (merge_.next(&stage)) finish_empty(stage);
-    if (tiling_->cut_slots > 0) {
+    if (tiling_->phases == kAllPhases && tiling_->cut_slots > 0) {
       AscendC::SyncAll<true>();
       merge_cut_task();
     }
+    take_all();
+  }
+
+  // After all cores' run(), in a launch of its own.
+  __aicore__ inline void merge_cut_tasks() {
+    free_all();
+    merge_cut_task();
     take_all();
   }
 
@@ -53,7 +60,7 @@ class ForwardAiv {
 
   // The upper half of a task sees fewer keys at the diagonal: the two vector cores take turns at it.
   __aicore__ inline bool upper(const Stage& stage) const {
-    return (half_ + stage.row0 / tiling_->line.block.q) % 2 == 0;
+    return ((half_ + tiling_->line.block.q.floor(stage.row0)) & 1) == 0;
   }
   __aicore__ inline int32_t own_row(const Stage& stage) const { return upper(stage) ? 0 : first_half_rows(stage.rows); }
   __aicore__ inline int32_t own_rows(const Stage& stage) const {
@@ -96,8 +103,8 @@ class ForwardAiv {
     const int32_t cols16 = round_up(columns.cols, 16);
     SoftmaxTile t;
     t.tile = chip_.scores(slot);
-    t.max = chip_.chunk_max(stage.slot())[row];
-    t.sum = chip_.chunk_sum(stage.slot())[row];
+    t.max = chip_.chunk_max(stage.slot)[row];
+    t.sum = chip_.chunk_sum(stage.slot)[row];
     t.rows = rows;
     t.width = width;
     t.chunk_column = stage.chunk_column + columns.col0;
@@ -182,8 +189,8 @@ class ForwardAiv {
       return;
     }
     if (seen) {
-      merge(workspace_.out(stage)[static_cast<uint64_t>(own_row(stage)) * dv16_], chip_.chunk_max(stage.slot()),
-            chip_.chunk_sum(stage.slot()), rows);
+      merge(workspace_.out(stage)[static_cast<uint64_t>(own_row(stage)) * dv16_], chip_.chunk_max(stage.slot),
+            chip_.chunk_sum(stage.slot), rows);
     }
     if (stage.closes && rows > 0) finish(stage);
   }
@@ -304,8 +311,8 @@ class ForwardAiv {
     SetFlag<HardEvent::V_MTE3>(kEventCutStats);
     WaitFlag<HardEvent::V_MTE3>(kEventCutStats);
     const AscendC::DataCopyExtParams params(1, static_cast<uint32_t>(own_rows(stage) * 4), 0, 0, 0);
-    AscendC::DataCopyPad(dst[first], chip_.chunk_max(stage.slot()), params);
-    AscendC::DataCopyPad(dst[tiling_->cut_rows + first], chip_.chunk_sum(stage.slot()), params);
+    AscendC::DataCopyPad(dst[first], chip_.chunk_max(stage.slot), params);
+    AscendC::DataCopyPad(dst[tiling_->cut_rows + first], chip_.chunk_sum(stage.slot), params);
     SetFlag<HardEvent::MTE3_V>(kEventCutStats);
     WaitFlag<HardEvent::MTE3_V>(kEventCutStats);
   }
@@ -313,9 +320,9 @@ class ForwardAiv {
   // The task that this core found begun, if it is the first that did: its chunks from all cores' partials, in order,
   // as one core alone would have merged them.
   __aicore__ inline void merge_cut_task() {
-    const Start* starts = tiling_->partition.starts;
-    const Start& own = starts[core()];
-    if (own.unit == 0 || is_inside(core() - 1, own)) return;
+    const Partition& partition = tiling_->partition;
+    const Start own = partition.start(core());
+    if (own.unit == 0 || partition.is_inside(core() - 1, own)) return;
     Share task;
     task.begin.part[kMain] = task.end.part[kMain] = own;
     task.begin.part[kMain].unit = task.end.part[kMain].unit = 0;
@@ -325,8 +332,11 @@ class ForwardAiv {
     int64_t owner = core() - 1;
     for (int32_t chunk = 0; cursor.next(&stage); ++chunk) {
       if (own_rows(stage) == 0) return;
-      while (owner + 1 < tiling_->cores && is_inside(owner + 1, own) && starts[owner + 1].unit <= chunk) ++owner;
-      const int32_t slot = is_inside(owner, own) ? chunk - starts[owner].unit : tiling_->cut_first_slots + chunk;
+      while (owner + 1 < tiling_->cores && partition.is_inside(owner + 1, own) &&
+             partition.start(owner + 1).unit <= chunk)
+        ++owner;
+      const int32_t slot =
+          partition.is_inside(owner, own) ? chunk - partition.start(owner).unit : tiling_->cut_first_slots + chunk;
       if (stage.opens) state_.fresh = true;
       if (own_columns(stage).cols > 0) {
         load_cut_stats(workspace_.cut_stats(owner, slot)[own_row(stage)], own_rows(stage));
@@ -335,11 +345,6 @@ class ForwardAiv {
       }
       if (stage.closes) finish(stage);
     }
-  }
-  // Whether `core` begins inside the task of `place`, after its first chunk.
-  __aicore__ inline bool is_inside(int64_t core, const Start& place) const {
-    const Start& start = tiling_->partition.starts[core];
-    return start.sequence == place.sequence && start.task == place.task && start.unit > 0;
   }
   __aicore__ inline void load_cut_stats(const AscendC::GlobalTensor<float>& src, int32_t rows) {
     const AscendC::DataCopyExtParams params(1, static_cast<uint32_t>(rows * 4), 0, 0, 0);

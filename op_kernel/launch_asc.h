@@ -1,6 +1,8 @@
 // Launches of CANN >= 8.5. bisheng compiles a source as one program, so the kernels are included here.
 #pragma once
 // The kernels come before launch.h, as this order has it: they define TRIANGLE_FN for the device.
+#include <cstring>
+
 #include "acl/acl.h"
 #include "backward.cpp"
 #include "forward.cpp"
@@ -21,6 +23,8 @@ void forget_earlier_errors() { static_cast<void>(aclrtGetLastError(ACL_RT_THREAD
 int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const TriangleForwardPointers& p,
                       const TriangleForwardTiling& tiling, aclrtStream stream) {
   forget_earlier_errors();
+  TriangleForwardWords words;
+  std::memcpy(&words, &tiling, sizeof words);
   GM_ADDR q = device(p.q);
   GM_ADDR k = device(p.k);
   GM_ADDR v = device(p.v);
@@ -31,13 +35,13 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
   GM_ADDR lse = device(p.lse);
   GM_ADDR workspace = device(p.workspace);
   if (bf16 != 0 && wide != 0) {
-    triangle_attn_fwd_bf16_256<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, tiling);
+    triangle_attn_fwd_bf16_256<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, words);
   } else if (bf16 != 0) {
-    triangle_attn_fwd_bf16_128<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, tiling);
+    triangle_attn_fwd_bf16_128<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, words);
   } else if (wide != 0) {
-    triangle_attn_fwd_fp16_256<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, tiling);
+    triangle_attn_fwd_fp16_256<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, words);
   } else {
-    triangle_attn_fwd_fp16_128<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, tiling);
+    triangle_attn_fwd_fp16_128<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, words);
   }
   return aclrtGetLastError(ACL_RT_THREAD_LEVEL);
 }
@@ -45,6 +49,8 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
 int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers& p,
                        const TriangleBackwardTiling& tiling, aclrtStream stream) {
   forget_earlier_errors();
+  TriangleBackwardWords words;
+  std::memcpy(&words, &tiling, sizeof words);
   GM_ADDR dout = device(p.dout);
   GM_ADDR q = device(p.q);
   GM_ADDR k = device(p.k);
@@ -61,10 +67,10 @@ int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPoint
   GM_ADDR workspace = device(p.workspace);
   if (bf16 != 0) {
     triangle_attn_bwd_bf16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, dq, dk, dv,
-                                                 workspace, tiling);
+                                                 workspace, words);
   } else {
     triangle_attn_bwd_fp16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, dq, dk, dv,
-                                                 workspace, tiling);
+                                                 workspace, words);
   }
   return aclrtGetLastError(ACL_RT_THREAD_LEVEL);
 }

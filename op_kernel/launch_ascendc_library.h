@@ -40,8 +40,8 @@ void* device(const void* pointer) { return const_cast<void*>(pointer); }
 int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const TriangleForwardPointers& p,
                       const TriangleForwardTiling& tiling, void* stream) {
   if (registration != 0) return registration;
-  TriangleForwardWords words{};
-  std::memcpy(&words, &tiling, sizeof tiling);
+  TriangleForwardWords words;
+  std::memcpy(&words, &tiling, sizeof words);
   const auto launch =
       bf16 != 0 ? (wide != 0 ? aclrtlaunch_triangle_attn_fwd_bf16_256 : aclrtlaunch_triangle_attn_fwd_bf16_128)
                 : (wide != 0 ? aclrtlaunch_triangle_attn_fwd_fp16_256 : aclrtlaunch_triangle_attn_fwd_fp16_128);
@@ -52,8 +52,8 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
 int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers& p,
                        const TriangleBackwardTiling& tiling, void* stream) {
   if (registration != 0) return registration;
-  TriangleBackwardWords words{};
-  std::memcpy(&words, &tiling, sizeof tiling);
+  TriangleBackwardWords words;
+  std::memcpy(&words, &tiling, sizeof words);
   const auto launch = bf16 != 0 ? aclrtlaunch_triangle_attn_bwd_bf16 : aclrtlaunch_triangle_attn_bwd_fp16;
   return static_cast<int32_t>(launch(cores, stream, device(p.dout), device(p.q), device(p.k), device(p.v),
                                      device(p.out), device(p.lse), device(p.dlse), device(p.mask), device(p.cu_seq_q),

@@ -41,7 +41,7 @@ struct Stage {
   int64_t first_q = 0, first_k = 0;  // packed: the document's first row in q and in k
   int64_t row0 = 0;                  // the task's first row in its sequence
   int64_t begin_block = 0, end_block = 0;
-  int64_t index = 0;                   // of the stages with keys, on this core: its ring slot is index % kRingSlots
+  int32_t slot = 0;                    // of the ring: stages with keys take its slots in turns
   int32_t rows = 0;                    // of the task
   int32_t keys = 0;                    // of the stage; 0: the task sees no key at all, and this is its only stage
   int32_t chunk_column = 0;            // of its first key, in its chunk of kChunkKeys
@@ -50,7 +50,6 @@ struct Stage {
   int32_t cut_slot = 0;                // then: which chunk partial of this core it writes
 
   __aicore__ inline int64_t key0() const { return begin_block * kBlockKeys; }
-  __aicore__ inline int32_t slot() const { return static_cast<int32_t>(index % kRingSlots); }
 };
 
 // The columns of a stage that some rows of its task see, in whole blocks (the last may be ragged); none: cols == 0.
@@ -65,8 +64,8 @@ __aicore__ inline Columns visible_columns(const Stage& stage, int32_t row, int32
   const int64_t begin = max64(first + stage.band.left, 0);
   const int64_t end = min64(last + stage.band.right + 1, stage.band.sk);
   if (rows <= 0 || end <= begin) return result;
-  const int64_t begin_block = max64(begin / kBlockKeys, stage.begin_block);
-  const int64_t end_block = min64((end - 1) / kBlockKeys + 1, stage.end_block);
+  const int64_t begin_block = max64(begin >> kBlockShift, stage.begin_block);
+  const int64_t end_block = min64(((end - 1) >> kBlockShift) + 1, stage.end_block);
   if (end_block <= begin_block) return result;
   result.col0 = static_cast<int32_t>((begin_block - stage.begin_block) * kBlockKeys);
   result.cols = static_cast<int32_t>(min64(end_block * kBlockKeys, stage.band.sk) - begin_block * kBlockKeys);
@@ -93,9 +92,9 @@ class StageCursor {
     stage->rows = static_cast<int32_t>(min64(tiling_->line.block.q, band_.sq - stage->row0));
     stage->opens = at_block_ == piece_.blocks.begin;
     stage->begin_block = at_block_;
-    stage->end_block = min64((at_block_ / kChunkBlocks + 1) * kChunkBlocks, piece_.blocks.end);
+    stage->end_block = min64(((at_block_ >> kChunkShift) + 1) << kChunkShift, piece_.blocks.end);
     stage->keys = static_cast<int32_t>(min64(stage->end_block * kBlockKeys, band_.sk) - stage->key0());
-    stage->chunk_column = static_cast<int32_t>(at_block_ % kChunkBlocks) * kBlockKeys;
+    stage->chunk_column = static_cast<int32_t>(at_block_ & (kChunkBlocks - 1)) * kBlockKeys;
     if (piece_.blocks.size() == 0) {
       stage->end_block = stage->begin_block;
       stage->keys = 0;
@@ -103,8 +102,8 @@ class StageCursor {
     stage->cut = !(piece_.opens && piece_.closes);
     stage->cut_slot = cut_slot_;
     ++cut_slot_;
-    stage->index = index_;
-    if (stage->keys > 0) ++index_;
+    stage->slot = slot_;
+    if (stage->keys > 0) slot_ = next_slot(slot_, kRingSlots);
     at_block_ = stage->end_block;
     stage->closes = at_block_ >= piece_.blocks.end;
     return true;
@@ -138,8 +137,8 @@ class StageCursor {
   ShareWalker<ForwardSequences> walker_;
   Piece piece_;
   Band band_;
-  int64_t sequence_ = -1, first_q_ = 0, first_k_ = 0, at_block_ = 0, index_ = 0;
-  int32_t cut_slot_ = 0;
+  int64_t sequence_ = -1, first_q_ = 0, first_k_ = 0, at_block_ = 0;
+  int32_t slot_ = 0, cut_slot_ = 0;
 };
 
 // This core's share. Packed: found here, and without fillers.

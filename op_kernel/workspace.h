@@ -13,18 +13,18 @@ class Workspace {
 
   // [kRows, kChunkKeys] fp32
   __aicore__ inline AscendC::GlobalTensor<float> scores(const Stage& stage) const {
-    return global<float>(ring() + stage.slot() * tiling_->slot_scores_bytes);
+    return global<float>(ring() + stage.slot * tiling_->slot_scores_bytes);
   }
   // P in the place of the scores: 16-bit, rows kProbsPitch elements apart
   static constexpr int32_t kProbsPitch = 2 * kChunkKeys;
   template <class T>
   __aicore__ inline AscendC::GlobalTensor<T> probs(const Stage& stage) const {
-    return global<T>(ring() + stage.slot() * tiling_->slot_scores_bytes);
+    return global<T>(ring() + stage.slot * tiling_->slot_scores_bytes);
   }
   // P V, [rows, dv16] fp32: in the ring, or for a cut task among the chunk partials
   __aicore__ inline AscendC::GlobalTensor<float> out(const Stage& stage) const {
     if (stage.cut) return cut_out(core_, stage.cut_slot);
-    return global<float>(ring() + kRingSlots * tiling_->slot_scores_bytes + stage.slot() * tiling_->slot_out_bytes);
+    return global<float>(ring() + kRingSlots * tiling_->slot_scores_bytes + stage.slot * tiling_->slot_out_bytes);
   }
   __aicore__ inline AscendC::GlobalTensor<float> cut_out(int64_t core, int32_t slot) const {
     return global<float>(cut(core, slot));

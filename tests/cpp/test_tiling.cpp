@@ -171,7 +171,7 @@ void check_backward(const ForwardProblem& problem, bool deterministic) {
     for (const Shares& shares : {columns, rows})
       for (const auto& [task, opened] : shares.tasks) CHECK(opened == 1);
     for (const BackwardPass pass : {kByColumns, kByRows}) {
-      for (int64_t core = 0; core < problem.cores; ++core) CHECK(t.partitions[pass].starts[core].unit == 0);
+      for (int64_t core = 0; core < problem.cores; ++core) CHECK(t.partitions[pass].units[core] == 0);
     }
   }
 

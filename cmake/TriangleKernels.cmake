@@ -22,7 +22,7 @@ set(TRIANGLE_CANN_VERSION "none" CACHE STRING "version of the CANN at ASCEND_HOM
 set(TRIANGLE_NPU_ARCH dav-2201)
 set(TRIANGLE_SOC_VERSION Ascend910B1)
 # Options of the device compiler in both ways of CANN. The last one makes room for the arguments of a kernel, which hold the
-# tiling by value (op_kernel/tiling_by_value.h: up to 3584 bytes); newer releases need no such limit and ignore it.
+# tiling by value (op_kernel/tiling_by_value.h: up to 2088 bytes); newer releases need no such limit and ignore it.
 set(TRIANGLE_DEVICE_OPTIONS -O3 -std=c++17 --cce-auto-sync=off --cce-aicore-input-parameter-size=4096)
 
 set(_triangle_ways asc ascendc_library sim)
@@ -89,6 +89,9 @@ function(triangle_add_kernels name)
   string(TOUPPER ${TRIANGLE_KERNEL_WAY} way)
   set(definitions TRIANGLE_LAUNCH_${way} TRIANGLE_CANN_VERSION="${TRIANGLE_CANN_VERSION}")
 
+  if(TRIANGLE_KERNEL_WAY STREQUAL "asc" AND TRIANGLE_CANN_VERSION VERSION_GREATER_EQUAL 9.1)
+    list(APPEND definitions TRIANGLE_BATCH_SCHEDULING)  # its compiler has __schedmode__
+  endif()
   if(TRIANGLE_KERNEL_WAY STREQUAL "asc")
     _triangle_asc(${name} "${sources}" ${launch} "${arg_INCLUDES}" "${definitions}")
   elseif(TRIANGLE_KERNEL_WAY STREQUAL "ascendc_library")

@@ -15,47 +15,55 @@ __aicore__ inline void forward(const ForwardArguments& arguments, const Triangle
     const int64_t core = AscendC::GetBlockIdx();
     const Share share = share_of(tiling, tiling.line, tiling.partition, sequences, core);
     ForwardAic<T, Tile> aic(&tiling, arguments, sequences, share, core);
-    aic.run();
+    if ((tiling.phases & kWalkTasks) != 0) aic.run();
   } else {
-    const int64_t core = AscendC::GetBlockIdx() / AscendC::GetSubBlockNum();
+    const int64_t core = AscendC::GetBlockIdx() >> 1;  // two vector cores each
     const Share share = share_of(tiling, tiling.line, tiling.partition, sequences, core);
     ForwardAiv<T, Tile> aiv(&tiling, arguments, sequences, share, core,
                             static_cast<int32_t>(AscendC::GetSubBlockIdx()));
-    aiv.run();
+    if ((tiling.phases & kWalkTasks) != 0) {
+      aiv.run();
+    } else {
+      aiv.merge_cut_tasks();
+    }
   }
 }
 
 }  // namespace triangle
 
 // One entry per dtype and tile. `mask`, `cu_seq_q` and `cu_seq_k` may be null where the tiling does not use them.
-extern "C" __global__ __aicore__ void triangle_attn_fwd_fp16_128(GM_ADDR q, GM_ADDR k, GM_ADDR v, GM_ADDR mask,
-                                                                 GM_ADDR cu_seq_q, GM_ADDR cu_seq_k, GM_ADDR out,
-                                                                 GM_ADDR lse, GM_ADDR workspace,
-                                                                 TriangleForwardWords tiling) {
+extern "C" TRIANGLE_SCHEDULED __global__ __aicore__ void triangle_attn_fwd_fp16_128(GM_ADDR q, GM_ADDR k, GM_ADDR v,
+                                                                                    GM_ADDR mask, GM_ADDR cu_seq_q,
+                                                                                    GM_ADDR cu_seq_k, GM_ADDR out,
+                                                                                    GM_ADDR lse, GM_ADDR workspace,
+                                                                                    TriangleForwardWords tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
   triangle::forward<half, triangle::NarrowTile>({q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace},
                                                 triangle::tiling_of(tiling));
 }
-extern "C" __global__ __aicore__ void triangle_attn_fwd_fp16_256(GM_ADDR q, GM_ADDR k, GM_ADDR v, GM_ADDR mask,
-                                                                 GM_ADDR cu_seq_q, GM_ADDR cu_seq_k, GM_ADDR out,
-                                                                 GM_ADDR lse, GM_ADDR workspace,
-                                                                 TriangleForwardWords tiling) {
+extern "C" TRIANGLE_SCHEDULED __global__ __aicore__ void triangle_attn_fwd_fp16_256(GM_ADDR q, GM_ADDR k, GM_ADDR v,
+                                                                                    GM_ADDR mask, GM_ADDR cu_seq_q,
+                                                                                    GM_ADDR cu_seq_k, GM_ADDR out,
+                                                                                    GM_ADDR lse, GM_ADDR workspace,
+                                                                                    TriangleForwardWords tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
   triangle::forward<half, triangle::WideTile>({q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace},
                                               triangle::tiling_of(tiling));
 }
-extern "C" __global__ __aicore__ void triangle_attn_fwd_bf16_128(GM_ADDR q, GM_ADDR k, GM_ADDR v, GM_ADDR mask,
-                                                                 GM_ADDR cu_seq_q, GM_ADDR cu_seq_k, GM_ADDR out,
-                                                                 GM_ADDR lse, GM_ADDR workspace,
-                                                                 TriangleForwardWords tiling) {
+extern "C" TRIANGLE_SCHEDULED __global__ __aicore__ void triangle_attn_fwd_bf16_128(GM_ADDR q, GM_ADDR k, GM_ADDR v,
+                                                                                    GM_ADDR mask, GM_ADDR cu_seq_q,
+                                                                                    GM_ADDR cu_seq_k, GM_ADDR out,
+                                                                                    GM_ADDR lse, GM_ADDR workspace,
+                                                                                    TriangleForwardWords tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
   triangle::forward<bfloat16_t, triangle::NarrowTile>({q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace},
                                                       triangle::tiling_of(tiling));
 }
-extern "C" __global__ __aicore__ void triangle_attn_fwd_bf16_256(GM_ADDR q, GM_ADDR k, GM_ADDR v, GM_ADDR mask,
-                                                                 GM_ADDR cu_seq_q, GM_ADDR cu_seq_k, GM_ADDR out,
-                                                                 GM_ADDR lse, GM_ADDR workspace,
-                                                                 TriangleForwardWords tiling) {
+extern "C" TRIANGLE_SCHEDULED __global__ __aicore__ void triangle_attn_fwd_bf16_256(GM_ADDR q, GM_ADDR k, GM_ADDR v,
+                                                                                    GM_ADDR mask, GM_ADDR cu_seq_q,
+                                                                                    GM_ADDR cu_seq_k, GM_ADDR out,
+                                                                                    GM_ADDR lse, GM_ADDR workspace,
+                                                                                    TriangleForwardWords tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
   triangle::forward<bfloat16_t, triangle::WideTile>({q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace},
                                                     triangle::tiling_of(tiling));

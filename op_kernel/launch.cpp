@@ -36,12 +36,26 @@ TRIANGLE_EXPORT const char* triangle_npu_build(void) {
 TRIANGLE_EXPORT int32_t triangle_npu_forward(int32_t bf16, int32_t wide, uint32_t cores,
                                              const TriangleForwardPointers* pointers,
                                              const TriangleForwardTiling* tiling, void* stream) {
-  return queue_forward(bf16, wide, cores, *pointers, *tiling, stream);
+  TriangleForwardTiling part = *tiling;
+  const triangle::Phases phases = triangle::phases_of(*tiling, triangle::kBeginsTogether);
+  for (int32_t i = 0; i < phases.count; ++i) {
+    part.phases = phases.launches[i];
+    const int32_t status = queue_forward(bf16, wide, cores, *pointers, part, stream);
+    if (status != 0) return status;
+  }
+  return 0;
 }
 
 TRIANGLE_EXPORT int32_t triangle_npu_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers* pointers,
                                               const TriangleBackwardTiling* tiling, void* stream) {
-  return queue_backward(bf16, cores, *pointers, *tiling, stream);
+  TriangleBackwardTiling part = *tiling;
+  const triangle::Phases phases = triangle::phases_of(*tiling, bf16 != 0, triangle::kBeginsTogether);
+  for (int32_t i = 0; i < phases.count; ++i) {
+    part.problem.phases = phases.launches[i];
+    const int32_t status = queue_backward(bf16, cores, *pointers, part, stream);
+    if (status != 0) return status;
+  }
+  return 0;
 }
 
 }  // extern "C"

@@ -29,9 +29,9 @@ int32_t triangle_npu_abi(void);
 // What the library was built with: "cann=8.5.0;way=asc;arch=dav-2201", "cann=none;way=sim;arch=dav-2201". Static text.
 const char* triangle_npu_build(void);
 
-// Queue one launch on `cores` AI cores behind the work of `stream` (an aclrtStream) and return at once: 0, or an
-// aclError. Everything that the pointers name must stay alive until the stream has passed the launch; the structs are
-// read before the call returns. wide: 1 where D or Dv is above 128.
+// Queue a launch on `cores` AI cores behind the work of `stream` (an aclrtStream), or one for each of its phases, and
+// return at once: 0, or an aclError. Everything that the pointers name must stay alive until the stream has passed the
+// launch; the structs are read before the call returns. wide: 1 where D or Dv is above 128.
 int32_t triangle_npu_forward(int32_t bf16, int32_t wide, uint32_t cores, const TriangleForwardPointers* pointers,
                              const TriangleForwardTiling* tiling, void* stream);
 int32_t triangle_npu_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers* pointers,
@@ -45,5 +45,27 @@ namespace triangle {
 constexpr int32_t kNpuAbi = (1 << 24) + static_cast<int32_t>(sizeof(TriangleForwardTiling) * 4096 % (1 << 23)) +
                             static_cast<int32_t>(sizeof(TriangleBackwardTiling) + sizeof(TriangleForwardPointers) +
                                                  sizeof(TriangleBackwardPointers));
+
+// Whether the blocks of a launch begin together, on as many cores, whatever other streams' kernels do. Then one launch
+// may do all phases; else each is a launch of its own, and their order in the stream takes the place of SyncAll.
+#if defined(TRIANGLE_BATCH_SCHEDULING) || defined(TRIANGLE_LAUNCH_SIM)
+constexpr bool kBeginsTogether = true;
+#else
+constexpr bool kBeginsTogether = false;
+#endif
+
+struct Phases {
+  int32_t count;
+  int32_t launches[4];
+};
+inline Phases phases_of(const TriangleForwardTiling& tiling, bool begins_together) {
+  if (begins_together || tiling.cut_slots == 0) return {1, {kAllPhases}};  // without cut tasks nobody meets
+  return {2, {kWalkTasks, kMergeCutTasks}};
+}
+inline Phases phases_of(const TriangleBackwardTiling&, bool bf16, bool begins_together) {
+  if (begins_together) return {1, {kAllPhases}};
+  if (bf16) return {3, {kPrepareRows, kWalkSections, kFinishRows}};
+  return {4, {kPrepareRows, kChooseRange, kWalkSections, kFinishRows}};
+}
 }  // namespace triangle
 #endif

@@ -169,6 +169,7 @@ def test_ascendc_library(built_ascendc_library: check.Built) -> None:
         ("asc", "--cce-auto-sync=off", "--cce-auto-sync", "automatic synchronisation is decided by --cce-auto-sync"),
         ("asc", "--npu-arch=dav-2201", "--npu-arch=dav-3510", "--npu-arch=dav-2201 is missing"),
         ("asc", "-O3", "-O0", "optimisation level is -O0"),
+        ("asc", "-DTRIANGLE_BATCH_SCHEDULING", "-DX", "-DTRIANGLE_BATCH_SCHEDULING is missing for CANN 9.1.0"),
         ("ascendc_library", "--cce-auto-sync=off", "-g", "automatic synchronisation is decided by --cce-auto-sync"),
         ("ascendc_library", "-DTRIANGLE_LAUNCH_ASCENDC_LIBRARY", "-DX", "-DTRIANGLE_LAUNCH_ASCENDC_LIBRARY is missing"),
     ],

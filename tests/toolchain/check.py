@@ -105,6 +105,9 @@ def _asc_problems(stand_in: cann.StandIn, version: str) -> list[str]:
     source = compiles[0][-1]
     wanted = ["--npu-arch=dav-2201", "-fPIC", "-DTRIANGLE_LAUNCH_ASC", f'-DTRIANGLE_CANN_VERSION="{version}"']
     wanted += [f"-I{stand_in.home / 'include'}"]
+    batch = tuple(int(part) for part in version.split(".")[:2]) >= (9, 1)  # __schedmode__ is documented from there on
+    if batch != ("-DTRIANGLE_BATCH_SCHEDULING" in compiles[0]):
+        return [f"bisheng: -DTRIANGLE_BATCH_SCHEDULING is {'missing' if batch else 'given'} for CANN {version}"]
     found = _common("bisheng", compiles[0]) + _missing("bisheng", compiles[0], wanted)
     if not source.endswith(".asc"):
         found.append(f"bisheng: compiles {source}, not an .asc source")

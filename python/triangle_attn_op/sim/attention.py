@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .. import _checks, backends
-from ..ascend_sim import Report, Struct, socs
+from ..ascend_sim import KernelLibrary, Report, Struct, socs
 from . import library
 from .tiling import NO_WINDOW, Problem, forward_tiling
 
 NAMES = ["q", "k", "v", "mask", "cu_seq_q", "cu_seq_k", "out", "lse", "workspace"]
+ALL_PHASES = 15  # kAllPhases of op_host/tiling.h: in one launch
 _OUTPUTS = (6, 7, 8)  # may not be read before they are written
 
 
@@ -44,13 +46,15 @@ def attn_forward(
     trace: bool = False,
     parameters: dict[str, float] | None = None,
     ignore_sites: Sequence[str] = (),
+    phases: Sequence[int] = (ALL_PHASES,),
 ) -> tuple[Tensor, Tensor, Report]:
     """out, lse and the launch's report; arguments as in `triangle_attention`, for fp16 and bf16 CPU tensors.
 
     q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]; with cu_seq_q and cu_seq_k (int32 [documents + 1]) packed
     q [Tq, Hq, D], k [Tk, Hkv, D], v [Tk, Hkv, Dv]. D and Dv at most 256. Strided inputs are read in place.
     out like q with Dv columns, lse fp32 [B, Hq, Sq] or [Tq, Hq].
-    cores: AI cores used, by default the chip's. The other options are those of `KernelLibrary.launch`.
+    cores: AI cores used, by default the chip's. phases: of each launch (op_host/tiling.h); the report is the last
+    one's, findings of those before it raise. The other options are those of `KernelLibrary.launch`.
     What the kernel does not support is a NotImplementedError, TypeError or ValueError that names the argument.
     """
     options: Options = {
@@ -79,7 +83,9 @@ def attn_forward(
     used = core_count(soc, cores)
     tiling = forward_tiling(problem_of(q, k, v, cu_seq_q, strides, used, options))
     workspace = np.empty(tiling.workspace_bytes, dtype=np.uint8)
-    report = lib.launch(
+    report = launch_phases(
+        lib,
+        phases,
         kernel_name(q.dtype, tiling.wide),
         _memory(q),
         _memory(k),
@@ -90,7 +96,7 @@ def attn_forward(
         _memory(out),
         lse,
         workspace,
-        Struct(tiling.data),
+        tiling=tiling.data,
         block_dim=used,
         soc=soc,
         order=order,
@@ -103,6 +109,24 @@ def attn_forward(
         ignore_sites=ignore_sites,
     )
     return out, lse, report
+
+
+def launch_phases(
+    lib: KernelLibrary,
+    phases: Sequence[int],
+    kernel: str,
+    *args: Any,
+    tiling: bytes,
+    uninitialised: Sequence[int],
+    **options: Any,
+) -> Report:
+    """One launch for each item of `phases`, whose tiling begins with it; what one has written the next may read."""
+    for i, phase in enumerate(phases):
+        data = Struct(phase.to_bytes(4, sys.byteorder) + tiling[4:])
+        report = lib.launch(kernel, *args, data, uninitialised=uninitialised if i == 0 else (), **options)
+        if i + 1 < len(phases):
+            report.raise_on_findings()
+    return report
 
 
 class Options(TypedDict):

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..ascend_sim import Report, Struct
 from . import library
 from .attention import (
+    ALL_PHASES,
     Options,
     _like,
     _mask_rows,
@@ -19,6 +20,7 @@ from .attention import (
     _strides,
     check_arguments,
     core_count,
+    launch_phases,
     problem_of,
 )
 from .model import Modelled, Shape, contiguous_problem, modelled, tensor_bytes, timed
@@ -63,6 +65,7 @@ def attn_backward(
     trace: bool = False,
     parameters: dict[str, float] | None = None,
     ignore_sites: Sequence[str] = (),
+    phases: Sequence[int] = (ALL_PHASES,),
 ) -> tuple[Tensor, Tensor, Tensor, Report]:
     """dq, dk, dv, each in its input's memory order, and the launch's report; arguments and errors as in `attn_forward`.
 
@@ -103,7 +106,9 @@ def attn_backward(
         deterministic=deterministic,
         has_dlse=dlse is not None,
     )
-    report = library.kernels().launch(
+    report = launch_phases(
+        library.kernels(),
+        phases,
         kernel_name(q.dtype),
         *(_memory(t) for t in (dout, q, k, v, out)),
         lse,
@@ -113,7 +118,7 @@ def attn_backward(
         None if cu_seq_k is None else cu_seq_k.contiguous(),
         *(_memory(t) for t in (dq, dk, dv)),
         np.empty(tiling.workspace_bytes, dtype=np.uint8),
-        Struct(tiling.data),
+        tiling=tiling.data,
         block_dim=used,
         soc=soc,
         order=order,

@@ -133,7 +133,7 @@ struct TriangleForwardTiling {
 
 namespace triangle {
 
-#if !defined(__CCE_AICORE__)  // the rest is for the host
+#if !defined(TRIANGLE_DEVICE)  // the rest is for the host
 
 struct ForwardProblem {
   int64_t batch = 1, heads_q = 1, heads_kv = 1;

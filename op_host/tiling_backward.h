@@ -52,7 +52,7 @@ TRIANGLE_FN bool owns_columns(const TriangleBackwardTiling& tiling) {
   return !tiling.problem.packed && (tiling.deterministic || tiling.heads_q == tiling.heads_kv);
 }
 
-#if !defined(__CCE_AICORE__)  // the rest is for the host
+#if !defined(TRIANGLE_DEVICE)  // the rest is for the host
 
 struct BackwardProblem {
   ForwardProblem forward;

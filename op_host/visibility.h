@@ -3,7 +3,9 @@
 #pragma once
 #include <cstdint>
 
-#ifndef TRIANGLE_FN  // device code defines it as `__aicore__ inline` before the first include
+// Device code defines TRIANGLE_FN as `__aicore__ inline` before the first include, and TRIANGLE_DEVICE, which leaves
+// out what only the host needs.
+#ifndef TRIANGLE_FN
 #define TRIANGLE_FN inline
 #endif
 #ifndef TRIANGLE_DIVIDE  // the device has one routine for it, to be called seldom (op_kernel/compat.h)
@@ -49,7 +51,7 @@ struct Divisor {
   TRIANGLE_FN constexpr operator int64_t() const { return value; }
   // x / value rounded down, for any sign of x.
   TRIANGLE_FN int64_t floor(int64_t x) const {
-#if !defined(__CCE_AICORE__)
+#if !defined(TRIANGLE_DEVICE)
     if (shift < 0) return x >= 0 ? x / value : -((-x + value - 1) / value);
 #endif
     return x >> shift;
@@ -109,7 +111,7 @@ TRIANGLE_FN int64_t stairs(int64_t n, int32_t shift) {
   return (pairs_of(whole) << shift) + whole * (n - (whole << shift));
 }
 
-#if !defined(__CCE_AICORE__)
+#if !defined(TRIANGLE_DEVICE)
 // sum of floor((a * i + b) / m) over 0 <= i < n, for a, b >= 0 and m >= 1, in O(log m) steps: count the lattice points
 // under the line, swap the axes, repeat as in Euclid's algorithm.
 TRIANGLE_FN int64_t euclid_floor_sum(int64_t n, int64_t m, int64_t a, int64_t b) {
@@ -133,7 +135,7 @@ TRIANGLE_FN int64_t euclid_floor_sum(int64_t n, int64_t m, int64_t a, int64_t b)
 // The same. Of powers of two: with a >= m each term is i * (a / m) + floor(b / m); with a < m it is
 // floor((i + floor(b / a)) / (m / a)).
 TRIANGLE_FN int64_t floor_sum(int64_t n, const Divisor& m, const Divisor& a, int64_t b) {
-#if !defined(__CCE_AICORE__)
+#if !defined(TRIANGLE_DEVICE)
   if (m.shift < 0 || a.shift < 0) return euclid_floor_sum(n, m, a, b);
 #endif
   if (n <= 0) return 0;

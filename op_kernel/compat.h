@@ -10,6 +10,7 @@
 #error "compat.h comes before anything of op_host, whose functions would not be the device's otherwise"
 #endif
 #define TRIANGLE_FN __aicore__ inline
+#define TRIANGLE_DEVICE
 
 // Divisions of 64 bits are a long routine of the scalar unit: this is the only one, and little calls it: the beginnings
 // of walks, and what cores find out about packed sequences.

@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-KERNEL = re.compile(r'extern "C" __global__ __aicore__ void (\w+)\(([^)]*)\)')
+KERNEL = re.compile(r'extern "C" (?:TRIANGLE_SCHEDULED )?__global__ __aicore__ void (\w+)\(([^)]*)\)')
 
 
 def parameter(text: str) -> str:

@@ -21,6 +21,7 @@ __aicore__ inline void Double(GM_ADDR x, GM_ADDR out, uint32_t length, bool flag
   SetFlag<HardEvent::V_MTE3>(EVENT_ID0);
   WaitFlag<HardEvent::V_MTE3>(EVENT_ID0);
   DataCopy(gout, b, length);
+  PipeBarrier<PIPE_ALL>();
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 // check_cann: 9.x
 #include <cassert>
 
+#include "end_of_kernel.h"
 #include "kernel_operator.h"
 
 using namespace AscendC;
@@ -348,6 +349,7 @@ extern "C" __global__ __aicore__ void pool_rules(int32_t init, uint32_t num, uin
 
 extern "C" __global__ __aicore__ void allocator(GM_ADDR x, GM_ADDR out, uint32_t tile) {
   TYPE_AIV;
+  const EndOfKernel end;
   InitSocState();
   LocalMemAllocator<Hardware::UB> ub;
   auto a = ub.Alloc<float, kTile>();
@@ -362,6 +364,7 @@ extern "C" __global__ __aicore__ void allocator(GM_ADDR x, GM_ADDR out, uint32_t
 
 extern "C" __global__ __aicore__ void tensor_methods(GM_ADDR x, GM_ADDR out) {
   TYPE_AIV;
+  const EndOfKernel end;
   GlobalTensor<float> g = Gm(x);
   ascendc_assert(g.GetSize() == kTile && g[8].GetSize() == kTile);
   ascendc_assert(g.GetPhyAddr(4) == reinterpret_cast<float*>(x) + 4 && g[4].GetPhyAddr() == g.GetPhyAddr(4));
@@ -393,6 +396,7 @@ extern "C" __global__ __aicore__ void tensor_methods(GM_ADDR x, GM_ADDR out) {
 
 extern "C" __global__ __aicore__ void who_am_i(GM_ADDR aic, GM_ADDR aiv) {
   TYPE_MIX;
+  const EndOfKernel end;
   const int64_t me = GetBlockIdx();
   if ASCEND_IS_AIC {
     GlobalTensor<float> g;
@@ -416,6 +420,7 @@ struct Tiling {
 
 extern "C" __global__ __aicore__ void tiling_data(GM_ADDR out, GM_ADDR workspace, GM_ADDR tiling) {
   TYPE_AIV;
+  const EndOfKernel end;
   REGISTER_TILING_DEFAULT(Tiling);
   GET_TILING_DATA(data, tiling);
   Gm(out).SetValue(0, data.scale * data.rows);
@@ -427,6 +432,7 @@ extern "C" __global__ __aicore__ void tiling_data(GM_ADDR out, GM_ADDR workspace
 
 extern "C" __global__ __aicore__ void prints(GM_ADDR x) {
   TYPE_AIV;
+  const EndOfKernel end;
   LocalTensor<float> t(TPosition::VECCALC, 0, kTile);
   DataCopy(t, Gm(x), kTile);
   AscendC::printf("block %d of %u: %s %f\n", GetBlockIdx(), GetBlockNum(), "half", half(1.5f));
@@ -439,6 +445,7 @@ extern "C" __global__ __aicore__ void prints(GM_ADDR x) {
 
 extern "C" __global__ __aicore__ void asserts(int32_t how, int32_t value) {
   TYPE_AIV;
+  const EndOfKernel end;
   if (how == 0) ascendc_assert(value == 1, "value is %d", value);                                // @asserts.ascendc
   if (how == 1) assert(value == 1);                                                              // @asserts.libc
   if (how == 2) ASCENDC_ASSERT((value == 1), { KERNEL_LOG(KERNEL_ERROR, "it is %d", value); });  // @asserts.old

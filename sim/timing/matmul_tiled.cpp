@@ -283,6 +283,7 @@ class TiledMatmul {
 // A [batch, k / 16, m, 16] and B [batch, k / 16, n, 16] fp16, C [batch, n / 16, m, 16] or [batch, m, n] fp16 or fp32.
 extern "C" __global__ __aicore__ void matmul_tiled(GM_ADDR a, GM_ADDR b, GM_ADDR c, Tiled tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     TiledMatmul(a, b, c, tiling).Run();
     PipeBarrier<PIPE_ALL>();

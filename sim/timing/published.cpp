@@ -37,6 +37,7 @@ extern "C" __global__ __aicore__ void copy_tiles_ub(GM_ADDR x, int32_t rows, int
                                                     int32_t tile_rows, int32_t tile_columns, int32_t passes,
                                                     int32_t slices, int32_t order) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIV {
     const GlobalTensor<half> gx = Gm<half>(x);
     const LocalTensor<half> ub(TPosition::VECIN, 0, static_cast<uint32_t>(tile_rows * tile_columns));
@@ -56,6 +57,7 @@ extern "C" __global__ __aicore__ void copy_tiles_l1(GM_ADDR x, int32_t rows, int
                                                     int32_t tile_rows, int32_t tile_columns, int32_t passes,
                                                     int32_t slices, int32_t order) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     const GlobalTensor<half> gx = Gm<half>(x);
     const LocalTensor<half> l1(TPosition::A1, 0, static_cast<uint32_t>(tile_rows * tile_columns));
@@ -69,6 +71,7 @@ extern "C" __global__ __aicore__ void copy_tiles_l1(GM_ADDR x, int32_t rows, int
 extern "C" __global__ __aicore__ void add_chunks(GM_ADDR x, GM_ADDR y, GM_ADDR z, int32_t count, int32_t chunk,
                                                  int32_t buffers) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIV {
     const GlobalTensor<half> gx = Gm<half>(x), gy = Gm<half>(y), gz = Gm<half>(z);
     const int32_t cores = static_cast<int32_t>(GetBlockNum()), share = (count + cores - 1) / cores;

@@ -50,6 +50,7 @@ __aicore__ inline void ReduceRows(const LocalTensor<float>& row, const LocalTens
 // C[m, n] in one accumulator by `steps` Mmads of depth k, operands filled on chip, result dropped.
 extern "C" __global__ __aicore__ void mmad_steps(int32_t m, int32_t n, int32_t k, int32_t steps) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     const Operands l0 = Filled(128);
     for (int32_t i = 0; i < steps; ++i) Mmad(l0.c, l0.a, l0.b, MmadParams(m, n, k, 0, false, i == 0));
@@ -61,6 +62,7 @@ extern "C" __global__ __aicore__ void mmad_steps(int32_t m, int32_t n, int32_t k
 extern "C" __global__ __aicore__ void fixpipe_tiles(GM_ADDR c, int32_t tiles, int32_t pitch, int32_t wide,
                                                     int32_t atomic) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     const Operands l0 = Filled(16);
     Mmad(l0.c, l0.a, l0.b, MmadParams(128, 256, 16, 0, false, true));
@@ -80,6 +82,7 @@ extern "C" __global__ __aicore__ void fixpipe_tiles(GM_ADDR c, int32_t tiles, in
 extern "C" __global__ __aicore__ void matmul_staged(GM_ADDR a, GM_ADDR b, GM_ADDR c, int32_t size, int32_t single_m,
                                                     int32_t single_n) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     constexpr int32_t kM = 128, kN = 256, kK = 64, kStepA = 8, kStepB = 4;
     constexpr uint32_t kPacketA = kM * kK * kStepA, kPacketB = kN * kK * kStepB;  // elements
@@ -140,6 +143,7 @@ extern "C" __global__ __aicore__ void matmul_staged(GM_ADDR a, GM_ADDR b, GM_ADD
 // GM, with unitFlag.
 extern "C" __global__ __aicore__ void stage_qk(GM_ADDR q, GM_ADDR k, GM_ADDR s) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     const GlobalTensor<half> gq = Gm<half>(q), gk = Gm<half>(k);
     const GlobalTensor<float> gs = Gm<float>(s);
@@ -160,6 +164,7 @@ extern "C" __global__ __aicore__ void stage_qk(GM_ADDR q, GM_ADDR k, GM_ADDR s) 
 // O' [128, 128] fp32 = P [128, 256] V^T [128, 256]^T out to GM, in two steps of 128 keys.
 extern "C" __global__ __aicore__ void stage_pv(GM_ADDR p, GM_ADDR v, GM_ADDR o) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     const GlobalTensor<half> gp = Gm<half>(p), gv = Gm<half>(v);
     const GlobalTensor<float> go = Gm<float>(o);
@@ -182,6 +187,7 @@ extern "C" __global__ __aicore__ void stage_pv(GM_ADDR p, GM_ADDR v, GM_ADDR o) 
 // An AIV's half of the softmax step: P [64, 256] fp16 = exp(S * scale - max), row maxima and sums.
 extern "C" __global__ __aicore__ void stage_p(GM_ADDR s, GM_ADDR p) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIV {
     constexpr int32_t kRows = 64, kColumns = 256, kAll = kRows * kColumns;
     const GlobalTensor<float> gs = Gm<float>(s);
@@ -215,6 +221,7 @@ extern "C" __global__ __aicore__ void stage_p(GM_ADDR s, GM_ADDR p) {
 // An AIV's half of O [64, 128] = O * alpha + O': O stays in UB, O' comes from GM.
 extern "C" __global__ __aicore__ void stage_o(GM_ADDR o) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIV {
     constexpr int32_t kRows = 64, kColumns = 128, kAll = kRows * kColumns;
     const GlobalTensor<float> go = Gm<float>(o);
@@ -237,6 +244,7 @@ extern "C" __global__ __aicore__ void stage_o(GM_ADDR o) {
 // `count` loads of `bytes` from GM into UB, back to back; every core its own stretch of GM unless `shared`.
 extern "C" __global__ __aicore__ void loads(GM_ADDR x, int32_t count, int32_t bytes, int32_t shared) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIV {
     GlobalTensor<float> gx;
     const uint64_t elements = static_cast<uint64_t>(bytes) / 4;
@@ -252,6 +260,7 @@ extern "C" __global__ __aicore__ void loads(GM_ADDR x, int32_t count, int32_t by
 // A load of bytes that L2 holds behind one that it does not.
 extern "C" __global__ __aicore__ void miss_then_hit(GM_ADDR x) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIV {
     const GlobalTensor<float> gx = Gm<float>(x);
     LocalTensor<float> ub(TPosition::VECIN, 0, 3072);
@@ -265,6 +274,7 @@ extern "C" __global__ __aicore__ void miss_then_hit(GM_ADDR x) {
 // `count` Adds of `repeats` repeats, independent of each other, or (`chained`) each waiting for the one before.
 extern "C" __global__ __aicore__ void adds(int32_t count, int32_t repeats, int32_t chained) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIV {
     LocalTensor<float> a(TPosition::VECCALC, 0, 16384), b(TPosition::VECCALC, 65536, 16384);
     for (int32_t i = 0; i < count; ++i) {
@@ -277,6 +287,7 @@ extern "C" __global__ __aicore__ void adds(int32_t count, int32_t repeats, int32
 // Load, add, store of `tiles` tiles of 4096 floats in `slots` buffers.
 extern "C" __global__ __aicore__ void pipeline(GM_ADDR x, GM_ADDR out, int32_t tiles, int32_t slots) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIV {
     constexpr int32_t kCount = 4096;
     const GlobalTensor<float> gx = Gm<float>(x), gout = Gm<float>(out);
@@ -299,6 +310,7 @@ extern "C" __global__ __aicore__ void pipeline(GM_ADDR x, GM_ADDR out, int32_t t
 // An Mmad of 128 x 256 x `k` and its Fixpipe, with unitFlag or with a flag for the whole instruction.
 extern "C" __global__ __aicore__ void product_out(GM_ADDR c, int32_t k, int32_t unit) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIC {
     const Operands l0 = Filled(128);
     const uint8_t unit_flag = unit != 0 ? 3 : 0;
@@ -312,6 +324,7 @@ extern "C" __global__ __aicore__ void product_out(GM_ADDR c, int32_t k, int32_t 
 extern "C" __global__ __aicore__ void add_at(int32_t a, int32_t b, int32_t dst, int32_t b_blocks, int32_t b_repeats,
                                              int32_t count) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIV {
     auto at = [](int32_t offset) {
       return LocalTensor<float>(TPosition::VECCALC, static_cast<uint32_t>(offset), 4096);
@@ -327,6 +340,7 @@ extern "C" __global__ __aicore__ void add_at(int32_t a, int32_t b, int32_t dst, 
 // A load and a SyncAll, again and again.
 extern "C" __global__ __aicore__ void meet(GM_ADDR x, int32_t rounds) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
+  const EndOfKernel end;
   if ASCEND_IS_AIV {
     const GlobalTensor<float> gx = Gm<float>(x);
     LocalTensor<float> ub(TPosition::VECIN, 0, 1024);

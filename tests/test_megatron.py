@@ -92,12 +92,17 @@ def against_dot_product_attention(rank: int, n: int) -> list[str]:
         "window, skipped layer": ({"window_size": (7, 0), "window_attn_skip_freq": 2}, {"layer_number": 2}, False),
         "layer scaling": ({"apply_query_key_layer_scaling": True}, {"layer_number": 3}, False),
         "padding mask": ({}, {}, True),
+        "softmax off by one": ({"softmax_type": "off-by-one"}, {}, False),
+        "learnable softmax offset": ({"softmax_type": "learnable", "num_query_groups": 2}, {}, True),
     }
     for name, (config_changes, changes, with_padding) in cases.items():
         config = configuration(**config_changes)
         # Megatron's own makes its window mask on a CUDA device; here it gets it with the mask.
         theirs = core(configuration(**{**config_changes, "window_size": None}), DotProductAttention, **changes)
         ours = core(config, **changes)
+        offsets = [module.softmax_offset for module in (ours, theirs)]
+        if isinstance(offsets[0], torch.nn.Parameter):
+            ours.load_state_dict(theirs.state_dict())
         tensors = mixed_qkv(config.num_query_groups)
         causal = torch.ones(50, 50, dtype=torch.bool).triu(1)[None, None]
         window = config.window_size if "window" in name and "skipped" not in name else None
@@ -110,7 +115,9 @@ def against_dot_product_attention(rank: int, n: int) -> list[str]:
             weight = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).view_as(out)
             (out * weight).sum().backward()
             results.append((out.detach(), q.grad, k.grad, v.grad))
-        for what, got, want in zip(("out", "dq", "dk", "dv"), *results):
+        if isinstance(offsets[0], torch.nn.Parameter):
+            results = [(*result, offset.grad) for result, offset in zip(results, offsets)]
+        for what, got, want in zip(("out", "dq", "dk", "dv", "doffset"), *results):
             # Megatron's softmax computes in float32 even here.
             if got.shape != want.shape or not torch.allclose(got, want, rtol=1e-4, atol=2e-5):
                 problems.append(f"{name}: {what}: {float((got - want).abs().max()):.3g}")
@@ -244,7 +251,6 @@ def refusals(rank: int, n: int) -> list[str]:
     attempts = [
         lambda: core(configuration(), attn_mask_type=AttnMaskType.padding),
         lambda: core(configuration(), attention_type="cross"),
-        lambda: core(configuration(softmax_type="off-by-one")),
         lambda: core(configuration(qk_clip=True)),
         lambda: core(configuration(window_size=(5, 3))),
         lambda: core(configuration(**one), attention_dropout=1.0),
@@ -279,7 +285,6 @@ def test_what_it_cannot_honour_raises() -> None:
     expected = [
         "ValueError: attn_mask_type: expected a causal one",
         "ValueError: attention_type: expected 'self', got 'cross'",
-        "NotImplementedError: softmax_type: not supported by triangle attention, expected 'vanilla', got 'off-by-one'",
         "NotImplementedError: qk_clip: not supported by triangle attention",
         "ValueError: window_size: expected a causal window (left, 0), got (5, 3)",
         "ValueError: attention_dropout: expected 0 <= p < 1, got 1.0",

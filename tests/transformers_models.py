@@ -30,13 +30,19 @@ SIZES: dict[str, Any] = {
     "bos_token_id": None,
     "eos_token_id": None,
 }
-CONFIGS = {
+CONFIGS: dict[str, Any] = {
     "llama": lambda: LlamaConfig(**SIZES),
     "mistral": lambda: MistralConfig(**SIZES, sliding_window=WINDOW),
     # The first layer sees everything, the second a window.
     "qwen2": lambda: Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=WINDOW, max_window_layers=1),
 }
 MODELS = list(CONFIGS)
+CONFIGS["gemma2"] = lambda: transformers.Gemma2Config(
+    **SIZES, head_dim=8, query_pre_attn_scalar=8, attn_logit_softcapping=2.0, sliding_window=WINDOW
+)
+CONFIGS["gpt_oss"] = lambda: transformers.GptOssConfig(
+    **SIZES, head_dim=8, sliding_window=WINDOW, num_local_experts=2, num_experts_per_tok=2
+)
 
 
 def build(kind: str, implementation: str, seed: int, dtype: torch.dtype = torch.float64, **changes: Any) -> Any:
@@ -45,12 +51,15 @@ def build(kind: str, implementation: str, seed: int, dtype: torch.dtype = torch.
     config = CONFIGS[kind]()
     for name, value in changes.items():
         setattr(config, name, value)
+    torch.manual_seed(seed)  # some models draw biases
     model = AutoModelForCausalLM.from_config(config, attn_implementation=implementation)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             if parameter.dim() > 1:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+            elif name.endswith("sinks"):
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
     return model.to(dtype).eval()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from triangle_attn_op import triangle_attention, triangle_attention_varlen
 from triangle_attn_op.distributed import ContextLayout
@@ -30,6 +31,7 @@ class Case:
     kind: str = "zigzag"
     dtype: torch.dtype = torch.float64
     transposed: bool = False  # q, k, v come as [B, S, H, D] memory
+    bent: bool = False  # softcap, alibi_slopes and sinks
 
     @property
     def sequence_dim(self) -> int:
@@ -62,6 +64,9 @@ CASES = [
     Case("packed, window, GQA", cu_seq=(0, 30, 64), window=11, heads=(4, 2), dim_v=8),
     Case("packed documents", cu_seq=(0, 16, 48, 64), kind="zigzag_documents", heads=(4, 2)),
     Case("packed documents, ragged, window", cu_seq=(0, 3, 20, 21, 64), kind="zigzag_documents", window=6),
+    Case("bent", heads=(4, 2), batch=2, bent=True),
+    Case("bent, packed, window", cu_seq=(0, 30, 64), window=11, heads=(4, 2), bent=True),
+    Case("bent, bf16", dtype=torch.bfloat16, length=256, dim=32, heads=(4, 2), bent=True),
     Case("fp32", dtype=torch.float32, length=256, dim=32),
     Case("bf16", dtype=torch.bfloat16, length=256, dim=32, heads=(4, 2)),
     Case("fp16, window", dtype=torch.float16, length=256, dim=32, window=50),
@@ -81,17 +86,28 @@ def inputs(case: Case, seed: int) -> tuple[Tensor, ...]:
     return q, k, v, dout, draw(hq, 1)[..., 0]
 
 
+def bends(case: Case) -> dict[str, Any]:
+    """softcap, alibi_slopes and sinks, which require gradients; nothing for a case without."""
+    if not case.bent:
+        return {}
+    heads = torch.arange(case.heads[0])
+    return {"softcap": 2.0, "alibi_slopes": 0.1 * heads, "sinks": (heads - 1.5).to(case.dtype).requires_grad_()}
+
+
 def whole(case: Case, tensors: tuple[Tensor, ...]) -> list[Tensor]:
     """out, lse, dq, dk, dv of the operator on one device, in the tensors' dtype."""
     q, k, v = (t.clone().requires_grad_() for t in tensors[:3])
-    options: dict[str, Any] = {"scale": case.scale, "window_size_left": case.window, "return_lse": True}
+    options: dict[str, Any] = {"scale": case.scale, "window_size_left": case.window, "return_lse": True, **bends(case)}
+    if case.bent:
+        options["sinks"] = options["sinks"].detach().to(q.dtype).requires_grad_()
     if case.cu_seq is None:
         out, lse = triangle_attention(q, k, v, **options)
     else:
         cu = torch.tensor(case.cu_seq, dtype=torch.int32)
         out, lse = triangle_attention_varlen(q, k, v, cu, cu, case.length, case.length, **options)
     torch.autograd.backward([out, lse], [tensors[3].to(out.dtype), tensors[4].to(lse.dtype)])
-    return [out.detach(), lse.detach(), *(t.grad for t in (q, k, v) if t.grad is not None)]
+    results = [out.detach(), lse.detach(), *(t.grad for t in (q, k, v) if t.grad is not None)]
+    return [*results, options["sinks"].grad] if case.bent else results
 
 
 def local_inputs(case: Case, exact: Sequence[Tensor], layout: ContextLayout, rank: int) -> list[Tensor]:
@@ -105,7 +121,12 @@ def local_inputs(case: Case, exact: Sequence[Tensor], layout: ContextLayout, ran
 
 
 def compare(
-    case: Case, exact: tuple[Tensor, ...], local: Sequence[Tensor | None], layout: ContextLayout, narrow: bool = False
+    case: Case,
+    exact: tuple[Tensor, ...],
+    local: Sequence[Tensor | None],
+    layout: ContextLayout,
+    narrow: bool = False,
+    dsinks: Tensor | None = None,
 ) -> list[str]:
     """What is wrong with out, lse, dq, dk, dv, of which each rank of the default group has its own tokens.
 
@@ -113,11 +134,15 @@ def compare(
     one to the result's dtype. `narrow`: partial results were rounded to the case's 16 bits; then at most twice as far.
     """
     found = [layout.gather(t, dim=case.sequence_dim) for t in local if t is not None]
+    if dsinks is not None:  # each rank has its share
+        total = dsinks.double()
+        dist.all_reduce(total)
+        found.append(total.to(case.dtype))
     problems = []
     reference = whole(case, exact)
     single = whole(case, tuple(t.to(case.dtype) for t in exact))
     wide = torch.float64 if case.dtype is torch.float64 else torch.float32
-    for name, got, ref, one in zip(("out", "lse", "dq", "dk", "dv"), found, reference, single):
+    for name, got, ref, one in zip(("out", "lse", "dq", "dk", "dv", "dsinks"), found, reference, single):
         finite = ref.isfinite()
         if not torch.equal(got.isfinite(), finite):
             problems.append(f"{name}: not finite where it should be, or finite where it should not")
@@ -135,7 +160,7 @@ def compare(
             problems.append(f"{name}: mean error {mean:.3g}, bound {mean_bound:.3g}")
         if got.dtype != one.dtype:
             problems.append(f"{name}: dtype {got.dtype}, expected {one.dtype}")
-    return problems if len(found) == 5 else [*problems, "a gradient is missing"]
+    return problems if len(found) == 5 + case.bent else [*problems, "a gradient is missing"]
 
 
 def _rms(t: Tensor) -> float:

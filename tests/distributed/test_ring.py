@@ -10,7 +10,7 @@ import pytest
 import ranks
 import torch
 import torch.distributed as dist
-from context_cases import CASES, Case, compare, inputs, local_inputs
+from context_cases import CASES, Case, bends, compare, inputs, local_inputs
 from torch import Tensor
 from triangle_attn_op import backends, distributed, ops, triangle_attention
 from triangle_attn_op.distributed import ContextLayout, plan
@@ -35,13 +35,15 @@ def one_case(case: Case, rank: int, n: int, seed: int, narrow: bool = False) -> 
     layout = case.layout(n)
     q, k, v, dout, dlse = local_inputs(case, exact, layout, rank)
     distributed.reset_counters()
+    bent = bends(case)
     out, lse = distributed.ring_attention(
-        q, k, v, layout=layout, scale=case.scale, window_size_left=case.window, return_lse=True
+        q, k, v, layout=layout, scale=case.scale, window_size_left=case.window, return_lse=True, **bent
     )
     sent = distributed.counters()
     torch.autograd.backward([out, lse], [dout, dlse.to(lse.dtype)])
     both = distributed.counters()
-    problems = compare(case, exact, (out, lse, q.grad, k.grad, v.grad), layout, narrow)
+    dsinks = bent["sinks"].grad if case.bent else None
+    problems = compare(case, exact, (out, lse, q.grad, k.grad, v.grad), layout, narrow, dsinks)
     if case.dim == case.dim_v and any(a != b and size > 1 for a, b, size in zip(out.stride(), q.stride(), q.shape)):
         problems.append(f"out: strides {out.stride()}, expected q's {q.stride()}")
     row = q.element_size() * case.batch * case.heads[1] * (case.dim + case.dim_v)

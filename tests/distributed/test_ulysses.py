@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import ranks
 import torch
-from context_cases import CASES, Case, compare, inputs, local_inputs, whole
+from context_cases import CASES, Case, bends, compare, inputs, local_inputs, whole
 from triangle_attn_op import distributed
 from triangle_attn_op.distributed import ContextLayout
 from triangle_attn_op.distributed.trade import check_heads
@@ -30,12 +30,14 @@ def one_case(case: Case, rank: int, n: int, seed: int) -> list[str]:
     layout = case.layout(n)
     q, k, v, dout, dlse = local_inputs(case, exact, layout, rank)
     distributed.reset_counters()
+    bent = bends(case)
     out, lse = distributed.ulysses_attention(
-        q, k, v, layout=layout, scale=case.scale, window_size_left=case.window, return_lse=True
+        q, k, v, layout=layout, scale=case.scale, window_size_left=case.window, return_lse=True, **bent
     )
     sent = distributed.counters().bytes_sent
     torch.autograd.backward([out, lse], [dout, dlse.to(lse.dtype)])
-    problems = compare(case, exact, (out, lse, q.grad, k.grad, v.grad), layout)
+    dsinks = bent["sinks"].grad if case.bent else None
+    problems = compare(case, exact, (out, lse, q.grad, k.grad, v.grad), layout, dsinks=dsinks)
     # The forward has the operator's own bits: each rank runs it on whole sequences.
     one = whole(case, tuple(t.to(case.dtype) for t in exact))
     found = layout.gather(out, dim=case.sequence_dim)

@@ -19,6 +19,7 @@ FAMILIES = (
     "gqa",
     "window",
     "packed",
+    "bent",
     "decode",
     "small",
     "odd",
@@ -179,6 +180,16 @@ def _packed(sizes: Sizes) -> Iterator[Case]:
             yield Case("packed", problem, direction, goal, partial(measures.predicted_by_blocks, dense=dense))
 
 
+def _bent(sizes: Sizes) -> Iterator[Case]:
+    for bend, bound in (("softcap", 0.75), ("alibi", 0.92), ("sinks", 0.97)):
+        goal = _at_least(f"{bend}, S = {sizes.length}", "of plain", bound)
+        for dtype in sizes.few_dtypes:
+            for direction in ("forward", "forward+backward"):
+                plain = Problem.square(sizes.heads, sizes.length, 128, dtype)
+                measure = partial(measures.speed_over, other=plain, name="plain", figure="of plain")
+                yield Case("bent", plain.with_(bend=bend), direction, goal, measure)
+
+
 def _decode(sizes: Sizes) -> Iterator[Case]:
     goal = _at_least(f"decode, Sq = 1, Sk = {sizes.decode}, Hq 32, Hkv 8", "of read bandwidth", 0.8)
     for batch in sizes.decode_batches:
@@ -238,6 +249,7 @@ _FAMILY: dict[str, Callable[[Sizes], Iterator[Case]]] = {
     "gqa": _gqa,
     "window": _window,
     "packed": _packed,
+    "bent": _bent,
     "decode": _decode,
     "small": _small,
     "odd": _odd,

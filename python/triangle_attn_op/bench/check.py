@@ -82,6 +82,8 @@ def _reference(problem: Problem, leaves: list[Tensor], rows: Tensor | None) -> T
     if problem.documents > 1:  # [T, H, D] -> [documents, H, length, D], and back
         split = [t.unflatten(0, (problem.documents, -1)).transpose(1, 2) for t in (q, k, v)]
         return scaled_dot_product_attention(split[0], split[1], split[2], is_causal=True).transpose(1, 2).flatten(0, 1)
+    if problem.bend is not None:
+        return _bent(problem, q, k, v)
     gqa = problem.heads_q != problem.heads_kv
     if problem.keys_in_window is None and problem.seq_q in (1, problem.seq_k):
         return scaled_dot_product_attention(q, k, v, is_causal=problem.seq_q == problem.seq_k, enable_gqa=gqa)
@@ -93,3 +95,19 @@ def _reference(problem: Problem, leaves: list[Tensor], rows: Tensor | None) -> T
     if problem.keys_in_window is not None:
         mask &= key > position - problem.keys_in_window
     return scaled_dot_product_attention(q[:, :, rows], k, v, attn_mask=mask, enable_gqa=gqa)
+
+
+def _bent(problem: Problem, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Softcap, slopes or sinks by definition; SDPA has none of them. Hq = Hkv, Sq = Sk, no window."""
+    bends = problem.bends()
+    scores = (q @ k.transpose(-1, -2)) * problem.scale()
+    if "softcap" in bends:
+        scores = bends["softcap"] * torch.tanh(scores / bends["softcap"])
+    distance = torch.arange(problem.seq_q).unsqueeze(1) - torch.arange(problem.seq_k)
+    if "alibi_slopes" in bends:
+        scores = scores - bends["alibi_slopes"][:, None, None] * distance.abs()
+    scores = scores.masked_fill(distance < 0, -torch.inf)
+    if "sinks" in bends:
+        column = bends["sinks"][:, None, None].expand(*scores.shape[:-1], 1)
+        return torch.cat([scores, column], dim=-1).softmax(-1)[..., :-1] @ v
+    return scores.softmax(-1) @ v

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from .. import triangle_attention, triangle_attention_varlen
 from ..flops import visible_pairs
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+BENDS = ("softcap", "alibi", "sinks")
 DIRECTIONS = ("forward", "backward", "forward+backward")
 
 
@@ -31,6 +33,8 @@ class Problem:
     batch: int = 1
     keys_in_window: int | None = None
     documents: int = 1
+    bend: str | None = None
+    """What bends the scores, one of BENDS."""
 
     @staticmethod
     def square(heads: int, seq: int, dim: int, dtype: str = "fp32") -> Problem:
@@ -48,6 +52,8 @@ class Problem:
             text += f" window {self.keys_in_window}"
         if self.documents > 1:
             text += f" as {self.documents} documents"
+        if self.bend is not None:
+            text += f" {self.bend}"
         return text
 
     def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -84,6 +90,17 @@ class Problem:
         length = self.seq_q // self.documents
         return torch.arange(0, self.seq_q + 1, length, dtype=torch.int32)
 
+    def bends(self) -> dict[str, Any]:
+        """Keyword arguments of the attention: a softcap as Gemma 2's, ALiBi's slopes, or sinks."""
+        heads = torch.arange(self.heads_q, dtype=torch.float32)
+        options: dict[str | None, dict[str, Any]] = {
+            None: {},
+            "softcap": {"softcap": 50.0},
+            "alibi": {"alibi_slopes": 2.0 ** (-8.0 * (heads + 1.0) / self.heads_q)},
+            "sinks": {"sinks": heads / self.heads_q},
+        }
+        return options[self.bend]
+
     def scale(self) -> float:
         return 1.0 / math.sqrt(self.dim)
 
@@ -96,5 +113,5 @@ def ours(problem: Problem, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         cu_seq = problem.cu_seq()
         return triangle_attention_varlen(q, k, v, cu_seq, cu_seq, longest, longest, window_size_left=window)
     if window is None:
-        return triangle_attention(q, k, v)
-    return triangle_attention(q, k, v, window_size_left=window)
+        return triangle_attention(q, k, v, **problem.bends())
+    return triangle_attention(q, k, v, window_size_left=window, **problem.bends())

@@ -26,10 +26,12 @@ def agree(
     window_size_left: int | None,
     dropout_p: float,
     return_lse: bool,
+    bends: dict[str, Any],
     check_heads: Callable[[int, int, int], None] | None = None,
 ) -> ContextLayout:
     """The checked layout. What must be equal on all ranks is compared once for a group.
 
+    `bends`: alibi_slopes, softcap and sinks, whose shapes are compared, of softcap its value.
     `check_heads(Hq, Hkv, ranks)` raises ValueError for heads that the method cannot divide.
     """
     problem: str | None = None
@@ -40,7 +42,7 @@ def agree(
     try:
         if dropout_p != 0.0:
             raise NotImplementedError(f"dropout_p: not supported in {what} yet, expected 0.0, got {dropout_p}")
-        layout = _checked_layout(q, k, v, layout, rank, ranks, scale, window_size_left)
+        layout = _checked_layout(q, k, v, layout, rank, ranks, scale, window_size_left, bends)
         if check_heads is not None:
             check_heads(q.shape[1], k.shape[1], ranks)
     except (ValueError, TypeError, NotImplementedError) as raised:
@@ -54,6 +56,9 @@ def agree(
         "scale": scale,
         "window_size_left": window_size_left,
         "return_lse": return_lse,
+        "softcap": bends["softcap"],
+        "alibi_slopes": _shape_without(bends["alibi_slopes"], None),
+        "sinks": _shape_without(bends["sinks"], None),
         "layout": (layout.name, layout.length, layout.ranks, layout.cu_seq)
         if isinstance(layout, ContextLayout)
         else layout,
@@ -84,6 +89,7 @@ def _checked_layout(
     ranks: int,
     scale: float | None,
     window_size_left: int | None,
+    bends: dict[str, Any],
 ) -> ContextLayout:
     packed = isinstance(q, Tensor) and q.dim() == 3
     if packed:
@@ -101,9 +107,15 @@ def _checked_layout(
             k.shape[0] if isinstance(k, Tensor) else 0,
             scale=scale,
             window_size_left=window_size_left,
+            **bends,
         )
+        slopes = bends["alibi_slopes"]
+        if slopes is not None and slopes.dim() != 1:
+            raise ValueError(
+                f"alibi_slopes: expected shape [{q.shape[1]}] for packed documents, got {list(slopes.shape)}"
+            )
     else:
-        check_dense(q, k, v, scale=scale, window_size_left=window_size_left)
+        check_dense(q, k, v, scale=scale, window_size_left=window_size_left, **bends)
     dim = rows_dim(q)
     if layout is None:
         if packed:

@@ -157,22 +157,31 @@ class Schedule:
 
 
 @lru_cache(maxsize=256)
-def schedule(layout: ContextLayout, rank: int, window_size_left: int | None = None) -> Schedule:
-    """The schedule of `rank`; the same layout and window give matching schedules on all ranks."""
+def schedule(
+    layout: ContextLayout, rank: int, window_size_left: int | None = None, positions: bool = False
+) -> Schedule:
+    """The schedule of `rank`; the same layout and window give matching schedules on all ranks.
+
+    `positions`: every call's diagonal is the true one, for scores that depend on distances (alibi); more calls.
+    """
     ranks = range(layout.ranks)
-    steps = tuple(plan_step(layout, rank, (rank - t) % layout.ranks, window_size_left) for t in ranks)
+    steps = tuple(plan_step(layout, rank, (rank - t) % layout.ranks, window_size_left, positions) for t in ranks)
     outgoing = tuple(plan_step(layout, (rank + t) % layout.ranks, rank, window_size_left).needed for t in ranks)
     return Schedule(rank, steps, outgoing)
 
 
 @lru_cache(maxsize=4096)
-def plan_step(layout: ContextLayout, q_rank: int, k_rank: int, window_size_left: int | None = None) -> Step:
+def plan_step(
+    layout: ContextLayout, q_rank: int, k_rank: int, window_size_left: int | None = None, positions: bool = False
+) -> Step:
     """The visible part of q_rank's queries against k_rank's keys."""
     pieces = _visible_pieces(layout, q_rank, k_rank, window_size_left)
     needed = _union([(piece.k_begin, piece.k_end) for piece in pieces])
     if q_rank == k_rank:  # its own keys lie in memory already
         needed = ((0, layout.local_length(k_rank)),)
-    merged = _merge([_compact(piece, needed) for piece in pieces])
+    merged = [_compact(piece, needed) for piece in pieces]
+    if not positions:
+        merged = _merge([_normal(piece) for piece in merged])
     return Step(needed, _group(merged) if layout.cu_seq is not None else tuple(Call((piece,)) for piece in merged))
 
 
@@ -248,7 +257,8 @@ def _visible_pieces(layout: ContextLayout, q_rank: int, k_rank: int, window: int
             if i0 >= i1:
                 continue
             j0, j1 = max(0, i0 + left), min(key.size, i1 + right)
-            pieces.append(_normal(Piece(at + i0, at + i1, k_at + j0, k_at + j1, right + i0 - j0, left + i0 - j0)))
+            left = NO_WINDOW if window is None else left + i0 - j0
+            pieces.append(Piece(at + i0, at + i1, k_at + j0, k_at + j1, right + i0 - j0, left))
         at += query.size
     return pieces
 

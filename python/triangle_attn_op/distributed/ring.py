@@ -9,6 +9,7 @@ Source: Liu et al., "Ring Attention with Blockwise Transformers", 2023.
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import Any, Literal, overload
 
 import torch
@@ -36,6 +37,9 @@ def ring_attention(
     window_size_left: int | None = ...,
     dropout_p: float = ...,
     return_lse: Literal[False] = ...,
+    alibi_slopes: Tensor | None = ...,
+    softcap: float | None = ...,
+    sinks: Tensor | None = ...,
 ) -> Tensor: ...
 
 
@@ -51,6 +55,9 @@ def ring_attention(
     window_size_left: int | None = ...,
     dropout_p: float = ...,
     return_lse: Literal[True],
+    alibi_slopes: Tensor | None = ...,
+    softcap: float | None = ...,
+    sinks: Tensor | None = ...,
 ) -> tuple[Tensor, Tensor]: ...
 
 
@@ -66,6 +73,9 @@ def ring_attention(
     window_size_left: int | None = None,
     dropout_p: float = 0.0,
     return_lse: bool = False,
+    alibi_slopes: Tensor | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Causal attention of a sequence that is cut over the ranks of `group`; every rank calls it with its own tokens, in
     forward and backward.
@@ -83,6 +93,8 @@ def ring_attention(
             not sent.
         dropout_p: must be 0.
         return_lse: also return lse.
+        alibi_slopes: `[Hq]`, dense also `[B, Hq]`; softcap, sinks `[Hq]`: as in `triangle_attention`. A rank's gradient
+            of the sinks is its share: the ranks' gradients add up.
 
     Returns:
         out like q with v's head dimension, and lse `[B, Hq, local]` or `[local, Hq]` in float32 (float64 for float64).
@@ -101,34 +113,72 @@ def ring_attention(
         raise ValueError("group: expected an initialised process group (torch.distributed.init_process_group)")
     if all(isinstance(t, Tensor) for t in (q, k, v)):
         q, k, v = ops.autocast(q, k, v)
-    layout = agree("ring attention", q, k, v, group, layout, scale, window_size_left, dropout_p, return_lse)
-    plan = schedule(layout, dist.get_rank(group), window_size_left)
-    out, lse = _Ring.apply(q, k, v, group, plan, scale)
+        sinks = ops.autocast_sinks(q, sinks)
+    bends = {"alibi_slopes": alibi_slopes, "softcap": softcap, "sinks": sinks}
+    layout = agree("ring attention", q, k, v, group, layout, scale, window_size_left, dropout_p, return_lse, bends)
+    plan = schedule(layout, dist.get_rank(group), window_size_left, alibi_slopes is not None)
+    out, lse = _Ring.apply(q, k, v, alibi_slopes, sinks, group, plan, scale, softcap)
     return (out, lse) if return_lse else out
 
 
 class _Ring(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, group: dist.ProcessGroup, plan: Schedule, scale: float | None
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        alibi_slopes: Tensor | None,
+        sinks: Tensor | None,
+        group: dist.ProcessGroup,
+        plan: Schedule,
+        scale: float | None,
+        softcap: float | None,
     ) -> tuple[Tensor, Tensor]:
-        out, lse = _forward(q, k, v, group, plan, scale)
-        ctx.save_for_backward(q, k, v, out, lse)
-        ctx.group, ctx.plan, ctx.scale = group, plan, scale
+        scores = Scores(scale, softcap, alibi_slopes)
+        out, lse = _forward(q, k, v, sinks, group, plan, scores)
+        ctx.save_for_backward(q, k, v, out, lse, sinks)
+        ctx.group, ctx.plan, ctx.scores = group, plan, scores
         ctx.set_materialize_grads(False)
         return out, lse
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tensor | None, ...]:
-        q, k, v, out, lse = ctx.saved_tensors
+        q, k, v, out, lse, sinks = ctx.saved_tensors
         # Without a gradient on this rank the others still wait for its share of theirs.
         dout = torch.zeros_like(out) if dout is None else dout
-        return (*_backward(dout, dlse, q, k, v, out, lse, ctx.group, ctx.plan, ctx.scale), None, None, None)
+        dq, dk, dv = _backward(dout, dlse, q, k, v, out, lse, ctx.group, ctx.plan, ctx.scores)
+        dsinks = None if sinks is None else _dsinks(dout, dlse, out, lse, sinks)
+        return dq, dk, dv, None, dsinks, None, None, None, None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What makes scores of products, the same in every step."""
+
+    scale: float | None
+    softcap: float | None
+    alibi_slopes: Tensor | None
+
+    def options(self, call: Call) -> dict[str, Any]:
+        return {
+            "scale": self.scale,
+            "softcap": self.softcap,
+            "alibi_slopes": self.alibi_slopes,
+            "diagonal": call.diagonal,
+            "window_size_left": call.window_size_left,
+        }
 
 
 def _forward(
-    q: Tensor, k: Tensor, v: Tensor, group: dist.ProcessGroup, plan: Schedule, scale: float | None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    sinks: Tensor | None,
+    group: dist.ProcessGroup,
+    plan: Schedule,
+    scores: Scores,
 ) -> tuple[Tensor, Tensor]:
     dim = rows_dim(q)
     dtype, partial = q.dtype, partial_dtype(q)
@@ -142,7 +192,11 @@ def _forward(
         for call in step.calls:
             rows = call.q_range
             part, part_lse = _call_forward(
-                rows_of(q, dim, rows), rows_of(keys, dim, call.k_range), rows_of(values, dim, call.k_range), call, scale
+                rows_of(q, dim, rows),
+                rows_of(keys, dim, call.k_range),
+                rows_of(values, dim, call.k_range),
+                call,
+                scores,
             )
             if rows == (0, q.shape[dim]) and not t:  # the first of all
                 acc.copy_(part)
@@ -152,7 +206,25 @@ def _forward(
             rows_of(acc, dim, rows).copy_(merged)
             rows_of(lse, dim, rows).copy_(merged_lse)
         _count(q, step)
+    if sinks is not None:  # as a last part, of one key a head and without a value
+        total = torch.logaddexp(lse, _by_head(sinks.to(wide), lse))
+        acc.mul_(torch.where(lse == -torch.inf, 0.0, torch.exp(lse - total)).unsqueeze(-1))
+        lse = total
     return acc.to(dtype), lse
+
+
+def _by_head(t: Tensor, lse: Tensor) -> Tensor:
+    """[Hq] so that it broadcasts over lse `[B, Hq, local]` or `[local, Hq]`."""
+    return t if lse.dim() == 2 else t.unsqueeze(-1)
+
+
+def _dsinks(dout: Tensor, dlse: Tensor | None, out: Tensor, lse: Tensor, sinks: Tensor) -> Tensor:
+    """This rank's share, summed over its rows: the sink's dS = P (0 - delta), as in the operator's backward."""
+    delta = (dout.to(lse.dtype) * out.to(lse.dtype)).sum(-1)
+    if dlse is not None:
+        delta = delta - dlse
+    share = torch.where(lse == -torch.inf, 0.0, -torch.exp(_by_head(sinks.to(lse.dtype), lse) - lse) * delta)
+    return share.sum(0 if lse.dim() == 2 else (0, 2)).to(sinks.dtype)
 
 
 def _backward(
@@ -165,7 +237,7 @@ def _backward(
     lse: Tensor,
     group: dist.ProcessGroup,
     plan: Schedule,
-    scale: float | None,
+    scores: Scores,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Each pair's probability follows from the final lse, so every step gives its exact share of dq, dk and dv; shares
     add up in wide precision.
@@ -192,7 +264,7 @@ def _backward(
                 rows_of(out, dim, rows),
                 rows_of(lse, dim, rows),
                 call,
-                scale,
+                scores,
             )
             for total, share, where in zip((dq, dkeys, dvalues), shares, (rows, columns, columns)):
                 rows_of(total, dim, where).add_(share)
@@ -203,8 +275,8 @@ def _backward(
     return dq.to(dtype), dk.to(dtype), dv.to(dtype)
 
 
-def _call_forward(q: Tensor, k: Tensor, v: Tensor, call: Call, scale: float | None) -> tuple[Tensor, Tensor]:
-    band: dict[str, Any] = {"scale": scale, "diagonal": call.diagonal, "window_size_left": call.window_size_left}
+def _call_forward(q: Tensor, k: Tensor, v: Tensor, call: Call, scores: Scores) -> tuple[Tensor, Tensor]:
+    band = scores.options(call)
     if q.dim() == 4:
         return ops.attn_lse(q, k, v, **band)
     cu_q, cu_k, longest = _packed_offsets(call, q.device)
@@ -220,9 +292,9 @@ def _call_backward(
     out: Tensor,
     lse: Tensor,
     call: Call,
-    scale: float | None,
+    scores: Scores,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    band: dict[str, Any] = {"scale": scale, "diagonal": call.diagonal, "window_size_left": call.window_size_left}
+    band = scores.options(call)
     if q.dim() == 4:
         return ops.attn_backward(dout, dlse, q, k, v, out, lse, **band)[:3]
     cu_q, cu_k, longest = _packed_offsets(call, q.device)

@@ -35,6 +35,9 @@ def ulysses_attention(
     window_size_left: int | None = ...,
     dropout_p: float = ...,
     return_lse: Literal[False] = ...,
+    alibi_slopes: Tensor | None = ...,
+    softcap: float | None = ...,
+    sinks: Tensor | None = ...,
 ) -> Tensor: ...
 
 
@@ -50,6 +53,9 @@ def ulysses_attention(
     window_size_left: int | None = ...,
     dropout_p: float = ...,
     return_lse: Literal[True],
+    alibi_slopes: Tensor | None = ...,
+    softcap: float | None = ...,
+    sinks: Tensor | None = ...,
 ) -> tuple[Tensor, Tensor]: ...
 
 
@@ -65,6 +71,9 @@ def ulysses_attention(
     window_size_left: int | None = None,
     dropout_p: float = 0.0,
     return_lse: bool = False,
+    alibi_slopes: Tensor | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """`ring_attention`'s twin, with the same arguments and results, over two all-to-alls: q, k and v in one, out in the
     other.
@@ -83,10 +92,24 @@ def ulysses_attention(
         raise ValueError("group: expected an initialised process group (torch.distributed.init_process_group)")
     if all(isinstance(t, Tensor) for t in (q, k, v)):
         q, k, v = ops.autocast(q, k, v)
+        sinks = ops.autocast_sinks(q, sinks)
+    bends = {"alibi_slopes": alibi_slopes, "softcap": softcap, "sinks": sinks}
     layout = agree(
-        "all-to-all attention", q, k, v, group, layout, scale, window_size_left, dropout_p, return_lse, check_heads
+        "all-to-all attention",
+        q,
+        k,
+        v,
+        group,
+        layout,
+        scale,
+        window_size_left,
+        dropout_p,
+        return_lse,
+        bends,
+        check_heads,
     )
-    out, lse = _Ulysses.apply(q, k, v, group, layout, scale, window_size_left, return_lse)
+    options = {"scale": scale, "softcap": softcap, "window_size_left": window_size_left}
+    out, lse = _Ulysses.apply(q, k, v, alibi_slopes, sinks, group, layout, options, return_lse)
     return (out, lse) if return_lse else out
 
 
@@ -125,26 +148,35 @@ class _Ulysses(torch.autograd.Function):
         q: Tensor,
         k: Tensor,
         v: Tensor,
+        alibi_slopes: Tensor | None,
+        sinks: Tensor | None,
         group: dist.ProcessGroup,
         layout: ContextLayout,
-        scale: float | None,
-        window_size_left: int | None,
+        score_options: dict[str, Any],
         with_lse: bool,
     ) -> tuple[Tensor, Tensor]:
         trade = Trade(group, layout, q.shape[1], k.shape[1], rows_dim(q))
         whole_q, whole_k, whole_v = trade.to_heads([q, k, v], [True, False, False])
-        options: dict[str, Any] = {"scale": scale, "diagonal": 0, "window_size_left": window_size_left}
+        options: dict[str, Any] = {"diagonal": 0, **score_options}
+        window_size_left = options["window_size_left"]
+        first, past = trade.heads(dist.get_rank(group), True)
+        slopes = None if alibi_slopes is None else alibi_slopes[..., first:past]
+        # In float32, which goes with every dtype of q: the backward may widen it.
+        own = None if sinks is None else sinks[first:past].to(torch.promote_types(sinks.dtype, torch.float32))
         cu_seq = None
         if layout.cu_seq is not None:
             cu_seq = torch.tensor(layout.cu_seq, dtype=torch.int32, device=q.device)
             options.update(max_q=layout.length, max_k=layout.length)
-        whole_out, whole_lse = ops.attn_lse(whole_q, whole_k, whole_v, None, cu_seq, cu_seq, **options)
+        whole_out, whole_lse = ops.attn_lse(
+            whole_q, whole_k, whole_v, None, cu_seq, cu_seq, None, slopes, own, **options
+        )
         out = ops.like_layout(q, [*q.shape[:-1], v.shape[-1]]).zero_()
         trade.to_tokens([whole_out], [True], [out])
         lse = whole_lse.new_zeros(q.shape[:-1] if with_lse else [0])
         if with_lse:
             trade.to_tokens([whole_lse], [True], [lse])
-        ctx.save_for_backward(whole_q, whole_k, whole_v, whole_out, whole_lse, cu_seq)
+        ctx.save_for_backward(whole_q, whole_k, whole_v, whole_out, whole_lse, cu_seq, slopes, own)
+        ctx.sinks = None if sinks is None else (sinks.shape[0], first, past, sinks.dtype)
         # Where the gradients will lie in memory, without keeping the inputs.
         ctx.like = [torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="meta") for t in (q, k, v)]
         ctx.trade, ctx.options, ctx.window_size_left = trade, options, window_size_left
@@ -158,7 +190,7 @@ class _Ulysses(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tensor | None, ...]:
-        whole_q, whole_k, whole_v, whole_out, whole_lse, cu_seq = ctx.saved_tensors
+        whole_q, whole_k, whole_v, whole_out, whole_lse, cu_seq, slopes, own = ctx.saved_tensors
         trade: Trade = ctx.trade
         # A rank without a gradient of its own still takes part in the others'.
         shape = list(ctx.like[0].shape[:-1])
@@ -171,9 +203,16 @@ class _Ulysses(torch.autograd.Function):
         if trade.shares_key_heads:  # a key head's gradient is a sum over ranks: no share of it is rounded
             saved = [t.to(partial_dtype(t)) for t in saved]
         whole_dout, whole_q, whole_k, whole_v, whole_out = saved
-        dq, dk, dv, _ = ops.attn_backward(
-            whole_dout, whole_dlse, whole_q, whole_k, whole_v, whole_out, whole_lse, None, cu_seq, cu_seq, **ctx.options
+        results = whole_q, whole_k, whole_v, whole_out, whole_lse
+        dq, dk, dv, own_dsinks = ops.attn_backward(
+            whole_dout, whole_dlse, *results, None, cu_seq, cu_seq, None, slopes, own, **ctx.options
         )
+        dsinks = None
+        if ctx.sinks is not None:  # of this rank's heads; the ranks' gradients add up
+            heads, first, past, dtype = ctx.sinks
+            dsinks = own_dsinks.new_zeros(heads)
+            dsinks[first:past] = own_dsinks
+            dsinks = dsinks.to(dtype)
         _count(whole_q, trade.layout, ctx.window_size_left)
         targets = [torch.empty_like(t, device=dout.device, dtype=whole_lse.dtype).zero_() for t in ctx.like]
         if dk.dtype is dout.dtype:
@@ -181,7 +220,8 @@ class _Ulysses(torch.autograd.Function):
         else:
             trade.to_tokens([dq.to(dout.dtype)], [True], targets[:1])
             trade.to_tokens([dk, dv], [False, False], targets[1:])
-        return (*(target.to(like.dtype) for target, like in zip(targets, ctx.like)), None, None, None, None, None)
+        gradients = (target.to(like.dtype) for target, like in zip(targets, ctx.like))
+        return *gradients, None, dsinks, None, None, None, None
 
 
 def _count(whole_q: Tensor, layout: ContextLayout, window_size_left: int | None) -> None:

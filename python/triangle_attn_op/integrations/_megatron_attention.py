@@ -25,9 +25,13 @@ UNSUPPORTED = {
 }
 
 
-def unsupported(config: Any) -> str | None:
-    """What is wrong with the switches of a TransformerConfig or of parsed arguments, or None."""
+def unsupported(config: Any, takes: tuple[str, ...] = ()) -> str | None:
+    """What is wrong with the switches of a TransformerConfig or of parsed arguments, or None; `takes` names those that
+    the caller looks at itself.
+    """
     for name, off in UNSUPPORTED.items():
+        if name in takes:
+            continue
         if getattr(config, name, off) != off:
             return f"{name}: not supported by triangle attention, expected {off!r}, got {getattr(config, name)!r}"
     return None
@@ -60,16 +64,17 @@ def dense_attention(
     scale: float | None,
     window_size_left: int | None,
     dropout_p: float,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     """Megatron's layouts: query `[sq, b, np, d]`, key, value `[sk, b, ng, d]` -> `[sq, b, np, dv]`; attention_mask True
-    = masked out.
+    = masked out. sinks `[np]`: Megatron's softmax_offset.
     """
     if attention_mask is not None and attention_mask.dtype is not torch.bool:
         raise TypeError(f"attention_mask: expected bool (True = masked out), got {attention_mask.dtype}")
     q, k, v = (t.permute(1, 2, 0, 3) for t in (query, key, value))
     mask = None if attention_mask is None else attention_mask.logical_not()
     options: dict[str, Any] = {"scale": scale, "window_size_left": window_size_left, "dropout_p": dropout_p}
-    return triangle_attention(q, k, v, attn_mask=mask, **options).permute(2, 0, 1, 3)
+    return triangle_attention(q, k, v, attn_mask=mask, sinks=sinks, **options).permute(2, 0, 1, 3)
 
 
 def packed_attention(
@@ -81,6 +86,7 @@ def packed_attention(
     scale: float | None,
     window_size_left: int | None,
     dropout_p: float,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     """query `[t, np, d]`, key, value `[t, ng, d]` and Megatron's PackedSeqParams -> `[t, np, dv]`."""
     cu_q, cu_k = packed_offsets(packed, attention_mask)
@@ -88,7 +94,7 @@ def packed_attention(
     max_q = query.shape[0] if padded or packed.max_seqlen_q is None else int(packed.max_seqlen_q)
     max_k = key.shape[0] if padded or packed.max_seqlen_kv is None else int(packed.max_seqlen_kv)
     options: dict[str, Any] = {"scale": scale, "window_size_left": window_size_left, "dropout_p": dropout_p}
-    return triangle_attention_varlen(query, key, value, cu_q, cu_k, max_q, max_k, **options)
+    return triangle_attention_varlen(query, key, value, cu_q, cu_k, max_q, max_k, sinks=sinks, **options)
 
 
 def packed_offsets(packed: Any, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:

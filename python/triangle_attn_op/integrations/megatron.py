@@ -15,12 +15,14 @@ import itertools
 from contextlib import nullcontext
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from megatron.core import parallel_state, tensor_parallel
 from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.spec_utils import ModuleSpec
-from torch import Tensor
+from megatron.core.transformer.utils import make_sharded_tensors_for_checkpoint
+from torch import Tensor, nn
 
 from ..arguments import add_arguments
 from ..distributed import ContextLayout, ring_attention, ulysses_attention
@@ -41,13 +43,16 @@ class TriangleCoreAttention(MegatronModule):
     """Megatron's `DotProductAttention` with triangle attention: the same constructor, `forward` and result.
 
     Grouped queries, the softmax scale, sliding windows (`window_size`, `window_attn_skip_freq`), packed sequences
-    (`thd`), dropout under Megatron's RNG tracker, and context parallelism: `cp_comm_type` "p2p" (default) is a ring,
-    "a2a" an all-to-all. Query-key layer scaling needs nothing: it divides and multiplies by the same number, to keep
-    fp16 scores small, and here scores are float32.
+    (`thd`), dropout under Megatron's RNG tracker, `softmax_type` "off-by-one" and "learnable" (sinks; the parameter is
+    `softmax_offset`, as in Megatron's class), and context parallelism: `cp_comm_type` "p2p" (default) is a ring, "a2a"
+    an all-to-all. Query-key layer scaling needs nothing: it divides and multiplies by the same number, to keep fp16
+    scores small, and here scores are float32.
 
     Raises:
         ValueError, NotImplementedError: at construction, for whatever it cannot honour, by name.
     """
+
+    softmax_offset: Tensor | None
 
     def __init__(
         self,
@@ -69,7 +74,7 @@ class TriangleCoreAttention(MegatronModule):
             )
         if attention_type != "self":
             raise ValueError(f"attention_type: expected 'self', got {attention_type!r}")
-        problem = unsupported(config)
+        problem = unsupported(config, takes=("softmax_type",))
         if problem is not None:
             raise NotImplementedError(problem)
         self.layer_number = max(1, layer_number)
@@ -80,6 +85,7 @@ class TriangleCoreAttention(MegatronModule):
         if not 0.0 <= self.dropout_p < 1.0:
             raise ValueError(f"attention_dropout: expected 0 <= p < 1, got {self.dropout_p}")
         self._set_up_groups(cp_comm_type, pg_collection)
+        self._set_up_sinks()
 
     def _set_up_groups(self, cp_comm_type: str | None, pg_collection: Any) -> None:
         config = self.config
@@ -89,7 +95,8 @@ class TriangleCoreAttention(MegatronModule):
         if ranks > 1:
             self.cp_group = groups.get_context_parallel_group() if groups else pg_collection.cp
         self.cp_attention = {"p2p": ring_attention, "a2a": ulysses_attention}.get(cp_comm_type or "p2p")
-        tp = (groups.get_tensor_model_parallel_group() if groups else pg_collection.tp).size()
+        self.tp_group = groups.get_tensor_model_parallel_group() if groups else pg_collection.tp
+        tp = self.tp_group.size()
         for name, heads in (
             ("num_attention_heads", config.num_attention_heads),
             ("num_query_groups", config.num_query_groups),
@@ -111,6 +118,33 @@ class TriangleCoreAttention(MegatronModule):
                 check_heads(config.num_attention_heads // tp, config.num_query_groups // tp, ranks)
             except ValueError as error:
                 raise ValueError(f"cp_comm_type: 'a2a' over {ranks} ranks, {tp} tensor-parallel: {error}") from None
+
+    def _set_up_sinks(self) -> None:
+        """softmax_offset: one logit for each of this rank's heads that joins the softmax, 0 or learned, or None."""
+        config = self.config
+        kind = getattr(config, "softmax_type", "vanilla")
+        if kind == "vanilla":
+            self.softmax_offset = None
+            return
+        if kind not in ("off-by-one", "learnable"):
+            raise ValueError(f"softmax_type: expected 'vanilla', 'off-by-one' or 'learnable', got {kind!r}")
+        on_cpu = config.use_cpu_initialization or not torch.cuda.is_available()
+        device = "cpu" if on_cpu else torch.cuda.current_device()
+        heads = config.num_attention_heads // self.tp_group.size()
+        if kind == "off-by-one":
+            self.register_buffer("softmax_offset", torch.zeros(heads, device=device), persistent=False)
+            return
+        self.softmax_offset = nn.Parameter(torch.empty(heads, device=device, dtype=config.params_dtype))
+        if config.perform_initialization:
+            config.init_method(self.softmax_offset)
+
+    def sharded_state_dict(
+        self, prefix: str = "", sharded_offsets: tuple[Any, ...] = (), metadata: Any = None
+    ) -> dict[str, Any]:
+        """As Megatron's class has it: softmax_offset is split with the heads."""
+        groups = {"tp_group": self.tp_group, "dp_cp_group": (metadata or {}).get("dp_cp_group")}
+        state = self.state_dict(prefix="", keep_vars=True)
+        return make_sharded_tensors_for_checkpoint(state, prefix, {"softmax_offset": 0}, sharded_offsets, **groups)
 
     def forward(
         self,
@@ -156,25 +190,26 @@ class TriangleCoreAttention(MegatronModule):
         q, k, v = (t.permute(1, 2, 0, 3) for t in (query, key, value))
         if self.cp_group is not None:
             assert self.cp_attention is not None
-            out = self.cp_attention(
-                q, k, v, group=self.cp_group, scale=self.softmax_scale, window_size_left=self.window_size_left
-            )
+            band: dict[str, Any] = {"scale": self.softmax_scale, "window_size_left": self.window_size_left}
+            out = self.cp_attention(q, k, v, group=self.cp_group, sinks=self.softmax_offset, **band)
             return out.permute(2, 0, 1, 3)
-        return dense_attention(query, key, value, attention_mask, self.softmax_scale, self.window_size_left, dropout_p)
+        options = self.softmax_scale, self.window_size_left, dropout_p, self.softmax_offset
+        return dense_attention(query, key, value, attention_mask, *options)
 
     def _packed(
         self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, packed: Any, dropout_p: float
     ) -> Tensor:
         """-> `[t, np, dv]`"""
         if self.cp_group is None:
-            return packed_attention(
-                query, key, value, attention_mask, packed, self.softmax_scale, self.window_size_left, dropout_p
-            )
+            options = self.softmax_scale, self.window_size_left, dropout_p, self.softmax_offset
+            return packed_attention(query, key, value, attention_mask, packed, *options)
         cu_q, cu_k = packed_offsets(packed, attention_mask)
         assert self.cp_attention is not None
         layout = _documents(packed, cu_q, cu_k, self.cp_group.size())
-        options: dict[str, Any] = {"scale": self.softmax_scale, "window_size_left": self.window_size_left}
-        return self.cp_attention(query, key, value, group=self.cp_group, layout=layout, **options)
+        band: dict[str, Any] = {"scale": self.softmax_scale, "window_size_left": self.window_size_left}
+        return self.cp_attention(
+            query, key, value, group=self.cp_group, layout=layout, sinks=self.softmax_offset, **band
+        )
 
     def _dropout_state(self, dropout_p: float) -> Any:
         """Tensor-parallel ranks hold different heads: Megatron's tracker gives them different random states."""

@@ -42,9 +42,7 @@ from triangle_attn_op.integrations._transformers_mask import EAGER, NOT_ROUTED, 
 # What other implementations take and this one does not; given, each is an error. The value says what to do instead.
 _UNSUPPORTED = {
     "position_bias": EAGER,
-    "s_aux": f"attention sinks are not implemented, {EAGER}",
-    "sinks": f"attention sinks are not implemented, {EAGER}",
-    "softcap": EAGER,
+    "sinks": f"a model's sinks are expected as s_aux; {EAGER}",
     "head_mask": EAGER,
     "cache": "paged caches (continuous batching) are not supported, use generate()",
     "cu_seq_lens_q": "packed documents are recognised by position_ids, with attention_mask=None and use_cache=False",
@@ -112,6 +110,8 @@ def triangle_attention_forward(
     scaling: float | None = None,
     sliding_window: int | None = _NOT_PASSED,
     is_causal: bool | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention of one layer, called by the model.
@@ -127,6 +127,8 @@ def triangle_attention_forward(
         scaling: of the scores; None is 1/sqrt(D).
         sliding_window: a query sees itself and the sliding_window - 1 keys before it.
         is_causal: overrides the module's.
+        softcap: c * tanh(score / c) in each scaled score's place (Gemma 2).
+        s_aux: `[Hq]`, sinks: a logit a head that joins the softmax and carries no value (gpt-oss).
 
     Returns:
         (`[B, Sq, Hq, Dv]`, None): attention weights are never formed.
@@ -150,6 +152,8 @@ def triangle_attention_forward(
         diagonal=diagonal,
         window_size_left=window,
         dropout_p=dropout,
+        softcap=softcap,
+        sinks=s_aux,
     )
     return out.transpose(1, 2).contiguous(), None
 

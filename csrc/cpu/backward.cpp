@@ -10,6 +10,11 @@
 #include <limits>
 
 #include "csrc/cpu/tasks.h"
+#include "csrc/glibc.h"
+
+#if defined(TRIANGLE_FIRST_GLIBC)
+__asm__(".symver exp, exp@" TRIANGLE_FIRST_GLIBC);  // as log: 2.29 has a second version
+#endif
 
 namespace triangle::cpu {
 namespace {

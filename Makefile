@@ -26,7 +26,7 @@ help:
 	@echo "make run      train a small Llama on real text with triangle attention, and compare (1 to 3 minutes)"
 	@echo "make test     all tests"
 	@echo "make npu-test the tests of the NPU path: torch_npu on the simulator; REAL=1: on this machine's NPU and CANN"
-	@echo "make lint     ruff, mypy, clang-format"
+	@echo "make lint     ruff, mypy, clang-format, check-device"
 	@echo "make format   let ruff and clang-format rewrite the sources"
 	@echo "make sim-report   what the NPU kernels reach in the timing model, against their goals"
 	@echo "make bench    the benchmark's full table"
@@ -93,6 +93,7 @@ lint: build/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	git ls-files '*.h' '*.cpp' '*.hpp' '*.cc' | xargs $(BIN)/clang-format --dry-run --Werror
+	$(MAKE) check-device PYTHON=$(BIN)/python
 
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .

@@ -134,7 +134,7 @@ wheel: $(WHEEL_VENV)/.ready
 	$(WHEEL_PYTHON) scripts/check_linkage.py build/wheel/*.whl
 	@mkdir -p dist
 	case "$$(ls build/wheel)" in *+cann*) mv -v build/wheel/*.whl dist/;; \
-	  *) PATH="$(CURDIR)/$(WHEEL_VENV)/bin:$$PATH" $(WHEEL_PYTHON) -m auditwheel -q repair build/wheel/*.whl -w dist --only-plat \
+	  *) PATH="$(CURDIR)/$(WHEEL_VENV)/bin:$$PATH" $(WHEEL_PYTHON) -m auditwheel repair build/wheel/*.whl -w dist --only-plat \
 	    --plat "manylinux_2_28_$$(uname -m)" --exclude "libtorch*.so" --exclude "libc10.so" && ls dist/*.whl;; esac
 
 # One wheel with the oldest torch of its stable ABI and with the newest: an environment for each, and a short list of

@@ -93,7 +93,7 @@ lint: build/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	git ls-files '*.h' '*.cpp' '*.hpp' '*.cc' | xargs $(BIN)/clang-format --dry-run --Werror
-	$(MAKE) check-device PYTHON=$(BIN)/python
+	ASCEND_HOME_PATH= $(MAKE) check-device PYTHON=$(BIN)/python
 
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .

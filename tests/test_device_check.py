@@ -200,6 +200,27 @@ def test_findings_have_places(clang: Clang, tmp_path: Path) -> None:
     assert wrong[0].startswith(f"{tmp_path / 'kernel.cpp'}:5: double precision")
 
 
+@pytest.mark.parametrize("core", ["host", "AIV"])
+def test_a_launch(clang: Clang, tmp_path: Path, core: str) -> None:
+    """Host code beside a kernel, in the host's pass and in the device's: its types must fit what the kernel takes."""
+    source = tmp_path / "launch.asc"
+    start = (
+        '#include "kernel_operator.h"\n__aicore__ inline int twice(int a) { return 2 * a; }\n'
+        'extern "C" __global__ __aicore__ void kernel(GM_ADDR x, GM_ADDR y) { y[0] = twice(x[0]); }\n'
+        "GM_ADDR device(const void* p) { return (GM_ADDR) const_cast<void*>(p); }\n"
+        "void launch(const void* p, void* stream) { "
+    )
+
+    def errors(inside: str) -> list[str]:
+        source.write_text(start + inside + " }\n")
+        return check(clang, unit_of(source, core, (), False), core)[0]
+
+    assert errors("GM_ADDR x = device(p); GM_ADDR y = device(p); kernel<<<20, nullptr, stream>>>(x, y);") == []
+    assert "with an address space" in errors("GM_ADDR x = device(p), y = device(p); kernel<<<1, 0, stream>>>(x, y);")[0]
+    assert "cannot initialize a parameter" in errors("kernel<<<1, 0, stream>>>(p, p);")[0]
+    assert "call to __device__ function from __host__ function" in errors("kernel<<<twice(1), 0, stream>>>(0, 0);")[0]
+
+
 def test_budgets(clang: Clang, tmp_path: Path) -> None:
     """Each figure of a kernel that exceeds it, and of what it calls."""
     before = (

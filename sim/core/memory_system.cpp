@@ -11,6 +11,7 @@ void MemorySystem::Reset(const Soc& soc) {
   hbm_rate_ = soc.hbm_bandwidth / hertz;
   gm_burst_ = soc.gm_burst;
   ddr_read_ = soc.ddr_read;
+  ddr_nd2nz_ = soc.ddr_nd2nz;
   unaligned_ = soc.unaligned_pitch;
   shared_rate_ = soc.shared_line;
   shared_piece_ = soc.shared_piece;
@@ -35,7 +36,8 @@ MemorySystem::Transfer MemorySystem::Move(const Cost& cost, bool write, double r
   const double hbm_per_byte = hbm_bytes / bytes, shared_per_byte = touched.shared / bytes;
   // Alone: what L2 holds at the core's own rate, the rest at a core's rate from HBM; a written line is not fetched.
   double alone = bytes / rate;
-  if (!write && hbm_bytes != 0) alone = std::max(0.0, bytes - hbm_bytes) / rate + hbm_bytes / ddr_read_;
+  if (!write && hbm_bytes != 0)
+    alone = std::max(0.0, bytes - hbm_bytes) / rate + hbm_bytes / (cost.nd2nz ? ddr_nd2nz_ : ddr_read_);
   alone = std::max(alone, cost.bursts * gm_burst_);
   const double own = bytes / alone;
   double at = start, left = bytes;

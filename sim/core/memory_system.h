@@ -67,7 +67,7 @@ class MemorySystem {
   };
   Page* PageOf(uint64_t page);
 
-  double read_rate_ = 1, mixed_rate_ = 1, hbm_rate_ = 1, gm_burst_ = 0, ddr_read_ = 1;  // per cycle
+  double read_rate_ = 1, mixed_rate_ = 1, hbm_rate_ = 1, gm_burst_ = 0, ddr_read_ = 1, ddr_nd2nz_ = 1;  // per cycle
   double unaligned_ = 1, shared_rate_ = 1, shared_piece_ = 0, shared_window_ = 0, shared_now_ = 0, shared_later_ = 1;
   uint64_t capacity_ = 0;  // lines
   uint32_t fills_ = 1;

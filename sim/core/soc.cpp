@@ -22,6 +22,7 @@ Soc Dav2201() {
   s.l2_read = 126;
   s.l2_write = 86;
   s.ddr_read = 52;
+  s.ddr_nd2nz = 32;
   s.nd2nz = 83;
   s.ub_write = 64;
   s.ub_write_atomic = 64;
@@ -49,7 +50,7 @@ Soc Dav2201() {
   s.ub_read_conflict = 1;
   s.ub_write_conflict = 0.77;
   s.cube_head = 6;
-  s.mte1_head = 4;
+  s.mte1_head = 8;
   s.mte_head = 16;
   s.fix_head = 15;
   s.gm_burst = 1;
@@ -59,13 +60,13 @@ Soc Dav2201() {
   s.vector_head = 13;
   s.vector_tail = 12;
   s.cube_latency = 60;
-  s.mte1_latency = 110;
-  s.mte_latency = 300;
-  s.hbm_latency = 300;
+  s.mte1_latency = 60;
+  s.mte_latency = 190;
+  s.hbm_latency = 200;
   s.store_latency = 150;
   s.fix_latency = 30;
   s.cross_flag_latency = 100;
-  s.launch = 0.77;
+  s.launch = 0.55;
   s.launch_core = 0.014;
   s.l2_warm = 0;
   return s;
@@ -136,6 +137,8 @@ const std::vector<SocParameter>& SocParameters() {
       {"l2_write_bytes_per_cycle", MEMBER(l2_write), kRate, kP, kPlatform, false},
       {"ddr_read_bytes_per_cycle", MEMBER(ddr_read), kRate, kF,
        "public add sample on one AIV; 40 to 64 in a tuning bank where other cores idle", false},
+      {"ddr_nd2nz_bytes_per_cycle", MEMBER(ddr_nd2nz), kRate, kP,
+       "CANN platform files; of rows to NZ alone: the public data_copy sample into L1", false},
       {"nd2nz_bytes_per_cycle", MEMBER(nd2nz), kRate, kF, "MTE2 time of the public 8192^3 matmul sample", false},
       {"ub_write_bytes_per_cycle", MEMBER(ub_write), kRate, kP, kPlatform, false},
       {"ub_write_atomic_bytes_per_cycle", MEMBER(ub_write_atomic), kRate, kA, "not published: as ub_write", false},
@@ -193,11 +196,14 @@ const std::vector<SocParameter>& SocParameters() {
       {"cube_head_cycles", MEMBER(cube_head), kCycles, kF,
        "Mmad 128x128x512 in 8 steps, 2172 cycles: 8; matmul tuning bank of 910B2: 4 +- 4", true},
       {"cube_latency_cycles", MEMBER(cube_latency), kCycles, kP, "the vendor's theory of the same table", true},
-      {"mte1_head_cycles", MEMBER(mte1_head), kCycles, kA, kNone, true},
-      {"mte1_latency_cycles", MEMBER(mte1_latency), kCycles, kF, "MTE1 time of the 8192^3 matmul sample", true},
+      {"mte1_head_cycles", MEMBER(mte1_head), kCycles, kF, "matmul tuning bank of 910B2; range 4 to 16", true},
+      {"mte1_latency_cycles", MEMBER(mte1_latency), kCycles, kF,
+       "matmul tuning bank of 910B2, tilings with two buffers in L0; range 30 to 110", true},
       {"mte_head_cycles", MEMBER(mte_head), kCycles, kA, "one DMA instruction of MTE2 or MTE3", true},
-      {"mte_latency_cycles", MEMBER(mte_latency), kCycles, kA, "GM to L1 or UB, in L2", true},
-      {"hbm_latency_cycles", MEMBER(hbm_latency), kCycles, kA, "more where L2 misses", true},
+      {"mte_latency_cycles", MEMBER(mte_latency), kCycles, kF,
+       "GM to L1 or UB, in L2: matmul tuning bank of 910B2, short packets of L1; range 130 to 300", true},
+      {"hbm_latency_cycles", MEMBER(hbm_latency), kCycles, kF,
+       "more where L2 misses: MTE2 time of the public add sample on one AIV", true},
       {"store_latency_cycles", MEMBER(store_latency), kCycles, kA, "UB or L1 to GM", true},
       {"fix_head_cycles", MEMBER(fix_head), kCycles, kF, "matmul tuning bank of 910B2: at most 15 a tile", true},
       {"fix_latency_cycles", MEMBER(fix_latency), kCycles, kA,
@@ -211,8 +217,8 @@ const std::vector<SocParameter>& SocParameters() {
        "a division of 64 bits, one cycle a bit; not published: 20 (four bits a step) to 200 (a routine of shifts)",
        true},
       {"cross_flag_latency_cycles", MEMBER(cross_flag_latency), kCycles, kA, kNone, true},
-      {"launch_microseconds", MEMBER(launch), "us", kF, "tiny rows of a matmul tuning bank of 910B2: 0.77 on 1 core",
-       true},
+      {"launch_microseconds", MEMBER(launch), "us", kF,
+       "tiny rows of a matmul tuning bank of 910B2: 0.77 on 1 core, a load, a product and a store included", true},
       {"launch_core_microseconds", MEMBER(launch_core), "us", kF, "the same: 1.09 on 24 cores", true},
       {"l2_warm", MEMBER(l2_warm), "0 or 1", kA, "whether L2 holds what fits when the launch begins", true},
   };

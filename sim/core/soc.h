@@ -15,8 +15,8 @@ struct Soc {
   double aic_cores, aiv_cores, ghz, sustained_ghz;
   double l1_bytes, l0a_bytes, l0b_bytes, l0c_bytes, ub_bytes, ub_reserved_bytes, bt_bytes, fb_bytes, l2_bytes;
   // Bytes per cycle and core.
-  double l2_read, l2_write, ddr_read, nd2nz, ub_write, ub_write_atomic, l1_to_l0a, l1_to_l0b, l1_to_table, fixpipe,
-      fixpipe_atomic, fixpipe_l1, ub_copy, fill;
+  double l2_read, l2_write, ddr_read, ddr_nd2nz, nd2nz, ub_write, ub_write_atomic, l1_to_l0a, l1_to_l0b, l1_to_table,
+      fixpipe, fixpipe_atomic, fixpipe_l1, ub_copy, fill;
   // Reads whose rows start at other than multiples of 512 B take up to this many times as long.
   double unaligned_pitch;
   // Bytes per cycle of the chip for lines that other cores read within shared_window cycles, in pieces below

@@ -74,7 +74,7 @@ extern "C" __global__ __aicore__ void add_chunks(GM_ADDR x, GM_ADDR y, GM_ADDR z
   const EndOfKernel end;
   if ASCEND_IS_AIV {
     const GlobalTensor<half> gx = Gm<half>(x), gy = Gm<half>(y), gz = Gm<half>(z);
-    const int32_t cores = static_cast<int32_t>(GetBlockNum()), share = (count + cores - 1) / cores;
+    const int32_t cores = static_cast<int32_t>(GetBlockNum()), share = (count / 16 + cores - 1) / cores * 16;
     const int32_t first = static_cast<int32_t>(GetBlockIdx()) * share;
     const int32_t end = first + share < count ? first + share : count;
     const uint32_t bytes = static_cast<uint32_t>(chunk) * 2;

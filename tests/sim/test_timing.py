@@ -81,16 +81,16 @@ def test_bank_conflicts_of_ub(
 def test_a_launch_takes_its_time_on_the_device(timing: Any) -> None:
     at_once = run(timing, "loads", 65536, 1, 65536, 0)
     one = timing.launch("loads", 65536, 1, 65536, 0, timing_only=True)
-    assert one.microseconds - at_once.microseconds == pytest.approx(0.77)
+    assert one.microseconds - at_once.microseconds == pytest.approx(0.55)
     all_cores = timing.launch("adds", 0, 1, 0, block_dim=24, timing_only=True)
-    assert all_cores.microseconds == pytest.approx(1.09, abs=0.01)
-    assert all_cores.sustained_microseconds == pytest.approx(1.09 * 1.8 / 1.5, abs=0.01)
+    assert all_cores.microseconds == pytest.approx(0.55 + 23 * 0.014)
+    assert all_cores.sustained_microseconds == pytest.approx(all_cores.microseconds * 1.8 / 1.5)
 
 
 def test_a_load_takes_its_bytes_over_the_rate(timing: Any) -> None:
     warm = run(timing, "loads", 65536, 1, 65536, 0, parameters={"l2_warm": 1})
     assert pipe(warm, "MTE2")["busy"] == pytest.approx(16 + 65536 / 126)
-    assert warm.cycles == pytest.approx(4 + 16 + 65536 / 126 + 300, abs=4)
+    assert warm.cycles == pytest.approx(4 + 16 + 65536 / 126 + 190, abs=4)
     cold = run(timing, "loads", 65536, 1, 65536, 0)
     assert pipe(cold, "MTE2")["busy"] == pytest.approx(16 + 65536 / 52)
     assert cold.memory["hbm_read"] == 65536
@@ -190,9 +190,9 @@ def test_a_tiled_matmul_is_one(timing: Any) -> None:
     rng = np.random.default_rng(2)
     batch, m, n, k = 2, 96, 80, 64
     a = rng.standard_normal((batch, m, k)).astype(np.float16)
-    b = rng.standard_normal((batch, n, k)).astype(np.float16)
-    want = a.astype(np.float32) @ b.astype(np.float32).transpose(0, 2, 1)
-    nz = [np.ascontiguousarray(x.reshape(batch, -1, k // 16, 16).transpose(0, 2, 1, 3)) for x in (a, b)]
+    b = rng.standard_normal((batch, k, n)).astype(np.float16)
+    want = a.astype(np.float32) @ b.astype(np.float32)
+    nz = [np.ascontiguousarray(x.reshape(*x.shape[:2], -1, 16).transpose(0, 2, 1, 3)) for x in (a, b)]
     shared = {"batch": batch, "m": m, "n": n, "k": k, "cores_batch": 1, "cores_m": 2, "cores_n": 1}
     for tiling in (
         Tiling(**shared, base_m=32, base_n=48, base_k=32, l1a_k=32, l1a_m=32, l1b_k=64, l1b_n=48, l1a_buffers=2),
@@ -447,7 +447,7 @@ def test_validated_figures_are_within_the_tolerance_claimed(timing: Any) -> None
         if row.kind == "fitted":
             assert abs(row.error) < 0.05, row  # a fit that no longer fits
     fitted = {row.note for row in table if row.kind == "fitted"}
-    assert {"cube_head_cycles", "mte1_latency_cycles", "nd2nz_bytes_per_cycle"} <= fitted
+    assert {"cube_head_cycles", "nd2nz_bytes_per_cycle"} <= fitted
 
 
 def test_validate_prints_the_table(
@@ -459,8 +459,62 @@ def test_validate_prints_the_table(
     monkeypatch.setattr(sys, "argv", ["validate"])
     validate.main()
     text = capsys.readouterr().out
-    for part in ("4,209 - 4,225", "matmul 8192^3", "QK", "fitted", "validated", "none measured by this project"):
+    for part in (
+        *("4,209 - 4,225", "matmul 8192^3", "QK", "fitted", "validated", "none measured by this project"),
+        *("data_copy into UB, tiles 64 x 1024", "1,8192,2048,4096 fp16 1x1x16 256x128x64", "not expressed: sizes"),
+    ):
         assert part in text
+
+
+def test_published_times_of_whole_kernels(timing: Any) -> None:
+    from ascend_sim import validate
+
+    for row in validate.sample_rows(timing):
+        assert abs(row.error) <= 0.15 or (row.note and abs(row.error) <= 0.21), row
+
+
+def test_measured_matmuls(timing: Any) -> None:
+    """The built-in rows are near their measured times; none but the first was looked at when rates were chosen."""
+    from ascend_sim import tilings, validate
+
+    done = list(tilings.compare(timing, validate.built_in_matmuls()))
+    told = tilings.summary(done)
+    assert (told["rows"], told["expressed"]) == (20, 12)
+    assert told["median"] <= 0.03
+    assert told["cube_median"] <= 0.015
+    assert told["p90"] <= 0.25
+    assert {row.reason for row in done if row.predicted is None} == {"sizes are no multiples of 64"}
+    assert tilings.summary([]) == {"rows": 0, "expressed": 0, "median": None, "p90": None, "cube_median": None}
+
+
+def test_rows_of_a_file(
+    timing: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from ascend_sim import tilings, validate
+
+    monkeypatch.setattr(validate, "timing_library", lambda: timing)
+    file = tmp_path / "rows.csv"
+    monkeypatch.setattr(sys, "argv", ["validate", "--rows", str(file)])
+    row = "1,512,512,128,fp16,1,2,2,128,128,64,2,64,128,1,,,2,2,1,3.5"
+    file.write_text(f"{tilings.HEADER}\n{row}\n{row.replace('1,512,', '1,520,', 1)}\n")
+    validate.main()
+    *table, last = capsys.readouterr().out.splitlines()
+    assert json.loads(last).keys() == {"rows", "expressed", "median", "p90", "cube_median"}
+    assert (json.loads(last)["rows"], json.loads(last)["expressed"]) == (2, 1)
+    assert any("1,512,512,128 fp16" in line and "3.50" in line for line in table)
+    assert any("not expressed: sizes are no multiples of 16" in line for line in table)
+    for text, message in (
+        ("m,n\n1,2\n", "line 1: expected the header batch,m,n,k"),
+        (
+            f"{tilings.HEADER}\n{row.replace('128,128,64', '128,x,64')}\n",
+            "line 2: base_n: expected an integer, got 'x'",
+        ),
+        (f"{tilings.HEADER}\n{row.replace('fp16', 'bf16')}\n", "line 2: out_dtype: expected fp16 or fp32, got 'bf16'"),
+    ):
+        file.write_text(text)
+        with pytest.raises(SystemExit):
+            validate.main()
+        assert message in capsys.readouterr().err
 
 
 def test_sensitivity(timing: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,8 @@
     python -m triangle_attn_op.ascend_sim.sensitivity --library build/libmine.so --kernel mine --args 1048576 4096 8
     ... --range fixpipe_bytes_per_cycle=95,128 --range hbm_bandwidth=1.5e12,1.8e12
 
+    ... --goals    # the goals of the operator's kernels (triangle_attn_op.sim) over GOAL_RANGES
+
 One parameter at a time, the others at their defaults. --args are the kernel's arguments for a timing-only launch: sizes
 in bytes for pointers, integers for integers. From Python: sweep() with any function that launches.
 """
@@ -35,6 +37,19 @@ RANGES: dict[str, tuple[float, ...]] = {
     "vector_add_cycles": (1, 2.1),
     "vector_max_cycles": (1, 2),
     "ghz": (1.5, 1.8),
+}
+
+
+# What the goals of the kernels are stated over: docs/simulator-timing.md. Without a limit in shared_piece_bytes, pieces
+# of any length are slow where other cores read the same lines.
+GOAL_RANGES: dict[str, tuple[float, ...]] = {
+    "fixpipe_bytes_per_cycle": (95, 110, 128),
+    "fix_latency_cycles": (30, 200, 450),
+    "fixpipe_atomic_bytes_per_cycle": (53, 80, 110),
+    "ghz": (1.5, 1.8),
+    "shared_piece_bytes": (512, 1e9),
+    "vector_add_cycles": (1, 2.1),
+    "vector_max_cycles": (1, 2),
 }
 
 
@@ -75,6 +90,25 @@ def sweep_text(base: Report, points: Sequence[Point]) -> str:
     return "\n".join(lines)
 
 
+def print_goals(ranges: Mapping[str, Sequence[float]] = GOAL_RANGES) -> None:
+    """The share of the cube's peak, in cycles, of each shape with a goal: one parameter at a time, and their worst."""
+    # The operator's package, which this one does not need otherwise.
+    from triangle_attn_op.sim.backward import model_backward
+    from triangle_attn_op.sim.goals import GOALS, WORST
+    from triangle_attn_op.sim.model import model_forward
+
+    cases = [{}, *({name: float(value)} for name, values in ranges.items() for value in values), dict(WORST)]
+    print("modelled, not measured: share of the cube's peak on Ascend910B2, bf16")
+    for goal in GOALS:
+        if goal.cube_share is None:
+            continue
+        model = model_forward if goal.direction == "forward" else model_backward
+        print(f"{goal.direction} {goal.shape}: goal {goal.cube_share:.0%}")
+        for case in cases:
+            text = ", ".join(f"{name} {value:g}" for name, value in case.items()) or "defaults"
+            print(f"  {text:64s} {model(goal.shape, parameters=case).cube_share:6.1%}", flush=True)
+
+
 def _path(report: Report) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in list(report.critical_path.items())[:3])
 
@@ -94,7 +128,11 @@ def main() -> None:
     parser.add_argument("--block-dim", type=int, default=24)
     parser.add_argument("--soc", default=SOC)
     parser.add_argument("--range", action="append", type=_range, help="name=value,value,...; may be repeated")
+    parser.add_argument("--goals", action="store_true", help="the shapes that have goals, instead of a kernel")
     options = parser.parse_args()
+    if options.goals:
+        print_goals(dict(options.range) if options.range else GOAL_RANGES)
+        return
     run: Callable[[dict[str, float]], Report]
     if options.library is not None:
         library = load(options.library)

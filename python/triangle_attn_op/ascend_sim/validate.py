@@ -1,6 +1,7 @@
 """The timing model against published measurements.
 
     python -m triangle_attn_op.ascend_sim.validate [--json]
+    python -m triangle_attn_op.ascend_sim.validate --rows FILE.csv
 
 A figure a parameter was fitted to is called fitted: that it agrees shows nothing. "Validated" figures use no parameter
 fitted to them; "compared" ones have kernels or rates that are not known well enough to claim agreement.
@@ -10,12 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from .launch import KernelLibrary
+from .measured import MATMULS, SAMPLES
 from .report import PIPES, Report
+from .tilings import HEADER, Measured, compare, medians_text, parse_rows, read_rows, row_text, summary
 from .timing_kernels import timing_library
 
 SOC = "Ascend910B1"  # 24 cores at 1.85 GHz: what the measured cube time of the matmul implies
@@ -119,7 +124,12 @@ def rows(library: KernelLibrary, parameters: Mapping[str, float] | None = None) 
     table += [
         Row(title + "cube", "us", (3081.7, 3082.2), product.active_microseconds("M"), "validated", "", 0.02),
         Row(
-            title + "MTE1", "us", (2538.3, 2553.1), product.active_microseconds("MTE1"), "fitted", "mte1_latency_cycles"
+            title + "MTE1",
+            "us",
+            (2538.3, 2553.1),
+            product.active_microseconds("MTE1"),
+            "compared",
+            "the profiler may count waiting",
         ),
         Row(
             title + "MTE2",
@@ -182,32 +192,84 @@ def rows(library: KernelLibrary, parameters: Mapping[str, float] | None = None) 
 
 def table_text(table: list[Row]) -> str:
     """The rows as an aligned text table."""
-    lines = [f"{'figure':47s} {'measured':>15s} {'modelled':>9s} {'unit':6s} {'error':>7s}  {'':9s} note"]
+    lines = [f"{'figure':64s} {'measured':>15s} {'modelled':>9s} {'unit':6s} {'error':>7s}  {'':9s} note"]
     for row in table:
         low, high = row.measured
         measured = f"{low:,.6g}" if low == high else f"{low:,.6g} - {high:,.6g}"
         claim = f"within {row.tolerance:.0%} claimed" if row.tolerance is not None else ""
         note = ", ".join(part for part in (claim, row.note) if part)
         lines.append(
-            f"{row.what:47s} {measured:>15s} {row.modelled:9,.1f} {row.unit:6s} "
+            f"{row.what:64s} {measured:>15s} {row.modelled:9,.1f} {row.unit:6s} "
             f"{row.error:+7.1%}  {row.kind:9s} {note}".rstrip()
         )
     return "\n".join(lines)
 
 
+def sample_rows(library: KernelLibrary, parameters: Mapping[str, float] | None = None) -> list[Row]:
+    """Public samples of whole kernels. Some rates are fitted to some of them: docs/simulator-timing.md."""
+    return [
+        Row(
+            sample.what,
+            "us",
+            (sample.microseconds, sample.microseconds),
+            library.launch(
+                sample.kernel,
+                *sample.args,
+                block_dim=sample.cores,
+                soc=SOC,
+                parameters=parameters,
+                timing_only=True,
+                watchdog_seconds=60.0,
+            )
+            .raise_on_findings()
+            .microseconds,
+            "compared",
+            sample.why,
+        )
+        for sample in SAMPLES
+    ]
+
+
+def built_in_matmuls() -> list[Measured]:
+    """The 20 rows of `measured.py`."""
+    return parse_rows([HEADER, *MATMULS.split()], "measured.MATMULS")
+
+
+def print_matmuls(library: KernelLibrary, rows: Iterable[Measured], padded: bool = False) -> None:
+    """Predicted, measured and error of each row, medians by what binds, and as the last line the summary as JSON."""
+    done = []
+    print(f"{'matmul, tiling (Ascend910B2, L2 warm)':52s} {'predicted':>10s} {'measured':>10s} {'error':>7s}  binds")
+    for row in compare(library, rows, padded=padded):
+        done.append(row)
+        print(row_text(row), flush=True)
+    print(medians_text(done))
+    print(json.dumps(summary(done)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.add_argument("--rows", type=Path, metavar="FILE.csv", help=f"measured matmuls instead; header: {HEADER}")
+    parser.add_argument("--padded", action="store_true", help="also matmuls of sizes that are no multiples of 64")
     options = parser.parse_args()
+    if options.rows is not None:
+        try:
+            rows_given = read_rows(options.rows)
+        except (OSError, ValueError) as error:
+            parser.error(f"--rows: {error}")
+        print_matmuls(timing_library(), rows_given, options.padded)
+        return
     library = timing_library()
     start = time.process_time()
-    table = rows(library)
+    table = rows(library) + sample_rows(library)
     if options.json:
         print(json.dumps([{**asdict(row), "error": row.error} for row in table], indent=1))
         return
     print(f"Modelled times of {SOC}, none measured by this project; measured ones are public.\n")
     print(table_text(table))
-    print(f"\nModelled in {time.process_time() - start:.1f} s of processor time.")
+    print()
+    print_matmuls(library, built_in_matmuls(), options.padded)
+    print(f"\nModelled in {time.process_time() - start:.1f} s of processor time.", file=sys.stderr)
 
 
 if __name__ == "__main__":

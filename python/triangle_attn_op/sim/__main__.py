@@ -46,6 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--order", choices=["eager", "lazy", "random"], default="eager")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a chip parameter")
+    parser.add_argument(
+        "--parameters", type=Path, metavar="FILE", help="chip parameters: a JSON object of names, numbers"
+    )
     parser.add_argument("--trace", type=Path, help="write a Chrome/Perfetto trace")
     parser.add_argument("--png", type=Path, help="draw one core's timeline (needs matplotlib)")
     parser.add_argument("--json", action="store_true")
@@ -76,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> tuple[Modelled, dict[str, Any]]:
     shape = _shape(options.shape)
     dtype = _DTYPES[options.dtype]
-    parameters = _parameters(options.set)
+    parameters = _file_parameters(options.parameters) | _parameters(options.set)
     band = {"window_size_left": options.window_size_left, "diagonal": options.diagonal}
     common = {"soc": options.soc, "cores": options.cores, "parameters": parameters}
     trace = options.trace is not None or options.png is not None
@@ -160,6 +163,20 @@ def _parameters(settings: list[str]) -> dict[str, float]:
         except ValueError:
             raise ValueError(f"--set: expected NAME=VALUE with a number, got {setting}") from None
     return parameters
+
+
+def _file_parameters(path: Path | None) -> dict[str, float]:
+    if path is None:
+        return {}
+    try:
+        given = json.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"--parameters: {error}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"--parameters: {path}: {error}") from None
+    if not isinstance(given, dict) or not all(isinstance(v, (int, float)) for v in given.values()):
+        raise ValueError(f"--parameters: {path}: expected a JSON object of parameter names and numbers")
+    return {name: float(value) for name, value in given.items()}
 
 
 def _figures(m: Modelled) -> dict[str, Any]:

@@ -30,14 +30,14 @@ def find_cmake() -> str:
     return cmake
 
 
-def build(directory: Path, *options: str, target: str = "test_cpu_attention") -> Path:
-    """Configures and builds a test program in `directory`; returns the program."""
+def build(directory: Path, *options: str) -> Path:
+    """Configures and builds the test program in `directory`; returns the program."""
     cmake = find_cmake()
     configure: list[str | Path] = [cmake, "-S", ROOT / "tests" / "cpp", "-B", directory, *options]
-    for command in (configure, [cmake, "--build", directory, "--target", target, "-j2"]):
+    for command in (configure, [cmake, "--build", directory, "--target", "test_cpu_attention", "-j2"]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-    return directory / target
+    return directory / "test_cpu_attention"
 
 
 @pytest.fixture(scope="module")
@@ -89,21 +89,6 @@ def test_an_old_compiler_is_refused(name: str, version: str, accepted: bool) -> 
     message = " ".join(done.stderr.split())
     wanted = f"C++ compiler: expected g++ >= 10 or clang >= 14, found {name} {version} (/usr/bin/c++)"
     assert (done.returncode == 0, wanted in message) == (accepted, not accepted), done.stderr
-
-
-@pytest.mark.parametrize("isa", ISAS[:1])
-def test_guard_pages(isa: str) -> None:
-    """Nothing beside a tensor is touched, and results do not depend on where it lies."""
-    done = run([build(ROOT / "build" / "cpp", target="test_guards")], isa)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "32 cases, 0 failures" in done.stdout
-
-
-def test_sanitizers() -> None:
-    """The same under AddressSanitizer and UndefinedBehaviorSanitizer, which end the program at their first finding."""
-    done = run([build(ROOT / "build" / "cpp-sanitize", "-DTRIANGLE_SANITIZE=ON", target="test_guards")], "portable")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "32 cases, 0 failures" in done.stdout
 
 
 def test_unknown_isa_names_the_choices(program: Path) -> None:

@@ -220,8 +220,6 @@ def test_compile_fullgraph(kind: str, with_mask: bool, seed: int):
         ("sinks", torch.zeros(2)),
         ("head_mask", torch.ones(2)),
         ("cache", object()),
-        ("cu_seq_lens_q", torch.tensor([0, 5])),
-        ("cu_seq_lens_k", torch.tensor([0, 5])),
         ("output_attentions", True),
         ("is_causal", False),
     ],
@@ -293,3 +291,30 @@ def test_compiled_whole(kind: str) -> None:
     for length in (19, 26):
         x = tokens(0, 2, length)
         torch.testing.assert_close(compiled(x, use_cache=False).logits, model(x, use_cache=False).logits)
+
+
+# torch.jit.trace
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("options", [{}, {"use_cache": False}, {"padding": True}], ids=["cache", "no cache", "padding"])
+def test_traced_with_any_length(options: dict[str, Any], seed: int):
+    class Logits(torch.nn.Module):
+        def __init__(self, model: Any) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+            return self.model(x, attention_mask=mask, use_cache="use_cache" not in options).logits
+
+    eager, triangle = (Logits(model) for model in pair("llama", seed, torch.float32))
+
+    def inputs(length: int) -> tuple[Tensor, ...]:
+        x = tokens(seed + length, 2, length)
+        return (x, padded(length, 3, 0)) if "padding" in options else (x,)
+
+    with torch.no_grad():
+        traced = torch.jit.trace(triangle, inputs(21), check_trace=False)
+        for length in (21, 34):
+            got, expected = traced(*inputs(length)), eager(*inputs(length))
+            torch.testing.assert_close(got[:, 3:], expected[:, 3:], rtol=1e-3, atol=1e-3)

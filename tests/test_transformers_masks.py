@@ -88,10 +88,9 @@ def test_rules_of_other_kinds_are_written_out(monkeypatch: pytest.MonkeyPatch):
     tail = and_masks(causal_mask_function, lambda b, h, q, k: k > 1)
     chunked = chunked_causal_mask_function(4, torch.zeros(1, dtype=torch.long))
     cases = {
-        "packed": (packed(causal_mask_function, positions, documents), {}, 0),
-        "packed, window": (
-            packed(sliding_window_causal_mask_function(2), positions, documents),
-            {"local_size": 2},
+        "packed, a window of another size": (
+            packed(sliding_window_causal_mask_function(3), positions, documents),
+            {"local_size": 3},
             0,
         ),
         "packed, prefix": (packed(prefix, positions, documents), {}, 5),
@@ -117,6 +116,20 @@ def test_rules_of_other_kinds_are_written_out(monkeypatch: pytest.MonkeyPatch):
         integration.triangle_attention_forward(Layer(), q, q, q, mask, sliding_window=2)
         assert torch.equal(visible(seen[-1]), sdpa_mask(**arguments)), name
         assert seen[-1]["diagonal"] == diagonal, f"{name}: the diagonal decides how many blocks are skipped"
+    for function, options in (
+        (packed(causal_mask_function, positions, documents), {}),
+        (packed(sliding_window_causal_mask_function(2), positions, documents), {"local_size": 2}),
+    ):
+        arguments = {"batch_size": 1, "q_length": 6, "kv_length": 6, "mask_function": function, **options}
+        mask = integration.triangle_mask(
+            **arguments, allow_is_causal_skip=False, config=MistralConfig(**SIZES, sliding_window=2)
+        )
+        assert mask.written is None
+        assert (mask.documents.cu_seq_q.tolist(), mask.documents.max_q) == ([0, 3, 5, 6], 3)
+        window = None if "local_size" not in options else 1
+        assert torch.equal(
+            integration._written_out(mask, positions, window), sdpa_mask(**arguments, allow_is_causal_skip=False)
+        )
     # Chunked attention leaves the flag on: its local size must not pass for a window.
     config = LlamaConfig(**SIZES)
     config.attention_chunk_size = config.sliding_window = 4

@@ -10,6 +10,7 @@ import transformers
 import triangle_attn_op
 from torch import Tensor
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
+from triangle_attn_op.integrations import _transformers_packed as packing
 from triangle_attn_op.integrations import transformers as integration
 
 transformers.logging.set_verbosity_error()
@@ -97,4 +98,17 @@ def record_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return triangle_attn_op.triangle_attention(q, k, v, **options)
 
     monkeypatch.setattr(integration, "triangle_attention", call)
+    return seen
+
+
+def record_packed(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The offsets of every packed call from now on; a call of the dense operator fails."""
+    seen: list[list[int]] = []
+
+    def call(q: Tensor, k: Tensor, v: Tensor, cu_seq_q: Tensor, *args: Any, **options: Any) -> Any:
+        seen.append(cu_seq_q.tolist())
+        return triangle_attn_op.triangle_attention_varlen(q, k, v, cu_seq_q, *args, **options)
+
+    monkeypatch.setattr(packing, "triangle_attention_varlen", call)
+    monkeypatch.setattr(integration, "triangle_attention", None)
     return seen

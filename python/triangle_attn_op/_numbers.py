@@ -22,6 +22,8 @@ def holds(condition: Any) -> bool:
     """Whether a condition on sizes is known to hold: False for one that only a run of the compiled graph decides."""
     if not torch.compiler.is_dynamo_compiling() and isinstance(condition, bool):
         return condition
+    if isinstance(condition, Tensor):  # torch.jit.trace makes tensors of sizes
+        return bool(condition)
     from torch.fx.experimental.symbolic_shapes import guard_or_false  # brings sympy, which takes long
 
     return guard_or_false(condition)

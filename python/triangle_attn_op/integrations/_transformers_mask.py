@@ -1,13 +1,15 @@
-"""The mask that `attn_implementation="triangle"` hands to a model of transformers.
+"""The masks that `attn_implementation="triangle"` hands to a model of transformers.
 
 transformers gives a mask to the model, not to the attention function, and trusts the layers to pass it on. A layer with
 arithmetic of its own (Bloom's, remote code) would take None for "hide nothing" and add a bool mask to its scores as 0
-and 1: in both cases tokens would see the future, silently. So no such value is handed out. `CausalMask` is no tensor;
-only `triangle_attention_forward` can read it, and whatever else a layer does with it is an error.
+and 1: in both cases tokens would see the future, silently. So no such value is handed out. An `OpaqueMask` is no
+tensor; only the forward of the implementation it was made for can read it, and whatever else a layer does with it is an
+error.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import torch
@@ -15,33 +17,31 @@ from torch import Tensor
 
 EAGER = 'use attn_implementation="eager"'
 NOT_ROUTED = (
-    "its attention does not go through transformers' AttentionInterface, so the operator would not be called and the "
-    "causal rule would be lost"
+    "attention that does not go through transformers' AttentionInterface would not call the operator and would lose "
+    "the causal rule"
 )
 
 
-class CausalMask:
-    """What one forward pass hides, for the operator alone.
+class NotRoutedError(NotImplementedError, AttributeError):
+    """A layer used a mask by itself. An AttributeError too, so that hasattr() is answered."""
 
-    Args:
-        shape: (B, 1, Sq, Sk), what the mask would have written out.
-        padding: bool `[B, 1, 1, Sk]`, True = may attend: keys hidden beside the causal rule and the layer's window.
-        written: bool `[B, 1, Sq, Sk]`: the mask says everything, and neither causal rule nor window is added.
-        diagonal: with `written`, the least one known to hide nothing more than it; None where that is not known.
-    """
 
-    def __init__(
-        self,
-        shape: tuple[int, int, int, int],
-        padding: Tensor | None = None,
-        written: Tensor | None = None,
-        diagonal: int | None = None,
-    ) -> None:
-        self._shape, self.padding, self.written, self.diagonal = shape, padding, written, diagonal
+@dataclass(frozen=True)
+class Documents:
+    """Packed documents: int32 offsets `[documents + 1]` into the B * S tokens of a pass, for queries and for keys, and
+    upper bounds of a document's length."""
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._shape
+    cu_seq_q: Tensor
+    cu_seq_k: Tensor
+    max_q: int
+    max_k: int
+
+
+class OpaqueMask:
+    """A mask of a shape (B, 1, Sq, Sk), bool, that nothing can compute with."""
+
+    def __init__(self, shape: tuple[int, int, int, int]) -> None:
+        self.shape = shape
 
     @property
     def ndim(self) -> int:
@@ -53,17 +53,16 @@ class CausalMask:
     def size(self, dim: int | None = None) -> Any:
         return self.shape if dim is None else self.shape[dim]
 
-    def to(self, device: Any, *args: Any, **kwargs: Any) -> CausalMask:
-        """On another device, as accelerate's hooks ask for where layers are spread over several; no other dtype."""
-        padding, written = (part if part is None else part.to(device) for part in (self.padding, self.written))
-        if any(part is not None and part.dtype is not torch.bool for part in (padding, written)):
-            _refuse("to")
-        return CausalMask(self._shape, padding, written, self.diagonal)
-
-    def contiguous(self) -> CausalMask:
+    def contiguous(self) -> OpaqueMask:
         return self
 
-    def __getitem__(self, index: Any) -> CausalMask:
+    def to(self, device: Any, *args: Any, **kwargs: Any) -> OpaqueMask:
+        """On another device, as accelerate's hooks ask for where layers are spread over several; no other dtype."""
+        if isinstance(device, torch.dtype):
+            _refuse("to")
+        return self
+
+    def __getitem__(self, index: Any) -> OpaqueMask:
         """Only what cuts nothing off, such as `mask[:, :, :, :key_length]`."""
         index = index if isinstance(index, tuple) else (index,)
         if Ellipsis in index:
@@ -75,20 +74,61 @@ class CausalMask:
         return self
 
     def __repr__(self) -> str:
-        padding, written = self.padding is not None, self.written is not None
-        return f"CausalMask(shape={list(self.shape)}, padding={padding}, written={written})"
+        return f"{type(self).__name__}(shape={list(self.shape)})"
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> NoReturn:
         _refuse(getattr(function, "__name__", str(function)))
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise AttributeError(_message(name))
+        _refuse(name)
 
 
-def _message(operation: str) -> str:
-    return f"attn_implementation: a layer of the model uses the mask by itself ({operation}): {NOT_ROUTED}; {EAGER}"
+class CausalMask(OpaqueMask):
+    """What one forward pass hides in a causal layer.
+
+    Args:
+        shape: (B, 1, Sq, Sk).
+        padding: bool `[B, 1, 1, Sk]`, True = may attend: keys hidden beside the causal rule and the layer's window.
+        documents: tokens of one document see each other only, under the causal rule and the layer's window.
+        written: bool `[B, 1, Sq, Sk]`: the mask says everything, and neither causal rule nor window is added.
+        diagonal: with `written`, the least one known to hide nothing more than it; None where that is not known.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int, int],
+        padding: Tensor | None = None,
+        documents: Documents | None = None,
+        written: Tensor | None = None,
+        diagonal: int | None = None,
+    ) -> None:
+        super().__init__(shape)
+        self.padding, self.documents, self.written, self.diagonal = padding, documents, written, diagonal
+
+    def to(self, device: Any, *args: Any, **kwargs: Any) -> CausalMask:
+        super().to(device)
+        padding, written = (part if part is None else part.to(device) for part in (self.padding, self.written))
+        documents = self.documents
+        if documents is not None:
+            offsets = documents.cu_seq_q.to(device), documents.cu_seq_k.to(device)
+            documents = Documents(*offsets, documents.max_q, documents.max_k)
+        return CausalMask(self.shape, padding, documents, written, self.diagonal)
+
+
+class BidirectionalMask(OpaqueMask):
+    """What one forward pass hides in layers without a causal rule: None or bool `[B, 1, Sq, Sk]`, True = may attend."""
+
+    def __init__(self, shape: tuple[int, int, int, int], written: Tensor | None = None) -> None:
+        super().__init__(shape)
+        self.written = written
+
+    def to(self, device: Any, *args: Any, **kwargs: Any) -> BidirectionalMask:
+        super().to(device)
+        return BidirectionalMask(self.shape, None if self.written is None else self.written.to(device))
 
 
 def _refuse(operation: str) -> NoReturn:
-    raise NotImplementedError(_message(operation))
+    raise NotRoutedError(
+        f"attn_implementation: a layer of the model uses the mask by itself ({operation}): {NOT_ROUTED}; {EAGER}"
+    )

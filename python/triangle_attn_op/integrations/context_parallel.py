@@ -25,7 +25,9 @@ from transformers.masking_utils import causal_mask_function
 
 from ..distributed import ContextLayout, ring_attention, ulysses_attention
 from ._transformers_mask import CausalMask
-from .transformers import _NOT_PASSED, _free_variables, _window_size_left, register_for_routing_models
+from ._transformers_packed import free_variables
+from ._transformers_routing import register_for_routing_models
+from .transformers import _NOT_PASSED, _window_size_left
 
 NAME = "triangle_context_parallel"
 _ATTENTIONS = {"ring": ring_attention, "all_to_all": ulysses_attention}
@@ -144,7 +146,7 @@ def _check_rule(rule: Callable[..., Any]) -> None:
     """
     if rule is causal_mask_function:
         return
-    free = _free_variables(rule)
+    free = free_variables(rule)
     if getattr(rule, "__name__", "") == "and_mask" and "mask_functions" in free:
         for part in free["mask_functions"]:
             _check_rule(part)

@@ -6,18 +6,17 @@ Importing this module registers the implementation, nothing else is needed:
     model = AutoModelForCausalLM.from_config(config, attn_implementation="triangle")
 
 Two functions are registered under the one name. `triangle_mask` decides what hides keys: nothing but the causal rule
-where it can, key padding beside it, or a mask written out; it hands over a `CausalMask`, which nothing but
-`triangle_attention_forward` can read. So a layer that does not go through transformers' AttentionInterface cannot
-mistake it for another mask: it ends in an error. Models of transformers whose file shows that they do not are refused
-when they are made.
+where it can, key padding or documents beside it, or a mask written out. `triangle_attention_forward` runs the operator.
+What passes between them nothing else can read (`OpaqueMask`), so a model that does not go through transformers'
+AttentionInterface ends in an error.
+
+`attn_implementation="triangle_or_sdpa"` leaves to sdpa what the operator is not for: layers without a causal rule,
+cross-attention, and a learned position bias (encoder-decoder and vision-language models).
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
-import re
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -29,75 +28,56 @@ from torch import Tensor, nn
 from triangle_attn_op.functional import triangle_attention
 
 NAME = "triangle"
+OR_SDPA = "triangle_or_sdpa"
 OLDEST = "5.4.0"  # the first whose mask functions take q_length and q_offset instead of cache_position
 
 if Version(transformers.__version__) < Version(OLDEST):
     raise ImportError(f"triangle_attn_op: expected transformers >= {OLDEST}, got {transformers.__version__}")
 
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel  # noqa: E402
-from transformers.masking_utils import causal_mask_function, prepare_padding_mask, sdpa_mask  # noqa: E402
+from transformers.integrations.sdpa_attention import sdpa_attention_forward  # noqa: E402
+from transformers.masking_utils import causal_mask_function, eager_mask, prepare_padding_mask, sdpa_mask  # noqa: E402
 
-from triangle_attn_op.integrations._transformers_mask import EAGER, NOT_ROUTED, CausalMask  # noqa: E402
+from triangle_attn_op.integrations._transformers_mask import (  # noqa: E402
+    EAGER,
+    BidirectionalMask,
+    CausalMask,
+    OpaqueMask,
+)
+from triangle_attn_op.integrations._transformers_packed import (  # noqa: E402
+    documents_given,
+    documents_in,
+    free_variables,
+    packed_attention,
+)
+from triangle_attn_op.integrations._transformers_routing import register_for_routing_models  # noqa: E402
 
+# What the operator takes too: transformers' keyword and the operator's.
+_OPERATOR_OPTIONS = {"softcap": "softcap", "s_aux": "sinks"}
 # What other implementations take and this one does not; given, each is an error. The value says what to do instead.
 _UNSUPPORTED = {
-    "position_bias": EAGER,
+    "position_bias": f'use attn_implementation="{OR_SDPA}" or "eager"',
     "sinks": f"a model's sinks are expected as s_aux; {EAGER}",
     "head_mask": EAGER,
     "cache": "paged caches (continuous batching) are not supported, use generate()",
-    "cu_seq_lens_q": "packed documents are recognised by position_ids, with attention_mask=None and use_cache=False",
-    "cu_seq_lens_k": "packed documents are recognised by position_ids, with attention_mask=None and use_cache=False",
 }
+# What sdpa would ignore, in a layer that is left to it.
+_IGNORED_BY_SDPA = {name: f"in a layer left to sdpa; {EAGER}" for name in (*_OPERATOR_OPTIONS, *_UNSUPPORTED)} | {
+    "cu_seq_lens_q": "in a layer left to sdpa",
+    "cu_seq_lens_k": "in a layer left to sdpa",
+}
+_NOT_CAUSAL = (
+    "expected True, triangle attention is causal; use "
+    f'attn_implementation="{OR_SDPA}", which leaves such layers to sdpa, or name the parts of the model: '
+    '{"text_config": "triangle", "vision_config": "sdpa"}'
+)
 
-_names: set[str] = set()
 _NOT_PASSED: Any = object()  # a model whose attention never mentions sliding_window, which is not the same as None
 
 
 def register() -> None:
-    """Makes `attn_implementation="triangle"` known to transformers; done on import, harmless when repeated."""
+    """Makes both names known to transformers; done on import, harmless when repeated."""
     register_for_routing_models(NAME, triangle_attention_forward, triangle_mask)
-
-
-def register_for_routing_models(name: str, forward: Callable[..., Any], mask: Callable[..., Any]) -> None:
-    """Registers an implementation whose masks are `CausalMask`s; models that show no routing are refused under it."""
-    AttentionInterface.register(name, forward)
-    AttentionMaskInterface.register(name, mask)
-    _names.add(name)
-    check = PreTrainedModel.get_correct_attn_implementation
-    PreTrainedModel.get_correct_attn_implementation = _refusing(check)  # type: ignore[method-assign]
-
-
-def _refusing(check: Callable[..., str]) -> Callable[..., str]:
-    """transformers' check of an implementation's name, which every model runs before it makes its layers, and which
-    refuses besides what `shows_no_routing` finds."""
-    if getattr(check, "_refuses_for_triangle", False):
-        return check
-
-    @functools.wraps(check)
-    def checked(self: PreTrainedModel, requested_attention: str | None, *args: Any, **kwargs: Any) -> str:
-        if requested_attention in _names and shows_no_routing(type(self)):  # type: ignore[arg-type]
-            raise NotImplementedError(f"attn_implementation: {type(self).__name__}: {NOT_ROUTED}; {EAGER}")
-        return check(self, requested_attention, *args, **kwargs)
-
-    checked._refuses_for_triangle = True  # type: ignore[attr-defined]
-    return checked
-
-
-@functools.cache
-def shows_no_routing(model: Any) -> bool:
-    """Whether the file that a model's class or its nearest base with an attention layer is written in makes no use of
-    transformers' AttentionInterface. False where no file can be read: then its first forward tells (`CausalMask`)."""
-    for base in model.__mro__:
-        module = sys.modules.get(base.__module__)
-        if base is PreTrainedModel or module is None:
-            return False
-        try:
-            code = inspect.getsource(module)
-        except (OSError, TypeError):
-            continue
-        if re.search(r"^class \w*Attention\w*\(.*Module\):", code, re.MULTILINE):
-            return re.search(r"\bALL_ATTENTION_FUNCTIONS\b|\bAttentionInterface\b", code) is None
-    return False
+    register_for_routing_models(OR_SDPA, triangle_or_sdpa_forward, triangle_or_sdpa_mask)
 
 
 def triangle_attention_forward(
@@ -105,13 +85,15 @@ def triangle_attention_forward(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | CausalMask | None,
+    attention_mask: Tensor | OpaqueMask | None,
     dropout: float = 0.0,
     scaling: float | None = None,
     sliding_window: int | None = _NOT_PASSED,
     is_causal: bool | None = None,
-    softcap: float | None = None,
-    s_aux: Tensor | None = None,
+    cu_seq_lens_q: Tensor | None = None,
+    cu_seq_lens_k: Tensor | None = None,
+    max_length_q: int | None = None,
+    max_length_k: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention of one layer, called by the model.
@@ -127,8 +109,10 @@ def triangle_attention_forward(
         scaling: of the scores; None is 1/sqrt(D).
         sliding_window: a query sees itself and the sliding_window - 1 keys before it.
         is_causal: overrides the module's.
-        softcap: c * tanh(score / c) in each scaled score's place (Gemma 2).
-        s_aux: `[Hq]`, sinks: a logit a head that joins the softmax and carries no value (gpt-oss).
+        cu_seq_lens_q: packed documents: int32 offsets `[documents + 1]` into the B * Sq queries; cu_seq_lens_k into the
+            keys. max_length_q, max_length_k: upper bounds of a document's length. All four or none.
+        kwargs: softcap: c * tanh(score / c) in each scaled score's place (Gemma 2). s_aux: `[Hq]`, sinks: a logit a
+            head that joins the softmax and carries no value (gpt-oss).
 
     Returns:
         (`[B, Sq, Hq, Dv]`, None): attention weights are never formed.
@@ -137,29 +121,87 @@ def triangle_attention_forward(
         NotImplementedError: what the operator cannot do was asked for (see `_UNSUPPORTED`); the message names it.
         ValueError, TypeError: bad shapes or dtypes.
     """
-    if isinstance(attention_mask, CausalMask):
-        is_causal = True  # such a mask is made for no other layer; some layers ask instead whether there is a mask
-    _refuse_unsupported(module, is_causal, kwargs)
+    if not _is_causal(module, attention_mask, is_causal):
+        raise NotImplementedError(f"is_causal: {_NOT_CAUSAL}, got {type(module).__name__}")
+    _refuse_unsupported(module, kwargs, _UNSUPPORTED)
     q_length, kv_length = query.shape[2], key.shape[2]
     mask, diagonal, says_everything = _resolved(attention_mask, q_length, kv_length)
-    window = None if says_everything else _window_size_left(module, sliding_window, kv_length)
-    out = triangle_attention(
-        query,
-        key,
-        value,
-        attn_mask=mask,
-        scale=scaling,
-        diagonal=diagonal,
-        window_size_left=window,
-        dropout_p=dropout,
-        softcap=softcap,
-        sinks=s_aux,
-    )
+    options: dict[str, Any] = {
+        "scale": scaling,
+        "window_size_left": None if says_everything else _window_size_left(module, sliding_window, kv_length),
+        "dropout_p": dropout,
+        **{ours: kwargs[name] for name, ours in _OPERATOR_OPTIONS.items() if kwargs.get(name) is not None},
+    }
+    offsets = {
+        "cu_seq_lens_q": cu_seq_lens_q,
+        "cu_seq_lens_k": cu_seq_lens_k,
+        "max_length_q": max_length_q,
+        "max_length_k": max_length_k,
+    }
+    documents = documents_given(attention_mask, offsets)
+    if documents is None and isinstance(attention_mask, CausalMask):
+        documents = attention_mask.documents
+    if documents is not None:
+        return packed_attention(query, key, value, documents, **options), None
+    out = triangle_attention(query, key, value, attn_mask=mask, diagonal=diagonal, **options)
     return out.transpose(1, 2).contiguous(), None
 
 
+def triangle_or_sdpa_forward(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | OpaqueMask | None,
+    is_causal: bool | None = None,
+    position_bias: Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """As `triangle_attention_forward`, and transformers' sdpa for a layer that is not causal or has a position bias."""
+    causal = _is_causal(module, attention_mask, is_causal)
+    if causal and position_bias is None:
+        return triangle_attention_forward(module, query, key, value, attention_mask, is_causal=True, **kwargs)
+    _refuse_unsupported(module, kwargs, _IGNORED_BY_SDPA)
+    if position_bias is not None:
+        if "position_bias" not in inspect.signature(sdpa_attention_forward).parameters:
+            raise NotImplementedError(
+                f"position_bias: not supported by sdpa in transformers {transformers.__version__}; {EAGER}"
+            )
+        kwargs["position_bias"] = position_bias
+    mask: Any = attention_mask
+    if isinstance(attention_mask, CausalMask):
+        window = _window_size_left(module, kwargs.get("sliding_window", _NOT_PASSED), key.shape[2])
+        mask = _written_out(attention_mask, query, window)
+    elif isinstance(attention_mask, BidirectionalMask):
+        mask = attention_mask.written
+    return sdpa_attention_forward(module, query, key, value, mask, is_causal=causal, **kwargs)
+
+
+def _is_causal(module: nn.Module, mask: Tensor | OpaqueMask | None, is_causal: bool | None) -> bool:
+    """Whether a layer is causal. The mask knows best: some layers ask whether there is one instead of saying so."""
+    if isinstance(mask, OpaqueMask):
+        return isinstance(mask, CausalMask)
+    return getattr(module, "is_causal", True) if is_causal is None else is_causal
+
+
+def _written_out(mask: CausalMask, query: Tensor, window_size_left: int | None) -> Tensor:
+    """bool `[B or 1, 1, Sq, Sk]`, for the few layers that sdpa computes under a causal rule."""
+    if mask.written is not None:
+        return mask.written
+    q_length, kv_length = mask.shape[2:]
+    p = torch.arange(q_length, device=query.device).unsqueeze(1) + kv_length - q_length
+    j = torch.arange(kv_length, device=query.device)
+    seen = (j <= p) if window_size_left is None else (j <= p) & (j >= p - window_size_left)
+    if mask.documents is not None:
+        offsets = mask.documents.cu_seq_q
+        ids = torch.searchsorted(offsets, torch.arange(mask.shape[0] * q_length, device=query.device), right=True)
+        ids = ids.view(mask.shape[0], 1, q_length)
+        return seen & (ids.unsqueeze(3) == ids.unsqueeze(2))
+    return seen[None, None] if mask.padding is None else seen & mask.padding
+
+
 def _resolved(
-    mask: Tensor | CausalMask | None, q_length: int, kv_length: int
+    mask: Tensor | OpaqueMask | None, q_length: int, kv_length: int
 ) -> tuple[Tensor | None, int | None, bool]:
     """(the operator's attn_mask, its diagonal, whether the mask says everything)."""
     if mask is None:
@@ -170,14 +212,16 @@ def _resolved(
         raise ValueError(
             f"attention_mask: expected a shape of [B, 1 or Hq, {q_length}, {kv_length}], got {list(mask.shape)}"
         )
+    diagonal, written = None, mask
     if isinstance(mask, CausalMask):
         if mask.written is None:
             return mask.padding, None, False
-        if mask.diagonal is not None:
-            return mask.written, mask.diagonal, True
-        mask = mask.written
+        diagonal, written = mask.diagonal, mask.written
+    assert isinstance(written, Tensor)  # a BidirectionalMask does not come this far
+    if diagonal is not None:
+        return written, diagonal, True
     # A diagonal of Sk - 1 hides nothing. torch.jit.trace makes tensors of sizes; a trace keeps those it saw.
-    return mask, int(kv_length) - 1 if torch.jit.is_tracing() else kv_length - 1, True
+    return written, int(kv_length) - 1 if torch.jit.is_tracing() else kv_length - 1, True
 
 
 def triangle_mask(
@@ -187,39 +231,51 @@ def triangle_mask(
     q_offset: int | Tensor = 0,
     kv_offset: int = 0,
     mask_function: Callable[..., Any] = causal_mask_function,
-    attention_mask: Tensor | CausalMask | None = None,
+    attention_mask: Tensor | OpaqueMask | None = None,
     local_size: int | None = None,
     allow_is_causal_skip: bool = True,
     config: Any = None,
     **kwargs: Any,
-) -> CausalMask | None:
+) -> Tensor | OpaqueMask | None:
     """What a forward pass hides, in as little memory as possible; called once a pass for each kind of layer.
 
     Query i stands at position q_offset + i, key j at kv_offset + j. Where the last query stands on the last key,
     `triangle_attention_forward` hides the same pairs by itself. Where it does not (a static cache, whose tail is still
-    empty) or where the rule is another one (packed documents, chunked attention, a model's own overlay), the mask is
-    written out.
+    empty) or where the rule is another one (chunked attention, a model's own overlay), the mask is written out. Packed
+    documents are written out in compiled code only, which cannot tell them from other rules.
 
     Returns:
-        A CausalMask; None where one query sees every key, which any model reads rightly.
-
-    Raises:
-        NotImplementedError: bidirectional attention.
+        A CausalMask; a float tensor where the model asks for one to compute with; None where one query sees every key,
+        which any model reads rightly. A BidirectionalMask for layers that are not causal, which is an error once such a
+        layer uses it.
     """
-    if isinstance(attention_mask, CausalMask):
+    shape = (batch_size, 1, q_length, kv_length)
+    if isinstance(attention_mask, OpaqueMask):
         return attention_mask  # `generate` made it in advance, for a static cache
     if "allow_is_bidirectional_skip" in kwargs:  # only transformers' bidirectional masks pass it
-        raise NotImplementedError(f"is_causal: expected True, triangle attention is causal; {EAGER}")
+        return BidirectionalMask(shape)
     # The flag is off wherever anything was laid over the causal rule or its window. A chunked layer (its local_size is
     # no window) keeps it on.
+    window = None if local_size is None else _config_window(config)
     causal_only = allow_is_causal_skip and (
-        mask_function is causal_mask_function if local_size is None else local_size == _config_window(config)
+        mask_function is causal_mask_function if local_size is None else window == local_size
     )
     if causal_only and q_length > 1 and _ends_together(q_length, kv_length, q_offset, kv_offset):
-        padding = _key_padding(attention_mask, kv_length, kv_offset)
-        return CausalMask((batch_size, 1, q_length, kv_length), padding=padding)
+        return CausalMask(shape, padding=_key_padding(attention_mask, kv_length, kv_offset))
     if causal_only and q_length == 1 and attention_mask is None and _ends_together(1, kv_length, q_offset, kv_offset):
         return None
+    if not allow_is_causal_skip and mask_function is causal_mask_function:
+        # The model wants a tensor to compute with (an indexer's choice of keys). Eager's is one that any layer reads
+        # rightly.
+        kwargs.setdefault("dtype", torch.float32)
+        kwargs["attention_mask"] = attention_mask
+        asked: Any = eager_mask
+        mask: Tensor = asked(batch_size, q_length, kv_length, q_offset, kv_offset, mask_function, **kwargs)
+        return mask
+    if attention_mask is None and window == local_size and not _tracing():
+        documents = documents_in(mask_function, window)
+        if documents is not None and q_length == kv_length:
+            return CausalMask(shape, documents=documents)
     written_out: Any = sdpa_mask  # upstream annotates an int offset, and None as a possible result
     written: Tensor = written_out(
         batch_size=batch_size,
@@ -234,9 +290,15 @@ def triangle_mask(
         **kwargs,
     )
     known = q_length > 1 and not _tracing() and _within_causal(mask_function)
-    return CausalMask(
-        (batch_size, 1, q_length, kv_length), written=written, diagonal=int(q_offset) - kv_offset if known else None
-    )
+    return CausalMask(shape, written=written, diagonal=int(q_offset) - kv_offset if known else None)
+
+
+def triangle_or_sdpa_mask(*args: Any, **kwargs: Any) -> Tensor | OpaqueMask | None:
+    """`triangle_mask`, and what sdpa would be given in layers that are not causal."""
+    mask = triangle_mask(*args, **kwargs)
+    if isinstance(mask, BidirectionalMask) and not isinstance(kwargs.get("attention_mask"), OpaqueMask):
+        return BidirectionalMask(mask.shape, sdpa_mask(*args, **kwargs))
+    return mask
 
 
 def _ends_together(q_length: int, kv_length: int, q_offset: int | Tensor, kv_offset: int) -> bool:
@@ -267,25 +329,18 @@ def _within_causal(mask_function: Callable[..., Any]) -> bool:
     """
     if mask_function is causal_mask_function:
         return True
-    free = _free_variables(mask_function)
+    free = free_variables(mask_function)
     parts = free.get("mask_functions", ())
     if getattr(mask_function, "__name__", "") != "and_mask":
         return False
-    same_document = any("packed_sequence_mask" in _free_variables(part) for part in parts)
+    same_document = any("packed_sequence_mask" in free_variables(part) for part in parts)
     for part in parts:
-        remapped = _free_variables(part)
+        remapped = free_variables(part)
         if same_document and "position_ids" in remapped and "mask_function" in remapped:
             part = remapped["mask_function"]
         if _within_causal(part):
             return True
     return False
-
-
-def _free_variables(function: Callable[..., Any]) -> dict[str, Any]:
-    code, closure = getattr(function, "__code__", None), getattr(function, "__closure__", None)
-    if code is None or closure is None:
-        return {}
-    return dict(zip(code.co_freevars, (cell.cell_contents for cell in closure)))
 
 
 def _config_window(config: Any) -> int | None:
@@ -312,16 +367,10 @@ def _window_size_left(module: nn.Module, sliding_window: int | None, kv_length: 
     return None
 
 
-def _refuse_unsupported(module: nn.Module, is_causal: bool | None, kwargs: dict[str, Any]) -> None:
-    if is_causal is None:
-        is_causal = getattr(module, "is_causal", True)
-    if not is_causal:
-        raise NotImplementedError(
-            f"is_causal: expected True, triangle attention is causal, got {type(module).__name__}; {EAGER}"
-        )
+def _refuse_unsupported(module: nn.Module, kwargs: dict[str, Any], refused: dict[str, str]) -> None:
     if kwargs.get("output_attentions") or getattr(getattr(module, "config", None), "output_attentions", False):
         raise NotImplementedError(f"output_attentions: attention weights are never formed; {EAGER}")
-    for name, instead in _UNSUPPORTED.items():
+    for name, instead in refused.items():
         if kwargs.get(name) is not None:
             raise NotImplementedError(f"{name}: not supported by triangle attention; {instead}")
 

@@ -6,6 +6,7 @@
 
 #include "acl/acl.h"
 #include "acl/api.h"
+#include "acl/cores.h"
 #include "acl/device.h"
 #include "acl/settings.h"
 #include "acl/stream.h"
@@ -21,13 +22,6 @@ int64_t g_options[3] = {0, 0, 0};  // aclrtSetSysParamOpt
 aclError TheSoc(const char* caller, ascend_sim::Soc* soc) {
   if (ascend_sim::Soc::Lookup(TheSettings().soc, soc)) return ACL_SUCCESS;
   return Fail(ACL_ERROR_FEATURE_UNSUPPORTED, std::string(caller) + ": unknown chip '" + TheSettings().soc + "'");
-}
-
-aclError Cores(const char* caller, bool vector, int64_t* value) {
-  ascend_sim::Soc soc;
-  if (const aclError error = TheSoc(caller, &soc)) return error;
-  *value = static_cast<int64_t>(vector ? soc.aiv_cores : soc.aic_cores);
-  return ACL_SUCCESS;
 }
 
 }  // namespace
@@ -114,7 +108,7 @@ aclError aclrtResetDeviceForce(int32_t deviceId) {
   ACL_ENTER(aclrtResetDeviceForce);
   return Devices::Get().Reset(deviceId, true);
 }
-const char* aclrtGetSocName(void) { return TheSettings().soc.c_str(); }
+const char* aclrtGetSocName(void) { return TheSettings().soc_name.c_str(); }
 
 aclError aclrtGetDeviceInfo(uint32_t deviceId, aclrtDevAttr attr, int64_t* value) {
   ACL_ENTER(aclrtGetDeviceInfo);
@@ -126,9 +120,9 @@ aclError aclrtGetDeviceInfo(uint32_t deviceId, aclrtDevAttr attr, int64_t* value
   switch (attr) {
     case ACL_DEV_ATTR_AICORE_CORE_NUM:
     case ACL_DEV_ATTR_CUBE_CORE_NUM:
-      return Cores("aclrtGetDeviceInfo", false, value);
+      return DeviceCores("aclrtGetDeviceInfo", ACL_RT_DEV_RES_CUBE_CORE, value);
     case ACL_DEV_ATTR_VECTOR_CORE_NUM:
-      return Cores("aclrtGetDeviceInfo", true, value);
+      return DeviceCores("aclrtGetDeviceInfo", ACL_RT_DEV_RES_VECTOR_CORE, value);
     case ACL_DEV_ATTR_TOTAL_GLOBAL_MEM_SIZE:
       *value = static_cast<int64_t>(TheSettings().hbm_bytes);
       return ACL_SUCCESS;
@@ -148,16 +142,6 @@ aclError aclGetDeviceCapability(uint32_t deviceId, int deviceInfo, int64_t* valu
   if (deviceInfo == 1) return aclrtGetDeviceInfo(deviceId, ACL_DEV_ATTR_VECTOR_CORE_NUM, value);
   if (deviceInfo == 2) return aclrtGetDeviceInfo(deviceId, ACL_DEV_ATTR_L2_CACHE_SIZE, value);
   return Fail(ACL_ERROR_INVALID_PARAM, "aclGetDeviceCapability: unknown information " + std::to_string(deviceInfo));
-}
-
-aclError aclrtGetDeviceResLimit(int32_t deviceId, aclrtDevResLimitType type, uint32_t* value) {
-  ACL_ENTER(aclrtGetDeviceResLimit);
-  ACL_REQUIRE_POINTER(aclrtGetDeviceResLimit, value);
-  if (const aclError error = Devices::Get().CheckId(deviceId, "aclrtGetDeviceResLimit")) return error;
-  int64_t cores = 0;
-  const aclError error = Cores("aclrtGetDeviceResLimit", type == ACL_RT_DEV_RES_VECTOR_CORE, &cores);
-  *value = static_cast<uint32_t>(cores);
-  return error;
 }
 
 aclError aclrtGetPrimaryCtxState(int32_t deviceId, uint32_t* flags, int32_t* active) {

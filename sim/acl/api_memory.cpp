@@ -7,6 +7,7 @@
 #include "acl/acl.h"
 #include "acl/api.h"
 #include "acl/device.h"
+#include "acl/graph.h"
 #include "acl/settings.h"
 #include "acl/stream.h"
 
@@ -106,6 +107,9 @@ aclError PushCopy(const char* caller, Copy copy, aclrtStream handle) {
   auto staged = std::make_shared<std::vector<uint8_t>>();
   copy.to_pinned = !copy.to_device && Memory::Get().Pinned(copy.dst);
   copy.from_pinned = !copy.from_device && Memory::Get().Pinned(copy.src);
+  if ((!copy.from_device && !copy.from_pinned) || (!copy.to_device && !copy.to_pinned)) {  // waits for the host
+    if (const aclError unsafe = Graphs::Get().CheckUnsafe(caller)) return unsafe;
+  }
   if (!copy.from_device && !copy.from_pinned) {
     const auto* bytes = static_cast<const uint8_t*>(copy.src);
     staged->assign(bytes, bytes + copy.bytes);
@@ -219,6 +223,7 @@ aclError aclrtPointerGetAttributes(const void* ptr, aclrtPtrAttributes* attribut
 
 aclError aclrtMemset(void* devPtr, size_t maxCount, int32_t value, size_t count) {
   ACL_ENTER(aclrtMemset);
+  if (const aclError unsafe = Graphs::Get().CheckUnsafe("aclrtMemset")) return unsafe;
   if (const aclError error = CheckFill("aclrtMemset", devPtr, maxCount, count)) return error;
   std::memset(devPtr, value, count);
   MarkWritten(devPtr);
@@ -249,6 +254,7 @@ aclError aclrtMemsetAsync(void* devPtr, size_t maxCount, int32_t value, size_t c
 // Copies at once, whatever streams have queued: the caller synchronises what must come first.
 aclError aclrtMemcpy(void* dst, size_t destMax, const void* src, size_t count, aclrtMemcpyKind kind) {
   ACL_ENTER(aclrtMemcpy);
+  if (const aclError unsafe = Graphs::Get().CheckUnsafe("aclrtMemcpy")) return unsafe;
   if (count == 0) return ACL_SUCCESS;
   Copy copy;
   if (const aclError error = MakeCopy("aclrtMemcpy", dst, destMax, src, count, kind, &copy)) return error;
@@ -276,6 +282,7 @@ aclError aclrtMemcpyAsyncWithCondition(void* dst, size_t destMax, const void* sr
 aclError aclrtMemcpy2d(void* dst, size_t dpitch, const void* src, size_t spitch, size_t width, size_t height,
                        aclrtMemcpyKind kind) {
   ACL_ENTER(aclrtMemcpy2d);
+  if (const aclError unsafe = Graphs::Get().CheckUnsafe("aclrtMemcpy2d")) return unsafe;
   if (width > dpitch || width > spitch) {
     return Fail(ACL_ERROR_RT_PARAM_INVALID, "aclrtMemcpy2d: width exceeds a pitch");
   }

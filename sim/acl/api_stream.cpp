@@ -1,10 +1,14 @@
 // ACL: streams, events, callbacks; and Enqueue and launches for the other libraries.
+#include <unistd.h>
+
 #include <cstring>
 #include <thread>
 
 #include "acl/acl.h"
 #include "acl/api.h"
+#include "acl/cores.h"
 #include "acl/device.h"
+#include "acl/graph.h"
 #include "acl/launch.h"
 #include "acl/settings.h"
 #include "acl/stream.h"
@@ -17,7 +21,11 @@ namespace {
 
 constexpr double kWorkMicroseconds = 5;  // modelled time of work that is not a kernel: assumed, a small operator's
 
-// The stream, or null with the error set.
+}  // namespace
+
+namespace ascend_sim {
+namespace acl {
+
 Stream* FindStream(aclrtStream handle, const char* caller, aclError* error) {
   int32_t device = -1;
   if (handle == nullptr) {
@@ -31,6 +39,11 @@ Stream* FindStream(aclrtStream handle, const char* caller, aclError* error) {
   if (stream == nullptr) *error = Fail(ACL_ERROR_RT_INVALID_HANDLE, std::string(caller) + ": unknown stream");
   return stream;
 }
+
+}  // namespace acl
+}  // namespace ascend_sim
+
+namespace {
 
 Event* FindEvent(aclrtEvent handle, const char* caller, aclError* error) {
   Event* event = Streams::Get().FindEvent(handle);
@@ -54,10 +67,6 @@ aclError PushCallback(const char* caller, void (*function)(void*), void* argumen
 
 }  // namespace
 
-#define ACL_FIND_STREAM(function)                              \
-  aclError error = ACL_SUCCESS;                                \
-  Stream* const found = FindStream(stream, #function, &error); \
-  if (found == nullptr) return error
 #define ACL_FIND_EVENT(function, name, handle)              \
   Event* const name = FindEvent(handle, #function, &error); \
   if (name == nullptr) return error
@@ -119,6 +128,7 @@ aclError aclrtStreamQuery(aclrtStream stream, aclrtStreamStatus* status) {
   ACL_ENTER(aclrtStreamQuery);
   ACL_REQUIRE_POINTER(aclrtStreamQuery, status);
   ACL_FIND_STREAM(aclrtStreamQuery);
+  if (const aclError captures = Graphs::Get().CheckStream(found, "aclrtStreamQuery")) return captures;
   *status = Streams::Get().Query(found) ? ACL_STREAM_STATUS_COMPLETE : ACL_STREAM_STATUS_NOT_READY;
   return ACL_SUCCESS;
 }
@@ -196,6 +206,7 @@ aclError aclrtQueryEventStatus(aclrtEvent event, aclrtEventRecordedStatus* statu
   ACL_REQUIRE_POINTER(aclrtQueryEventStatus, status);
   aclError error = ACL_SUCCESS;
   ACL_FIND_EVENT(aclrtQueryEventStatus, found, event);
+  if (const aclError captured = Graphs::Get().CheckRecord(found->last, "aclrtQueryEventStatus")) return captured;
   *status =
       Streams::Get().Query(found->last) ? ACL_EVENT_RECORDED_STATUS_COMPLETE : ACL_EVENT_RECORDED_STATUS_NOT_READY;
   return ACL_SUCCESS;
@@ -271,6 +282,8 @@ aclError ascend_sim_acl_launch(const char* kernel, int type, uint32_t blocks, vo
   launch->blocks = blocks;
   launch->device = found->device;
   launch->stream = found->id;
+  launch->thread = gettid();
+  launch->aic_cores = FewerCores(*found);
   for (uint32_t i = 0; i < arg_count; ++i) {
     const auto* bytes = static_cast<const uint8_t*>(args[i]);
     launch->args.emplace_back(bytes, bytes + arg_bytes[i]);

@@ -47,7 +47,8 @@ double NumberIn(const std::string& json, const std::string& key) {
 std::string Line(const Launch& launch, const std::string& json) {
   const size_t cores = json.rfind(",\"cores\":[");  // one entry a core and pipe: too much for every launch
   return "{\"kernel\":" + JsonQuote(launch.kernel) + ",\"blocks\":" + std::to_string(launch.blocks) +
-         ",\"device\":" + std::to_string(launch.device) + ",\"stream\":" + std::to_string(launch.stream) + "," +
+         ",\"device\":" + std::to_string(launch.device) + ",\"stream\":" + std::to_string(launch.stream) +
+         ",\"thread\":" + std::to_string(launch.thread) + "," +
          json.substr(1, cores == std::string::npos ? std::string::npos : cores - 1) +
          (cores == std::string::npos ? "" : "}");
 }
@@ -84,7 +85,12 @@ Outcome Launch::Run() const {
   }
   ascend_sim_launch_options options{};
   options.soc = settings.soc.c_str();
-  options.parameters = settings.parameters.c_str();
+  std::string parameters = settings.parameters;
+  if (aic_cores != 0) {
+    const std::string cores = std::to_string(aic_cores), vectors = std::to_string(2 * aic_cores);
+    parameters += (parameters.empty() ? "aic_cores=" : ",aic_cores=") + cores + ",aiv_cores=" + vectors;
+  }
+  options.parameters = parameters.c_str();
   options.type = type.c_str();
   options.order = settings.order.c_str();
   options.block_dim = blocks;

@@ -14,6 +14,8 @@ struct Launch {
   std::string kernel, type, file;
   uint32_t line = 0, blocks = 0;
   int32_t device = 0, stream = 0;
+  int64_t thread = 0;      // that queued it
+  uint32_t aic_cores = 0;  // that it may use when it runs
   std::vector<std::vector<uint8_t>> args;
 
   Outcome Run() const;

@@ -27,12 +27,14 @@ uint64_t Number(const char* name, const char* fallback, uint64_t low, uint64_t h
 Settings FromEnvironment() {
   Settings s;
   s.soc = Text("ASCEND_SIM_SOC", "Ascend910B2");
+  s.soc_name = Text("ASCEND_SIM_SOC_NAME", s.soc.c_str());
   s.order = Text("ASCEND_SIM_ORDER", "eager");
   s.parameters = Text("ASCEND_SIM_PARAMETERS", "");
   s.report = Text("ASCEND_SIM_REPORT", "");
   s.cann = Text("ASCEND_SIM_CANN", "8.5.0");
   s.seed = Number("ASCEND_SIM_SEED", "0", 0, UINT64_MAX, &s.wrong);
   s.devices = static_cast<uint32_t>(Number("ASCEND_SIM_DEVICES", "2", 0, 16, &s.wrong));
+  s.cores = static_cast<uint32_t>(Number("ASCEND_SIM_CORES", "0", 0, 64, &s.wrong));
   s.hbm_bytes = Number("ASCEND_SIM_HBM_BYTES", "4294967296", 1, 1ull << 46, &s.wrong);
   s.auto_sync = Text("ASCEND_SIM_AUTO_SYNC", "1") != "0";
   s.poison = Text("ASCEND_SIM_POISON", "0") != "0";

@@ -11,8 +11,10 @@ enum class StreamOrder { kEager, kLate, kRandom };
 
 struct Settings {
   std::string soc, order, parameters, report, cann;
+  std::string soc_name;  // what aclrtGetSocName says: soc, or a name that the simulator does not know
   uint64_t seed = 0, hbm_bytes = 0;
   uint32_t devices = 2;
+  uint32_t cores = 0;  // AI cores of a device, 0: all of the chip
   StreamOrder streams = StreamOrder::kEager;
   bool auto_sync = true, determinism = false, poison = false;
   bool findings_fail = false;  // a launch with findings fails its stream, also where the kernel ran to its end

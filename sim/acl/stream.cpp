@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "acl/error.h"
+#include "acl/graph.h"
 #include "acl/memory.h"
 #include "acl/settings.h"
 
@@ -84,6 +85,8 @@ Event* Streams::FindEvent(aclrtEvent handle) const {
 void Streams::DestroyEvent(Event* event) { events_.erase(event); }
 
 aclError Streams::Push(Stream* stream, Task task) {
+  aclError captured = ACL_SUCCESS;
+  if (Graphs::Get().Keep(stream, &task, &captured)) return captured;
   task.number = next_number_++;
   task.not_before = host_time_;
   if (task.record != nullptr) task.record->stream = stream;
@@ -105,6 +108,7 @@ aclError Streams::Push(Stream* stream, Task task) {
 }
 
 aclError Streams::Finish(Stream* stream, const char* caller) {
+  if (const aclError captures = Graphs::Get().CheckStream(stream, caller)) return captures;
   const bool random = TheSettings().streams == StreamOrder::kRandom;
   const aclError stuck = RunUntil([stream] { return stream->queue.empty() && !stream->busy; },
                                   [this, stream, random] { return random ? AnyRunnable() : stream; });
@@ -114,6 +118,7 @@ aclError Streams::Finish(Stream* stream, const char* caller) {
 }
 
 aclError Streams::FinishDevice(int32_t device, const char* caller) {
+  if (const aclError captures = Graphs::Get().CheckDevice(device, caller)) return captures;
   const auto idle = [this, device] {
     for (const auto& item : streams_) {
       if (item.first->device == device && (!item.first->queue.empty() || item.first->busy)) return false;
@@ -141,6 +146,7 @@ aclError Streams::FinishDevice(int32_t device, const char* caller) {
 
 aclError Streams::FinishRecord(std::shared_ptr<Record> record, const char* caller) {
   if (record == nullptr) return ACL_SUCCESS;
+  if (const aclError captured = Graphs::Get().CheckRecord(record, caller)) return captured;
   const bool random = TheSettings().streams == StreamOrder::kRandom;
   const aclError stuck = RunUntil([&record] { return record->done; },
                                   [this, &record, random] { return random ? AnyRunnable() : record->stream; });

@@ -28,6 +28,7 @@ namespace ascend_sim {
 namespace acl {
 
 struct Stream;
+struct Graph;
 
 // What one task came to. microseconds are modelled time on the device.
 struct Outcome {
@@ -44,6 +45,7 @@ struct Record {
   uint64_t failure = 0;          // Stream::failure then
   double time = 0;               // microseconds since the process began to use devices, modelled
   Stream* stream = nullptr;
+  Graph* graph = nullptr;  // the capture that it belongs to (graph.h); then it never comes to pass
 };
 
 struct Task {
@@ -64,6 +66,8 @@ struct Stream {
   uint64_t failure = 0;  // counts its errors
   bool busy = false;     // runs an unlocked task
   std::thread::id runner;
+  Graph* capture = nullptr;         // that keeps what is pushed
+  uint32_t core_limit[2] = {0, 0};  // cube and vector cores that its kernels may use, 0: as the device's
 };
 
 struct Event {
@@ -126,6 +130,9 @@ class Streams {
   int32_t next_id_ = 1;
   double host_time_ = 0;  // the latest modelled time the host has waited for
 };
+
+// The stream of a handle (null: the current device's default stream), or null with the error set.
+Stream* FindStream(aclrtStream handle, const char* caller, aclError* error);
 
 }  // namespace acl
 }  // namespace ascend_sim

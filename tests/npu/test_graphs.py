@@ -1,0 +1,205 @@
+"""Capture into graphs: the rules of the emulated runtime, and the operators in torch.npu.NPUGraph and
+make_graphed_callables.
+
+A call of the runtime that a capture does not allow (to wait for the stream, to copy at once) spoils the capture with an
+error, so a capture that ends well had none.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.simulated
+
+RAW = """
+import ctypes
+from raw_acl import *
+acl = Acl()
+acl.aclrtSetDevice(0)
+one, two = acl.stream(), acl.stream()
+size = 64
+a, b, c = (acl.malloc(size) for _ in range(3))
+
+def begin(stream=one):
+    acl.aclmdlRICaptureBegin(stream, 0)
+
+def end(stream=one):
+    graph = ctypes.c_void_p()
+    acl.aclmdlRICaptureEnd(stream, ctypes.byref(graph))
+    return graph.value
+
+def wait(later, earlier):
+    event = acl.event()
+    acl.aclrtRecordEvent(event, earlier)
+    acl.aclrtStreamWaitEvent(later, event)
+
+def code(call):
+    try:
+        call()
+        return 0
+    except AclError as error:
+        return error.code
+
+def chain(forgotten):
+    # b = a on stream two, which joins the capture and is joined back; c = b on stream one.
+    begin()
+    wait(two, one)
+    acl.copy_async(b, a, size, D2D, two)
+    if not forgotten:
+        wait(one, two)
+    acl.copy_async(c, b, size, D2D, one)
+    wait(one, two)
+    return end()
+
+def replay(graph, text):
+    acl.write(a, text * 16)
+    acl.write(b, b"old." * 16)
+    acl.aclmdlRIExecuteAsync(graph, one)
+    before = acl.read(c, 4)
+    acl.aclrtSynchronizeStream(one)
+    return (before + acl.read(c, 4)).decode()
+
+acl.write(c, b"none" * 16)
+good = chain(False)
+print(replay(good, b"new1"), replay(good, b"new2"))
+print(replay(chain(True), b"new3"))
+acl.aclmdlRIDestroy(good)
+print(code(lambda: acl.aclmdlRIExecuteAsync(good, one)))
+
+def spoiled(call):
+    begin()
+    refused = code(call)
+    return refused, code(end)
+
+pageable = ctypes.create_string_buffer(size)
+print(spoiled(lambda: acl.aclrtSynchronizeStream(one)))
+print(spoiled(acl.aclrtSynchronizeDevice))
+print(spoiled(lambda: acl.stream_done(one)))
+print(spoiled(lambda: acl.read(a, 4)))
+print(spoiled(lambda: acl.copy_async(a, ctypes.addressof(pageable), size, H2D, one)))
+print(spoiled(lambda: (wait(two, one), acl.copy_async(c, b, size, D2D, two))))
+print(spoiled(lambda: None))
+print(code(lambda: begin(0)), code(end))
+acl.aclrtSynchronizeDevice()
+"""
+
+
+def test_rules_of_a_capture(npu_process: Any) -> None:
+    done = npu_process(RAW, ASCEND_SIM_STREAMS="late")
+    assert done.code == 0, done.err
+    assert done.out.splitlines() == [
+        "nonenew1 new1new2",  # nothing runs before the host waits
+        "new2old.",  # a wait that is missing inside the graph
+        "107000",
+        "(107027, 507903)",
+        "(107027, 507903)",
+        "(107027, 507903)",
+        "(107030, 507903)",
+        "(107030, 507903)",
+        "(0, 507903)",  # not joined back
+        "(0, 0)",
+        "107031 107029",
+    ]
+
+
+START = """
+import json, os
+import torch, torch_npu, triangle_attn_op
+from triangle_attn_op import triangle_attention
+
+def tell(**values):
+    print("TOLD", json.dumps(values), flush=True)
+
+def attempt(call):
+    try:
+        call()
+        return "no error"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+def close(got, want):
+    return all(float((a.cpu().float() - b.float()).abs().max()) < 2e-2 for a, b in zip(got, want))
+
+triangle_attn_op.warm_up()
+g = torch.Generator().manual_seed(0)
+
+def draw(*shape):
+    return torch.randn(*shape, generator=g).half()
+
+"""
+
+
+def told(done: Any) -> list[dict[str, Any]]:
+    assert done.code == 0, done.err
+    lines = [json.loads(line.removeprefix("TOLD ")) for line in done.out.splitlines() if line.startswith("TOLD ")]
+    assert all(line.get("right", True) for line in lines), lines
+    return lines
+
+
+PACKED = """
+attn, backward = torch.ops.triangle.attn_lse, torch.ops.triangle.attn_backward
+
+def step(q, k, v, cu, dout):
+    offsets = dict(cu_seq_q=cu, cu_seq_k=cu, max_q=60, max_k=60)
+    out, lse = attn(q, k, v, **offsets)
+    return out, *backward(dout, None, q, k, v, out, lse, **offsets)[:3]
+
+def inputs(*offsets):
+    cu = torch.tensor(offsets, dtype=torch.int32)
+    return [draw(60, 4, 32), draw(60, 2, 32), draw(60, 2, 32), cu, draw(60, 4, 32)]
+
+host = inputs(0, 20, 40, 60)
+device = [t.npu() for t in host]
+graph = torch.npu.NPUGraph()
+with torch.npu.graph(graph):
+    results = step(*device)
+    os.environ["TRIANGLE_ATTN_CHECK_CU_SEQ"] = "1"
+    tell(refused=attempt(lambda: step(*device)))
+    del os.environ["TRIANGLE_ATTN_CHECK_CU_SEQ"]
+for _ in range(2):
+    graph.replay()
+tell(right=close(results, step(*host)))
+for offsets in ((0, 1, 59, 60), (0, 0, 60, 60)):  # other documents in the same tensors
+    host = inputs(*offsets)
+    for there, here in zip(device, host):
+        there.copy_(here)
+    graph.replay()
+    tell(right=close(results, step(*host)))
+tell(end=True)
+del graph, results, device
+"""
+
+
+@pytest.mark.parametrize("queue", ["0", "1"])
+def test_packed_calls_replay_with_other_documents(npu_process: Any, queue: str) -> None:
+    refused, *_ = told(npu_process(START + PACKED, TASK_QUEUE_ENABLE=queue))
+    assert refused["refused"].startswith(
+        "RuntimeError: triangle_attn_op: TRIANGLE_ATTN_CHECK_CU_SEQ=1 reads cu_seq_q and cu_seq_k back"
+    )
+
+
+def test_graphed_callables(npu_process: Any) -> None:
+    source = """
+class Layer(torch.nn.Module):
+    def forward(self, q, k, v):
+        return triangle_attention(q * 2, k, v, window_size_left=20)
+
+def gradients(layer, tensors):
+    out = layer(*tensors)
+    return [out.detach(), *torch.autograd.grad(out, tensors, torch.ones_like(out))]
+
+host = [draw(1, h, 50, 32).requires_grad_() for h in (4, 2, 2)]
+device = [t.detach().npu().requires_grad_() for t in host]
+graphed = torch.npu.make_graphed_callables(Layer(), tuple(device))
+for _ in range(2):
+    tell(right=close(gradients(graphed, device), gradients(Layer(), host)))
+    host = [draw(*t.shape).requires_grad_() for t in host]
+    device = [t.detach().npu().requires_grad_() for t in host]
+tell(end=True)
+del graphed, device
+"""
+    lines = told(npu_process(START + source))
+    assert len(lines) == 3

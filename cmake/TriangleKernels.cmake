@@ -121,12 +121,21 @@ function(_triangle_asc name sources launch includes definitions)
   set(asc ${CMAKE_CURRENT_BINARY_DIR}/${name}.asc)
   file(CONFIGURE OUTPUT ${asc} CONTENT "#include \"${launch}\"\n" @ONLY)
   set_source_files_properties(${asc} PROPERTIES OBJECT_DEPENDS "${launch};${sources}")
-  add_library(${name} SHARED ${asc})
+  # The rest of LAUNCH: what a launch came to. Plain C++.
+  add_library(${name}_launched OBJECT ${TRIANGLE_ROOT}/op_kernel/launched_asc.cpp)
+  set_target_properties(${name}_launched PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_STANDARD 17
+    CXX_STANDARD_REQUIRED ON)
+  target_compile_options(${name}_launched PRIVATE -O2 -Wall -fvisibility=hidden)
+  add_library(${name} SHARED ${asc} $<TARGET_OBJECTS:${name}_launched>)
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE ASC)
   target_include_directories(${name} PRIVATE ${includes} ${_triangle_cann}/include)
   target_compile_definitions(${name} PRIVATE ${definitions})
   target_compile_options(${name} PRIVATE --npu-arch=${TRIANGLE_NPU_ARCH} -fPIC ${TRIANGLE_DEVICE_OPTIONS})
   target_link_directories(${name} PRIVATE ${_triangle_cann}/lib64)
+  foreach(function IN ITEMS AscendDevBinaryRegister AscendKernelLaunchWithFlagV2 AscendDevBinaryLazyRegister
+      AscendGetFuncFromBinary AscendLaunchKernelWithHostArgs)
+    target_link_options(${name} PRIVATE -Wl,--wrap=${function})
+  endforeach()
 endfunction()
 
 function(_triangle_ascendc_library name sources launch includes definitions)

@@ -7,6 +7,7 @@
 #include "backward.cpp"
 #include "forward.cpp"
 #include "launch.h"
+#include "launched_asc.h"
 
 #define TRIANGLE_LAUNCH_WAY "asc"
 
@@ -16,13 +17,9 @@ namespace {
 // first.
 GM_ADDR device(const void* pointer) { return (GM_ADDR) const_cast<void*>(pointer); }
 
-// A launch has no result of its own, only the thread's last error: what an earlier call left there (an allocation that
-// failed and was tried again) must not count as the launch's.
-void forget_earlier_errors() { static_cast<void>(aclrtGetLastError(ACL_RT_THREAD_LEVEL)); }
-
 int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const TriangleForwardPointers& p,
                       const TriangleForwardTiling& tiling, aclrtStream stream) {
-  forget_earlier_errors();
+  triangle::launch_begins();
   TriangleForwardWords words;
   std::memcpy(&words, &tiling, sizeof words);
   GM_ADDR q = device(p.q);
@@ -43,12 +40,12 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
   } else {
     triangle_attn_fwd_fp16_128<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, words);
   }
-  return aclrtGetLastError(ACL_RT_THREAD_LEVEL);
+  return triangle::launch_result();
 }
 
 int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers& p,
                        const TriangleBackwardTiling& tiling, aclrtStream stream) {
-  forget_earlier_errors();
+  triangle::launch_begins();
   TriangleBackwardWords words;
   std::memcpy(&words, &tiling, sizeof words);
   GM_ADDR dout = device(p.dout);
@@ -72,7 +69,7 @@ int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPoint
     triangle_attn_bwd_fp16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, dq, dk, dv,
                                                  workspace, words);
   }
-  return aclrtGetLastError(ACL_RT_THREAD_LEVEL);
+  return triangle::launch_result();
 }
 
 }  // namespace

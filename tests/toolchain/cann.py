@@ -74,6 +74,7 @@ def make(home: Path, version: str, cmake: Path | None = None) -> StandIn:
     write_version(home, version)
     _programs(home)
     _libraries(home)
+    shutil.copytree(HERE / "asc", home / "host_stub", ignore=shutil.ignore_patterns("*.cmake*", "*_modules"))
     (home / "preprocess").mkdir()
     (home / "preprocess" / "kernel_operator.h").write_text(PREPROCESS)
     (home / "include" / "acl").mkdir(parents=True)
@@ -94,6 +95,7 @@ def make(home: Path, version: str, cmake: Path | None = None) -> StandIn:
         shutil.copytree(HERE / "asc", folder)
         if version.startswith("8.5"):
             (folder / "asc-config.cmake").rename(folder / "ASCConfig.cmake")
+            (home / "launches-as-8.5").touch()
         else:  # in lib64/cmake, with a link next to the other files
             (home / "lib64" / "cmake").mkdir()
             shutil.copy(folder / "asc-config.cmake", home / "lib64" / "cmake")
@@ -122,5 +124,5 @@ def _libraries(home: Path) -> None:
         command = ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", library, f"-Wl,-soname,{library.name}"]
         subprocess.run(command, input=f"int stand_in_{name}(void) {{ return 0; }}\n", text=True, check=True)
     runtime = folder / "runtime.o"
-    subprocess.run(["g++", "-O1", "-fPIC", "-c", HERE / "ascendc_library" / "runtime.cpp", "-o", runtime], check=True)
+    subprocess.run(["g++", "-O1", "-fPIC", "-c", HERE / "runtime.cpp", "-o", runtime], check=True)
     subprocess.run(["ar", "qc", folder / "libascendc_runtime.a", runtime], check=True)

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 READ = runpy.run_path(str(ROOT / "python" / "triangle_attn_op" / "_cann.py"))
 LINKAGE = runpy.run_path(str(ROOT / "scripts" / "check_linkage.py"))
 INCLUDES = (str(ROOT / "op_kernel"), str(ROOT))
-# The kernels in the order in which CANN 8.1 numbers them, and what a launch returns with ascendc_library/runtime.cpp.
+# The kernels in the order in which CANN 8.1 numbers them, and what a launch returns with runtime.cpp.
 KERNELS = [f"triangle_attn_fwd_{t}_{d}" for t in ("bf16", "fp16") for d in (128, 256)]
 KERNELS += [f"triangle_attn_bwd_{t}" for t in ("bf16", "fp16")]
 LAUNCHES = {kernel: 1000 + number for number, kernel in enumerate(KERNELS)}
@@ -72,7 +72,7 @@ def problems(built: Built) -> list[str]:
         f"{built.library.name}: does not name {n}" for n in ("libruntime.so", "libascendcl.so") if n not in needed
     ]
     if built.way == "asc":
-        return found + _asc_problems(built.stand_in, built.version)
+        return found + _asc_problems(built.stand_in, built.version) + _launch_problems(built)
     return found + _ascendc_library_problems(built.stand_in) + _launch_problems(built)
 
 
@@ -138,7 +138,7 @@ def _launch_problems(built: Built) -> list[str]:
         text, returned = call_library(built)
     except subprocess.CalledProcessError as error:
         return [f"{built.library.name}: {error.stderr.strip().splitlines()[-1]}"]
-    if text != f"cann={built.version};way=ascendc_library;arch=dav-2201":
+    if text != f"cann={built.version};way={built.way};arch=dav-2201":
         found.append(f"triangle_npu_build: {text}")
     if returned != list(LAUNCHES.values()):
         found.append(f"launches of {list(LAUNCHES)} returned {returned}")
@@ -148,8 +148,8 @@ def _launch_problems(built: Built) -> list[str]:
 
 
 def call_library(built: Built, registration: int = 0) -> tuple[str, list[int]]:
-    """What a library of the ascendc_library way answers in a process of its own: its build text, and what a launch of
-    each kernel returns. registration: what registering the kernels' binary returns.
+    """What a library answers in a process of its own: its build text, and what a launch of each kernel returns.
+    registration: what registering the kernels' binary returns.
     """
     program = (
         "import ctypes, sys\n"

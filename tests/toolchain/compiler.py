@@ -1,23 +1,26 @@
 #!/usr/bin/env python3
 """Stand-in for CANN's programs, told apart by the name it is called by. Appends its command line to record.jsonl.
 
-bisheng           -c: compiles for both core types and the host; else links as bisheng does, with the libraries that it
-                  adds by itself
+bisheng           -c: compiles for both core types and the host, and makes an object of the host's side of launches,
+                  whose <<<>>> become calls of asc/host_stub.cpp; else links as bisheng does, with the libraries that
+                  it adds by itself
 ascendc_compiler  -E: preprocesses with g++, with three words of Ascend C defined; -c: compiles for the core type named
 ld.lld            an empty object; ascendc_pack_kernel: nothing
 
-Compiling is scripts/device_check's, with the includes and macros of the command line; the object is empty all the same.
+Compiling is scripts/device_check's, with the includes and macros of the command line; no object has device code.
 Where there is no clang (and CI is not "true") nothing is compiled.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 PROGRAM = Path(sys.argv[0])
 HOME = next(parent for parent in PROGRAM.parents if (parent / "stand-in").exists())
+STUBS = HOME / "host_stub"
 DEFAULT = ("runtime", "profapi", "unified_dlog", "mmpa", "ascend_dump", "c_sec", "error_manager", "ascendcl")
 
 
@@ -30,7 +33,7 @@ def empty_object(output: str) -> int:
 
 
 def compile_source(program: str, arguments: list[str], output: str) -> int:
-    """Lets clang say what is wrong with the source; an object without code."""
+    """Lets clang say what is wrong with the source; an object without the device's code."""
     root = Path((HOME / "stand-in").read_text())
     sys.path.insert(0, str(root / "scripts"))
     from device_check.clang import CORES, HOST, Clang, Unit
@@ -52,7 +55,9 @@ def compile_source(program: str, arguments: list[str], output: str) -> int:
         for error in check(clang, Unit(Path(arguments[-1]), program, options), core)[0]:
             print(f"{core}: {error}", file=sys.stderr)
             failed = True
-    return 1 if failed else empty_object(output)
+    if failed:
+        return 1
+    return host_side(arguments, output) if program == "bisheng" else empty_object(output)
 
 
 def preprocess(arguments: list[str], output: str) -> int:
@@ -61,10 +66,30 @@ def preprocess(arguments: list[str], output: str) -> int:
     return subprocess.run(command).returncode
 
 
+def host_side(arguments: list[str], output: str) -> int:
+    """The source that the .asc file includes, its launch_asc.h in place and without the kernels, as plain C++."""
+    match = re.fullmatch(r'#include "(.*)"\s*', Path(arguments[-1]).read_text(encoding="utf-8"))
+    if match is None:
+        return 1
+    launch = Path(match[1])
+    text = launch.with_name("launch_asc.h").read_text(encoding="utf-8").replace("#pragma once", "")
+    text = re.sub(r'#include "(acl/acl\.h|\w+\.cpp)"\n', "", text)
+    text, launches = re.subn(r"(\w+)<<<(\w+), 0, (\w+)>>>\([^;]*\);", r'stand_in_launch("\1", \2, \3);', text)
+    text = launch.read_text(encoding="utf-8").replace('#include "launch_asc.h"', text)
+    head = "#include <stdint.h>\ntypedef uint8_t* GM_ADDR;\ntypedef void* aclrtStream;\n"
+    head += 'void stand_in_launch(const char*, uint32_t, void*);\n#include "tiling_by_value.h"\n'
+    source = Path(output).with_suffix(".host.cpp")
+    source.write_text(head + text + '#include "host_stub.cpp"\n', encoding="utf-8")
+    kept = [a for a in arguments if a.startswith(("-D", "-I"))]
+    kept += [f"-I{STUBS}"] + (["-DSTAND_IN_8_5"] if (HOME / "launches-as-8.5").exists() else [])
+    command = ["g++", "-std=c++17", "-O1", "-fPIC", "-w", "-fvisibility=hidden", *kept, "-c", str(source), "-o", output]
+    return subprocess.run(command).returncode if launches == 6 else 1
+
+
 def link(arguments: list[str], output: str) -> int:
     kept = [a for a in arguments if a.startswith(("-L", "-l", "-Wl,", "-shared", "-fPIC")) or a.endswith((".o", ".so"))]
-    libraries = [f"-l{name}" for name in DEFAULT]
-    command = ["cc", "-o", output, *kept, f"-L{HOME / 'lib64'}", "-Wl,--no-as-needed", *libraries]
+    libraries = ["-lascendc_runtime", *(f"-l{name}" for name in DEFAULT)]
+    command = ["g++", "-o", output, *kept, f"-L{HOME / 'lib64'}", "-Wl,--no-as-needed", *libraries]
     return subprocess.run(command).returncode
 
 

@@ -1,6 +1,7 @@
 """Lets CMake build the libraries into the package; everything else is in pyproject.toml.
 
-Where ASCEND_HOME_PATH is set the NPU kernels are built too, and the version says with which CANN: 0.1.0+cann8.5.0.
+Where ASCEND_HOME_PATH or ASCEND_TOOLKIT_HOME is set the NPU kernels are built too, and the version says with which
+CANN: 0.1.0+cann8.5.0.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ class CMakeBuild(build_ext):
         cmake, environment = find_tool("cmake")
         generator = cann.generator if cann else "Ninja"
         env = {**os.environ, **environment}
+        if cann:
+            env["ASCEND_HOME_PATH"] = str(cann.home)  # what CANN's own rules read
         jobs = os.environ.get("MAX_JOBS", str(os.cpu_count() or 1))
         configure = [
             "-G",
@@ -94,6 +97,8 @@ class CMakeBuild(build_ext):
 
 
 cann = CANN["find"]()
+if message := CANN["forgotten"]():
+    print(f"triangle_attn_op: WARNING: {message}", file=sys.stderr)
 setup(
     version=CANN["wheel_version"](VERSION, cann),
     long_description=readme(),

@@ -7,21 +7,21 @@ part="${1:?npu or cpu}"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if [ "$part" = npu ]; then
-  for folder in "$ASCEND_HOME_PATH" /usr/local/Ascend/cann /usr/local/Ascend/ascend-toolkit/latest; do
+  for folder in "$ASCEND_HOME_PATH" "$ASCEND_TOOLKIT_HOME" /usr/local/Ascend/cann /usr/local/Ascend/ascend-toolkit/latest; do
     for script in "$folder/set_env.sh" "$folder/../set_env.sh"; do
       if [ -n "$folder" ] && [ -f "$script" ] && [ -z "$found" ]; then
         found="$script"
       fi
     done
   done
-  if [ -z "$found" ] && [ -z "$ASCEND_HOME_PATH" ]; then
-    echo "build_wheel.sh: no CANN: ASCEND_HOME_PATH is not set and /usr/local/Ascend has no set_env.sh" >&2
+  if [ -z "$found" ] && [ -z "$ASCEND_HOME_PATH$ASCEND_TOOLKIT_HOME" ]; then
+    echo "build_wheel.sh: no CANN: neither ASCEND_HOME_PATH nor ASCEND_TOOLKIT_HOME is set and /usr/local/Ascend has no set_env.sh" >&2
     exit 1
   fi
   # shellcheck disable=SC1090
   if [ -n "$found" ]; then source "$found"; fi
 else
-  unset ASCEND_HOME_PATH
+  unset ASCEND_HOME_PATH ASCEND_TOOLKIT_HOME
 fi
 
 missing=()

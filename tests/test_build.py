@@ -44,7 +44,7 @@ VERSIONS = {
     "8.3.RC1.alpha002": ("8.3.rc1.alpha002", "ascendc_library"),
     "8.5.0": ("8.5.0", "asc"),
     "9.0.0.beta2": ("9.0.0.beta2", "asc"),
-    "9.1.0-beta.2": ("9.1.0.beta.2", "asc"),
+    "9.1.0-beta.2": ("9.1.0.beta2", "asc"),
 }
 
 
@@ -61,10 +61,39 @@ def test_version_is_found_in_each_file(tmp_path: Path, version: str, file: str) 
 
 
 def test_no_cann(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ASCEND_HOME_PATH", raising=False)
+    for variable in _cann.VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(_cann, "USUAL", tmp_path / "nothing")
     assert _cann.find() is None
+    assert _cann.forgotten() == ""
     with pytest.raises(ValueError, match=rf"ASCEND_HOME_PATH: .* no version of CANN below {tmp_path}"):
         _cann.find(str(tmp_path))
+
+
+def test_either_variable_names_the_cann(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cann.write_version(tmp_path / "one", "9.1.0")
+    cann.write_version(tmp_path / "two", "8.5.0")
+    monkeypatch.delenv("ASCEND_HOME_PATH", raising=False)
+    monkeypatch.setenv("ASCEND_TOOLKIT_HOME", str(tmp_path / "one"))
+    assert _cann.find() == (tmp_path / "one", "9.1.0", "asc")
+    monkeypatch.setenv("ASCEND_HOME_PATH", str(tmp_path / "two"))
+    assert _cann.find() == (tmp_path / "two", "8.5.0", "asc")
+
+
+def test_a_cann_that_no_variable_names_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    for variable in _cann.VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    script = tmp_path / "ascend-toolkit" / "set_env.sh"
+    script.parent.mkdir()
+    script.touch()
+    monkeypatch.setattr(_cann, "USUAL", tmp_path)
+    text = f"{tmp_path} exists, but neither ASCEND_HOME_PATH nor ASCEND_TOOLKIT_HOME is set: CPU only. For the NPU "
+    text += f"kernels: source {script}"
+    assert _cann.main() == 0
+    assert tuple(capfd.readouterr()) == ("none;none;\n", text + "\n")  # CMake makes a warning of the second
+    assert env.collect()["CANN"] == text
+    monkeypatch.setenv("ASCEND_TOOLKIT_HOME", str(tmp_path))
+    assert _cann.forgotten() == ""
 
 
 def test_cann_that_is_too_old(tmp_path: Path) -> None:
@@ -110,10 +139,11 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("version", [None, *VERSIONS])
 def test_wheel_name(small_project: Path, tmp_path: Path, version: str | None) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "ASCEND_HOME_PATH"}
+    environment = {name: value for name, value in os.environ.items() if name not in _cann.VARIABLES}
     if version is not None:
         cann.write_version(tmp_path / "cann", version)
-        environment["ASCEND_HOME_PATH"] = str(tmp_path / "cann")
+        variable = "ASCEND_TOOLKIT_HOME" if version == "8.5.0" else "ASCEND_HOME_PATH"
+        environment[variable] = str(tmp_path / "cann")
     command = [sys.executable, "setup.py", "-q", "bdist_wheel", "--skip-build"]
     command += ["--bdist-dir", str(tmp_path / "bdist"), "--dist-dir", str(tmp_path / "dist")]
     subprocess.run(command, cwd=small_project, env=environment, check=True, capture_output=True)
@@ -122,6 +152,20 @@ def test_wheel_name(small_project: Path, tmp_path: Path, version: str | None) ->
     machine = os.uname().machine
     expected = f"triangle_attn_op-{release}{local}-cp310-abi3-linux_{machine}.whl"
     assert [path.name for path in (tmp_path / "dist").iterdir()] == [expected]
+
+
+@pytest.mark.parametrize(
+    "version", [*VERSIONS, "9.1.0.beta2", "9.1.0-beta", "8.5.0.alpha002", "9.0.0-rc.1", "own build-7"]
+)
+def test_messages_and_wheels_name_a_cann_alike(version: str) -> None:
+    """The runtime and the files of one CANN write its version differently; the message must name the wheel there is."""
+    buffer = ctypes.create_string_buffer(100)
+    _library.load().triangle_cann_in_wheel_names(version.encode(), buffer, 100)
+    assert buffer.value.decode() == _cann.in_wheel_names(version)
+    if parse(version) is not None:
+        assert parse(_cann.in_wheel_names(version)) == parse(version)
+    if "beta" in version and "2" in version:
+        assert _cann.in_wheel_names(version).endswith(".beta2")
 
 
 def test_release_workflow_names_versions_and_scripts_that_exist() -> None:
@@ -218,8 +262,10 @@ def test_whole_project_with_cann(tmp_path: Path) -> None:
     configure = ["cmake", "-S", ROOT, "-B", tmp_path / "build", "-G", "Ninja", f"-DPython3_EXECUTABLE={sys.executable}"]
     configure += [f"-DTRIANGLE_TORCH_DIR={torch.__path__[0]}", f"-DTRIANGLE_OUTPUT_DIR={output}"]
     configure += ["-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-Wno-dev"]
+    environment = check.environment(stand_in.home)
+    environment["ASCEND_TOOLKIT_HOME"] = environment.pop("ASCEND_HOME_PATH")  # which is enough, too
     for command in (configure, ["cmake", "--build", tmp_path / "build", "--target", "triangle_attn_npu"]):
-        done = subprocess.run(command, env=check.environment(stand_in.home), capture_output=True, text=True)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     library = output / "lib" / "libtriangle_attn_npu.so"
     assert check.problems(check.Built(stand_in, "8.5.0", "asc", library)) == []

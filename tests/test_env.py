@@ -81,3 +81,12 @@ def test_isa_can_be_chosen(isa: str) -> None:
         assert isa != "portable"
     else:
         assert done.stdout.strip() == f"cpu/{isa} forward"
+
+
+def test_warm_up_runs_each_direction() -> None:
+    before = triangle_attn_op.call_counts()
+    triangle_attn_op.warm_up("cpu")
+    new = {name: count - before.get(name, 0) for name, count in triangle_attn_op.call_counts().items()}
+    assert {name.split()[-1] for name, count in new.items() if count} == {"forward", "backward"}
+    with pytest.raises(ValueError, match=r"^device: expected cpu or npu, got meta"):
+        triangle_attn_op.warm_up("meta")

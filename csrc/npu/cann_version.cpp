@@ -107,6 +107,17 @@ CannComparison compare_cann(const std::string& build, const std::string& run) {
                                 advice(run)};
 }
 
+std::string cann_in_wheel_names(const std::string& version) {
+  std::string name;
+  bool stage = false;  // the field before is alpha, beta or rc without a number
+  for (const std::string& field : fields_of(version)) {
+    int32_t number = 0;
+    name += (name.empty() || (stage && read_number(field, &number)) ? "" : ".") + field;
+    stage = field == "alpha" || field == "beta" || field == "rc";
+  }
+  return name;
+}
+
 }  // namespace triangle::npu
 
 #define TRIANGLE_EXPORT extern "C" __attribute__((visibility("default")))
@@ -125,4 +136,10 @@ TRIANGLE_EXPORT int32_t triangle_cann_compare(const char* build, const char* run
   const auto comparison = triangle::npu::compare_cann(build, run);
   if (size > 0) buffer[comparison.text.copy(buffer, static_cast<size_t>(size - 1))] = '\0';
   return static_cast<int32_t>(comparison.match);
+}
+
+// The version as wheels' names have it, in buffer, cut at size bytes with the 0 at its end.
+TRIANGLE_EXPORT void triangle_cann_in_wheel_names(const char* version, char* buffer, int32_t size) {
+  const std::string name = triangle::npu::cann_in_wheel_names(version);
+  if (size > 0) buffer[name.copy(buffer, static_cast<size_t>(size - 1))] = '\0';
 }

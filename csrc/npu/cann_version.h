@@ -37,4 +37,9 @@ struct CannComparison {
 // Anything else that differs is a warning, unreadable versions too.
 CannComparison compare_cann(const std::string& build, const std::string& run);
 
+// As the name of a wheel has it: _cann.py's in_wheel_names(), which names wheels before there is a library, does the
+// same, and a test compares them. Lower case, dots between the fields, a stage and its number in one: 8.1.RC1
+// -> 8.1.rc1; 9.1.0-beta.2, and what the runtime makes of it, 9.1.0.beta2 -> 9.1.0.beta2.
+std::string cann_in_wheel_names(const std::string& version);
+
 }  // namespace triangle::npu

@@ -2,16 +2,18 @@
 
 #include <dlfcn.h>
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/csrc/stable/accelerator.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstdlib>
 #include <cstring>
 
 #include "cann_version.h"
-#include "glibc.h"
+#include "cores.h"
 #include "problem.h"
+#include "process.h"
+#include "torch_npu.h"
 
 namespace triangle::npu {
 namespace {
@@ -19,45 +21,8 @@ namespace {
 constexpr const char* kLibraryName = "libtriangle_attn_npu.so";
 constexpr const char* kLibraryVariable = "TRIANGLE_ATTN_NPU_LIBRARY";
 
-// A function of a library that is in the process already. torch_npu and CANN are loaded RTLD_LOCAL: no search by
-// RTLD_DEFAULT finds them.
-template <class Function>
-Function* find(const char* library, const char* symbol) {
-  void* handle = dlopen(library, RTLD_NOLOAD | RTLD_LAZY);
-  if (handle == nullptr) return nullptr;
-  void* function = dlsym(handle, symbol);
-  dlclose(handle);  // it stays: somebody else loaded it
-  return reinterpret_cast<Function*>(function);
-}
-
-template <class Function>
-Function* acl(const char* symbol) {
-  return find<Function>("libascendcl.so", symbol);
-}
-
-using CurrentStream = AOTITorchError(int32_t device_index, void** stream);
-
-CurrentStream* find_current_stream() {
-  const char* symbol = "aoti_torch_get_current_npu_stream";
-  CurrentStream* function = find<CurrentStream>("libtorch_npu.so", symbol);
-  check(function != nullptr, "npu: ", symbol,
-        " is not in this process: expected torch_npu >= 2.9 (import torch_npu; its libtorch_npu.so)");
-  return function;
-}
-
 // ---- the chip
 // --------------------------------------------------------------------------------------------------------
-
-struct Chip {
-  const char* soc;
-  int64_t cores;
-};
-// AI cores. A kernel waits for all cores of its launch, so it may never ask for more than there are.
-constexpr Chip kChips[] = {{"Ascend910B1", 24},    {"Ascend910B2", 24},    {"Ascend910B2C", 24},
-                           {"Ascend910B3", 20},    {"Ascend910B4", 20},    {"Ascend910B4-1", 20},
-                           {"Ascend910_9391", 24}, {"Ascend910_9392", 24}, {"Ascend910_9381", 24},
-                           {"Ascend910_9382", 24}, {"Ascend910_9372", 20}, {"Ascend910_9362", 20}};
-constexpr int64_t kFewestCores = 20;  // of all these: what a chip that is not listed is taken to have
 
 // "Ascend910B" without a figure behind it is the first generation, another architecture.
 bool is_dav_2201(const std::string& soc) {
@@ -75,19 +40,6 @@ std::string soc_name() {
   check(is_dav_2201(soc),
         "npu: the kernels are built for dav-2201 (Atlas A2 and A3: Ascend910B1 .. B4, Ascend910_93..), ", "got ", soc);
   return soc;
-}
-
-int64_t core_count(const std::string& soc) {
-  int64_t cores = 0;
-  for (const Chip& chip : kChips)
-    if (soc == chip.soc) cores = chip.cores;
-  // What the device says may be less: a chip that is shared or cut down.
-  constexpr int kAiCoreNumber = 0;  // ACL_DEVICE_INFO_AI_CORE_NUM
-  auto* capability = acl<int32_t(uint32_t, int, int64_t*)>("aclGetDeviceCapability");
-  int64_t reported = 0;
-  if (capability != nullptr && capability(0, kAiCoreNumber, &reported) == 0 && reported > 0)
-    cores = cores == 0 ? reported : std::min(cores, reported);
-  return std::min<int64_t>(cores == 0 ? kFewestCores : cores, kMaxCores);
 }
 
 // ---- CANN
@@ -130,12 +82,6 @@ void check_cann(const std::string& build, const std::string& running) {
 // ---- the library
 // ------------------------------------------------------------------------------------------------------
 
-// As PEP 440 spells the local part of a version: 8.1.RC1 -> 8.1.rc1, 9.1.0-beta.2 -> 9.1.0.beta.2.
-std::string in_wheel_names(std::string version) {
-  for (char& c : version) c = c == '-' ? '.' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return version;
-}
-
 std::string library_path() {
   const char* given = std::getenv(kLibraryVariable);
   if (given != nullptr && *given != '\0') {
@@ -152,7 +98,7 @@ std::string library_path() {
   const std::string running = running_cann();
   check(false, "npu: this installation is CPU-only, ", path, " is missing. Install the wheel for your CANN",
         running.empty() ? "" : " (" + running + ")", ", triangle_attn_op-<version>+cann",
-        running.empty() ? "<CANN>" : in_wheel_names(running), "-*.whl, or build one with `make wheel` where ",
+        running.empty() ? "<CANN>" : cann_in_wheel_names(running), "-*.whl, or build one with `make wheel` where ",
         "ASCEND_HOME_PATH is set, or name a ", kLibraryName, " in ", kLibraryVariable);
   return path;
 }
@@ -165,11 +111,10 @@ Function* entry(void* library, const std::string& path, const char* symbol) {
 }
 
 Runtime load() {
-  find_current_stream();
+  check_torch_npu();
   Runtime result;
   result.soc = soc_name();
   result.backend = "npu/" + result.soc;
-  result.cores = core_count(result.soc);
 
   const std::string path = library_path(), running = running_cann();
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -200,14 +145,6 @@ const Runtime& runtime() {
   return loaded;
 }
 
-void* current_stream(int32_t device_index) {
-  static CurrentStream* const function = find_current_stream();
-  void* stream = nullptr;
-  if (function(device_index, &stream) != AOTI_TORCH_SUCCESS)
-    throw_torch_error("npu: torch_npu gives no current stream", std::runtime_error(""));
-  return stream;
-}
-
 std::string acl_error_text(int32_t code) {
   std::string text = "ACL error " + std::to_string(code);
   auto* recent = acl<const char*()>("aclGetRecentErrMsg");
@@ -222,8 +159,12 @@ std::string acl_error_text(int32_t code) {
 extern "C" __attribute__((visibility("default"))) int triangle_npu_description(char* buffer, int size) {
   std::string text;
   try {
-    const triangle::npu::Runtime& runtime = triangle::npu::runtime();
-    text = runtime.backend + ", " + std::to_string(runtime.cores) + " AI cores, " + runtime.build;
+    using namespace triangle::npu;
+    const Runtime& npu = runtime();
+    const int32_t device = torch::stable::accelerator::getCurrentDeviceIndex();
+    const torch::stable::accelerator::DeviceGuard guard(device);
+    text = npu.backend + ", " + std::to_string(ai_cores(device, current_stream(device, false))) + " AI cores, " +
+           npu.build;
   } catch (const std::exception& error) {
     text = std::string("error: ") + error.what();
   }

@@ -1,5 +1,5 @@
 // What the NPU backend finds at run time, at the first call on an NPU and never at import: the library of the kernels'
-// launches, torch_npu's current stream, the chip and the CANN that run.
+// launches, torch_npu, the chip and the CANN that run.
 //
 //   TRIANGLE_ATTN_NPU_LIBRARY   path of libtriangle_attn_npu.so; by default lib/libtriangle_attn_npu.so beside the
 //                               extension
@@ -15,16 +15,12 @@ struct Runtime {
   std::string soc;      // "Ascend910B2"
   std::string backend;  // "npu/Ascend910B2", for last_backend()
   std::string build;    // what triangle_npu_build() says
-  int64_t cores = 0;    // AI cores of the chip
   decltype(&triangle_npu_forward) forward = nullptr;
   decltype(&triangle_npu_backward) backward = nullptr;
 };
 
 // Loads and checks everything once; an error names what is missing and what to do, and the next call tries again.
 const Runtime& runtime();
-
-// torch_npu's current stream of a device (an aclrtStream). What waits in torch_npu's host queue is launched first.
-void* current_stream(int32_t device_index);
 
 // "ACL error 507018: <what the runtime says about it>".
 std::string acl_error_text(int32_t code);

@@ -15,11 +15,14 @@
 #include <string>
 
 #include "calls.h"
+#include "capture.h"
+#include "cores.h"
 #include "loader.h"
 #include "op_host/tiling_backward.h"
 #include "operators.h"
 #include "queue.h"
 #include "supported.h"
+#include "torch_npu.h"
 
 namespace triangle::npu {
 namespace {
@@ -38,9 +41,30 @@ void check_supported(const Arguments& a) {
   check(why.empty(), why);
 }
 
-void check_cu_seq_on_request(const Arguments& a) {
+// torch_npu's private formats (FRACTAL_NZ of npu_format_cast, say) lay memory out otherwise than the strides say, and
+// the kernels read by strides.
+void check_format(const char* name, const OptTensor& t) {
+  if (!t.has_value()) return;
+  const std::string format = private_format(*t);
+  check(format.empty(), name, ": expected a tensor in a plain format (ND), got ", format,
+        "; torch_npu.npu_format_cast(", name, ", 2) makes one");
+}
+
+void check_formats(const Arguments& a) {
+  check_format("q", a.q);
+  check_format("k", a.k);
+  check_format("v", a.v);
+  check_format("attn_mask", a.attn_mask);
+  check_format("cu_seq_q", a.cu_seq_q);
+  check_format("cu_seq_k", a.cu_seq_k);
+}
+
+void check_cu_seq_on_request(const Arguments& a, void* stream) {
   const char* wanted = std::getenv("TRIANGLE_ATTN_CHECK_CU_SEQ");
   if (!a.sizes.packed || wanted == nullptr || std::string(wanted) != "1") return;
+  check(!capturing(stream),
+        "TRIANGLE_ATTN_CHECK_CU_SEQ=1 reads cu_seq_q and cu_seq_k back, which a capture into a graph ",
+        "does not allow: unset it for the capture");
   const auto to_host = [](const Tensor& t) {
     return through_torch("reading cu_seq back", [&] {
       return torch::stable::to(t, torch::stable::Device(torch::headeronly::DeviceType::CPU));
@@ -133,8 +157,10 @@ OutLse forward(Arguments a) {
   const Sizes& s = a.sizes;
   check_supported(a);
   const Runtime& npu = runtime();
+  check_formats(a);
   const DeviceGuard guard(a.q.get_device_index());
-  check_cu_seq_on_request(a);
+  const LaunchQueue queue(a.q.get_device_index());
+  check_cu_seq_on_request(a, queue.stream());
 
   Tensor out = empty_like_layout(a.q, sizes_with_last(a.q, s.dim_v));
   Tensor lse = empty_lse(s, a.q);
@@ -146,7 +172,8 @@ OutLse forward(Arguments a) {
   Tensor target = s.dim_v > 0 ? out : at_least_one_column(out);
   if (a.attn_mask.has_value()) a.attn_mask = with_whole_rows(*a.attn_mask, s);
 
-  ForwardProblem problem = make_problem(a, npu.cores);
+  const int64_t cores = ai_cores(a.q.get_device_index(), queue.stream());
+  ForwardProblem problem = make_problem(a, cores);
   problem.out = strides_of(target);
   problem.lse = lse_strides_of(lse);
   const ForwardPlan plan = planned([&] { return make_forward_plan(problem); });
@@ -156,9 +183,8 @@ OutLse forward(Arguments a) {
       data_or_null(a.cu_seq_k), target.data_ptr(), lse.data_ptr(), workspace.data_ptr()};
   const int32_t bf16 = a.q.scalar_type() == ScalarType::BFloat16;
   const int32_t wide = std::max(problem.d, problem.dv) > NarrowTile::kWidth;
-  const uint32_t cores = static_cast<uint32_t>(npu.cores);
-  queue("forward", a.q.get_device_index(), [=, forward = npu.forward, tiling = plan.tiling](void* stream) {
-    return forward(bf16, wide, cores, &pointers, &tiling, stream);
+  queue.launch("forward", [=, forward = npu.forward, tiling = plan.tiling](void* stream) {
+    return forward(bf16, wide, static_cast<uint32_t>(cores), &pointers, &tiling, stream);
   });
   record_call(npu.backend, "forward");
   return {out, lse};
@@ -168,8 +194,14 @@ Gradients backward(Arguments a, Saved saved) {
   const Sizes& s = a.sizes;
   check_supported(a);
   const Runtime& npu = runtime();
+  check_formats(a);
+  check_format("dout", saved.dout);
+  check_format("dlse", saved.dlse);
+  check_format("out", saved.out);
+  check_format("lse", saved.lse);
   const DeviceGuard guard(a.q.get_device_index());
-  check_cu_seq_on_request(a);
+  const LaunchQueue queue(a.q.get_device_index());
+  check_cu_seq_on_request(a, queue.stream());
 
   auto [dq, dk, dv, dsinks] = empty_gradients(a);
   if (saved.lse.numel() == 0 || s.seq_k == 0) {
@@ -184,8 +216,9 @@ Gradients backward(Arguments a, Saved saved) {
   if (saved.dlse.has_value()) saved.dlse = contiguous_rows(*saved.dlse);
   if (a.attn_mask.has_value()) a.attn_mask = with_whole_rows(*a.attn_mask, s);
 
+  const int64_t cores = ai_cores(a.q.get_device_index(), queue.stream());
   BackwardProblem problem;
-  problem.forward = make_problem(a, npu.cores);
+  problem.forward = make_problem(a, cores);
   problem.forward.out = strides_of(saved.out);
   problem.forward.lse = lse_strides_of(saved.lse);  // dlse's too
   problem.deterministic = deterministic_algorithms();
@@ -202,9 +235,8 @@ Gradients backward(Arguments a, Saved saved) {
       data_or_null(a.cu_seq_q), data_or_null(a.cu_seq_k), dq_target.data_ptr(),     dk_target.data_ptr(),
       dv_target.data_ptr(),     workspace.data_ptr()};
   const int32_t bf16 = a.q.scalar_type() == ScalarType::BFloat16;
-  const uint32_t cores = static_cast<uint32_t>(npu.cores);
-  queue("backward", a.q.get_device_index(), [=, backward = npu.backward, tiling = plan.tiling](void* stream) {
-    return backward(bf16, cores, &pointers, &tiling, stream);
+  queue.launch("backward", [=, backward = npu.backward, tiling = plan.tiling](void* stream) {
+    return backward(bf16, static_cast<uint32_t>(cores), &pointers, &tiling, stream);
   });
   record_call(npu.backend, "backward");
   return {dq, dk, dv, dsinks};

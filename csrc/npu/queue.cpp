@@ -1,10 +1,16 @@
 #include "queue.h"
 
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+
 #include "loader.h"
 #include "problem.h"
-#ifdef TRIANGLE_NPU_OPCOMMAND
-#include "opcommand/run_op_api.h"
-#endif
+#include "torch_npu.h"
 
 // at::Context& at::globalContext(); bool at::Context::deterministicAlgorithms() const. Weak: null where they are gone.
 extern "C" {
@@ -14,14 +20,70 @@ __attribute__((weak)) bool triangle_is_deterministic(const void* context) __asm_
 }
 
 namespace triangle::npu {
+namespace {
 
-void queue(const char* direction, int32_t device_index, std::function<int32_t(void* stream)> launch) {
-#ifdef TRIANGLE_NPU_OPCOMMAND
-  run_op_api(direction, device_index, std::move(launch));
-#else
-  const int32_t code = launch(current_stream(device_index));
-  check(code == 0, "npu: the launch of the ", direction, " kernel failed: ", code == 0 ? "" : acl_error_text(code));
-#endif
+// What a launch came to. The text is CANN's for the thread that launched.
+struct Outcome {
+  int32_t code = -1;
+  std::string text;
+};
+
+Outcome outcome_of(const std::function<int32_t(void*)>& launch, void* stream) {
+  Outcome outcome;
+  outcome.code = launch(stream);
+  if (outcome.code != 0) outcome.text = acl_error_text(outcome.code);
+  return outcome;
+}
+
+void check_launched(const char* direction, const Outcome& outcome) {
+  check(outcome.code == 0, "npu: the launch of the ", direction, " kernel failed: ", outcome.text);
+}
+
+// Whether to launch inside torch_npu's host queue.
+bool in_host_queue() {
+  const char* wanted = std::getenv("TRIANGLE_ATTN_NPU_LAUNCH");
+  if (wanted != nullptr && *wanted != '\0') {
+    check(std::string(wanted) == "drain", "TRIANGLE_ATTN_NPU_LAUNCH: expected drain or nothing, got \"", wanted, "\"");
+    return false;
+  }
+  if (has_host_queue()) return true;
+  static const bool warned = [] {
+    aoti_torch_warn("triangle_attn", "triangle_attn_op", 0,
+                    "triangle_attn_op: npu: this torch_npu has no OpCommand::RunOpApiV2; every call first launches "
+                    "what waits in its host queue, which costs host time");
+    return true;
+  }();
+  static_cast<void>(warned);
+  return false;
+}
+
+}  // namespace
+
+LaunchQueue::LaunchQueue(int32_t device_index)
+    : device_index_(device_index), in_host_queue_(in_host_queue()), stream_(current_stream(device_index, false)) {}
+
+void LaunchQueue::launch(const char* direction, std::function<int32_t(void*)> launch) const {
+  if (!in_host_queue_) {
+    current_stream(device_index_, true);  // drains what was queued since the constructor, too
+    check_launched(direction, outcome_of(launch, stream_));
+    return;
+  }
+  static std::atomic<bool> launched{false};
+  const std::string name = std::string("triangle_attn_") + direction;
+  // torch_npu copies the function into its queue: an address, not the tiling.
+  const auto shared = std::make_shared<const std::function<int32_t(void*)>>(std::move(launch));
+  if (launched.load()) {
+    run_in_host_queue(name, [shared, stream = stream_]() -> int { return (*shared)(stream); });
+    return;
+  }
+  const auto outcome = std::make_shared<Outcome>();
+  run_in_host_queue(name, [shared, stream = stream_, outcome]() -> int {
+    *outcome = outcome_of(*shared, stream);
+    return 0;  // the queue goes on
+  });
+  current_stream(device_index_, true);
+  check_launched(direction, *outcome);
+  launched.store(true);
 }
 
 bool deterministic_algorithms() {

@@ -14,6 +14,7 @@ from .arguments import add_arguments  # noqa: E402
 from .backends import call_counts, last_backend  # noqa: E402
 from .functional import merge_attention, triangle_attention, triangle_attention_varlen  # noqa: E402
 from .module import TriangleAttention  # noqa: E402
+from .warm import warm_up  # noqa: E402
 
 __all__ = [
     "TriangleAttention",
@@ -24,6 +25,7 @@ __all__ = [
     "merge_attention",
     "triangle_attention",
     "triangle_attention_varlen",
+    "warm_up",
 ]
 
 

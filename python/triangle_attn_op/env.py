@@ -83,12 +83,14 @@ def _version(package: str) -> str:
 
 
 def _installed_cann() -> str:
-    """Version of the CANN toolkit that ASCEND_HOME_PATH names."""
+    """Version of the CANN toolkit that ASCEND_HOME_PATH or ASCEND_TOOLKIT_HOME names."""
     try:
         found = _cann.find()
     except ValueError as error:
         return str(error)
-    return found.version if found else "not found (ASCEND_HOME_PATH is not set)"
+    if found:
+        return found.version
+    return _cann.forgotten() or f"not found (neither {' nor '.join(_cann.VARIABLES)} is set)"
 
 
 def _cpu_model() -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-import torch_npu  # noqa: F401  torch.npu
+import torch_npu
 from test_bad_input import DENSE, SCHEMA_REFUSES, VARLEN
 from torch import Tensor
 from triangle_attn_op import triangle_attention, triangle_attention_varlen
@@ -106,3 +106,21 @@ def test_raw_backward_is_checked() -> None:
         torch.ops.triangle.attn_backward(out[:, :, :4], None, q, q, q, out, lse)
     with pytest.raises(RuntimeError, match=r"lse: expected torch.float32 on the forward's device"):
         torch.ops.triangle.attn_backward(out, None, q, q, q, out, lse.cpu())
+
+
+@pytest.mark.parametrize("name", ["q", "k", "v", "attn_mask", "dout", "lse"])
+def test_private_formats_are_refused(name: str) -> None:
+    """FRACTAL_NZ, as npu_format_cast(t, 29) leaves it: the memory is not what the strides say."""
+    q = torch.randn(1, 2, 32, 16).half().to(NPU)
+    out, lse = torch.ops.triangle.attn_lse(q, q, q)
+    arguments = {"dout": q, "dlse": None, "q": q, "k": q, "v": q, "out": out, "lse": lse}
+    arguments["attn_mask"] = torch.ones(32, 32, dtype=torch.bool).to(NPU)
+    like = arguments[name]
+    arguments[name] = torch_npu.empty_with_format(like.shape, dtype=like.dtype, device=NPU, acl_format=29)
+    wanted = rf"{name}: expected a tensor in a plain format \(ND\), got FRACTAL_NZ \(29\)"
+    with pytest.raises(RuntimeError, match=wanted):
+        torch.ops.triangle.attn_backward(**arguments)
+    if name in ("q", "k", "v", "attn_mask"):
+        forward = {key: arguments[key] for key in ("q", "k", "v", "attn_mask")}
+        with pytest.raises(RuntimeError, match=wanted):
+            torch.ops.triangle.attn_lse(**forward)

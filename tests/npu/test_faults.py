@@ -169,10 +169,12 @@ for stream in (torch.npu.current_stream(), torch.npu.Stream()):
 
 
 def test_a_reset_device(npu_process: Any) -> None:
-    """Its tensors are gone, which is said at the next launch; the CPU and the other device go on."""
+    """Its tensors are gone, which is said where the launch comes up in torch_npu's queue; the CPU and the other device
+    go on.
+    """
     source = """
 assert acl.aclrtResetDeviceForce(0) == 0
-tell(held=held(), said=attempt(forward), again=attempt(forward))
+tell(held=held(), said=attempt(lambda: (forward(), torch.npu.synchronize())))
 tell(cpu=bool(torch.equal(triangle_attention(*host), want)))
 other = triangle_attention(*(t.to("npu:1") for t in host))
 tell(other=float((other.cpu() - want).abs().max()))
@@ -180,8 +182,9 @@ del other
 """
     reset, cpu, other = told(npu_process, source)
     assert reset["held"] == [0, 0]
-    for said in (reset["said"], reset["again"]):
-        assert said.startswith("RuntimeError: npu: the launch of the forward kernel failed: ACL error 107017")
+    assert reset["said"].startswith("RuntimeError: ")
+    assert "triangle_attn_forward" in reset["said"]
+    assert "unknown stream" in reset["said"]
     assert cpu["cpu"]
     assert other["other"] < 1e-2
 

@@ -122,11 +122,12 @@ def test_no_library_says_which_wheel(npu_process: Any, tmp_path: Path) -> None:
 
 @pytest.mark.simulated
 def test_another_cann_that_may_work_is_a_warning(npu_process: Any, tmp_path: Path) -> None:
-    """Said once. And the error of a launch that was not queued comes at once, with its code; there is no result."""
-    library = stand_in(tmp_path, "near", build="cann=8.5.0;way=asc;arch=dav-2201", code="calls == 1 ? 0 : 507899")
-    (first, second), warnings = calls(npu_process, [library, library], ASCEND_SIM_CANN="8.5.1")
-    assert first == "no error"
-    assert second == "RuntimeError: npu: the launch of the forward kernel failed: ACL error 507899"
+    """Said once. And kernels that CANN refuses are an error of each call that wants them, with the code: torch_npu's
+    queue of launches goes on, and there is no result that nobody wrote.
+    """
+    library = stand_in(tmp_path, "near", build="cann=8.5.0;way=asc;arch=dav-2201", code="507899")
+    said, warnings = calls(npu_process, [library] * 3, ASCEND_SIM_CANN="8.5.1")
+    assert said == ["RuntimeError: npu: the launch of the forward kernel failed: ACL error 507899"] * 3
     assert len(warnings) == 1
     assert "8.5.0" in warnings[0]
     assert "8.5.1" in warnings[0]
@@ -146,3 +147,12 @@ def test_chips_of_another_architecture_are_named(soc: str, npu_process: Any) -> 
     said = done.out.strip()
     assert said.startswith("error: triangle_attn_op: npu: the kernels are built for dav-2201 (Atlas A2 and A3"), said
     assert said.endswith(f"got {soc}")
+
+
+@pytest.mark.simulated
+def test_warm_up_launches_every_kernel(npu_process: Any) -> None:
+    done = npu_process("import torch, torch_npu, triangle_attn_op; triangle_attn_op.warm_up()")
+    assert done.code == 0, done.err
+    kernels = {f"triangle_attn_fwd_{t}_{d}" for t in ("fp16", "bf16") for d in (128, 256)}
+    kernels |= {f"triangle_attn_bwd_{t}" for t in ("fp16", "bf16")}
+    assert {launch["kernel"] for launch in done.launches()} == kernels

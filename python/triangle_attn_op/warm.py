@@ -1,0 +1,35 @@
+"""The first call's cost, paid when it suits."""
+
+from __future__ import annotations
+
+import torch
+
+from .functional import triangle_attention
+
+
+def warm_up(device: torch.device | str | int | None = None) -> None:
+    """Runs every kernel of a device once, on tensors of a few KB, and waits for it.
+
+    On an NPU the first call opens the kernels' library, checks it against the CANN that runs, and CANN registers the
+    binary and loads each kernel when it is first launched; a launch that cannot work is an error here. Before a capture
+    into a graph that is required. On the CPU it starts torch's threads.
+
+    device: an NPU ("npu", "npu:1", or its number) or "cpu"; by default the current NPU where there is one, else the
+    CPU. Each NPU of a process needs its own call. ValueError for any other kind of device. The calls count in
+    `call_counts()`.
+    """
+    npu = getattr(torch, "npu", None)
+    if device is None:
+        device = "npu" if npu is not None and npu.is_available() else "cpu"
+    where = torch.device("npu", device) if isinstance(device, int) else torch.device(device)
+    if where.type not in ("cpu", "npu"):
+        raise ValueError(f"device: expected cpu or npu, got {where}")
+    dtypes = (torch.float16, torch.bfloat16) if where.type == "npu" else (torch.float32, torch.bfloat16)
+    with torch.enable_grad(), torch.autocast(where.type, enabled=False):
+        for dtype in dtypes:
+            for width in (16, 256):  # the forward has a kernel for D up to 128 and one for more
+                q = torch.zeros(1, 1, 16, width, dtype=dtype, device=where, requires_grad=True)
+                out = triangle_attention(q, q, q)
+                torch.autograd.grad(out, q, out.detach())
+    if where.type == "npu":
+        torch.npu.synchronize(where)

@@ -98,6 +98,9 @@ cpu::Problem make_problem(const Arguments& a, const std::vector<double>& sinks) 
   p.dim = std::max<int64_t>(s.dim, 1);
   p.dim_v = std::max<int64_t>(s.dim_v, 1);
   p.dtype = dtype_of(a.q, "q");
+  // The kernels count columns in 32 bits.
+  check(std::max(p.dim, p.dim_v) <= int64_t{1} << 30, "q, v: expected last dimensions of at most 2^30, got ", p.dim,
+        " and ", p.dim_v);
   check(p.dtype != cpu::DType::kBool, "q: expected float32, bfloat16, float16 or float64, got torch.bool");
   p.scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(p.dim)));
   p.bottom_right = !options.diagonal.has_value() && options.alignment == "bottom_right";
@@ -113,6 +116,7 @@ cpu::Problem make_problem(const Arguments& a, const std::vector<double>& sinks) 
     p.cu_seq_k = static_cast<const int32_t*>(a.cu_seq_k->data_ptr());
   }
   if (a.attn_mask.has_value()) p.mask = mask_view(*a.attn_mask);
+  p.mask.hides = options.mask_hides;
   p.softcap = options.softcap.value_or(0.0);
   if (a.alibi_slopes.has_value()) {
     const Tensor& slopes = *a.alibi_slopes;

@@ -32,8 +32,9 @@ OutLse attn_lse(Tensor q, Tensor k, Tensor v, OptTensor attn_mask, OptTensor cu_
                 OptTensor rng_state, OptTensor alibi_slopes, OptTensor sinks, std::optional<int64_t> max_q,
                 std::optional<int64_t> max_k, std::optional<double> scale, std::string alignment,
                 std::optional<int64_t> diagonal, std::optional<int64_t> window_size_left, double dropout_p,
-                std::optional<double> softcap) {
-  Options options{max_q, max_k, scale, std::move(alignment), diagonal, window_size_left, dropout_p, softcap};
+                std::optional<double> softcap, bool mask_hides) {
+  Options options{max_q,     max_k,   scale,     std::move(alignment), diagonal, window_size_left,
+                  dropout_p, softcap, mask_hides};
   const Sizes s = check_inputs(q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, options);
   return forward({q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, std::move(options), s});
 }
@@ -44,8 +45,9 @@ Gradients attn_backward(Tensor dout, OptTensor dlse, Tensor q, Tensor k, Tensor 
                         OptTensor alibi_slopes, OptTensor sinks, std::optional<int64_t> max_q,
                         std::optional<int64_t> max_k, std::optional<double> scale, std::string alignment,
                         std::optional<int64_t> diagonal, std::optional<int64_t> window_size_left, double dropout_p,
-                        std::optional<double> softcap) {
-  Options options{max_q, max_k, scale, std::move(alignment), diagonal, window_size_left, dropout_p, softcap};
+                        std::optional<double> softcap, bool mask_hides) {
+  Options options{max_q,     max_k,   scale,     std::move(alignment), diagonal, window_size_left,
+                  dropout_p, softcap, mask_hides};
   const Sizes s = check_inputs(q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, options);
   check_saved(s, q, dout, dlse, out, lse);
   return backward({q, k, v, attn_mask, cu_seq_q, cu_seq_k, rng_state, alibi_slopes, sinks, std::move(options), s},

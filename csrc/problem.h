@@ -36,6 +36,7 @@ struct Options {
   std::optional<int64_t> diagonal, window_size_left;
   double dropout_p;
   std::optional<double> softcap;
+  bool mask_hides;  // a bool attn_mask is true where a pair is hidden
 };
 
 // Sizes of [B, H, S, D] tensors, or of packed [T, H, D] ones with batch = documents and seq_* = T.

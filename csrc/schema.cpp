@@ -10,6 +10,10 @@
   "float? scale=None, str alignment=\"bottom_right\", SymInt? diagonal=None, SymInt? window_size_left=None, " \
   "float dropout_p=0.0, float? softcap=None"
 
+// Megatron's polarity, TriangleAttention's: a bool attn_mask says what is hidden. A flag, so that nobody makes an
+// inverted copy of a mask.
+#define TRIANGLE_RAW_OPTIONS ", bool mask_hides=False"
+
 TRIANGLE_LIBRARY(triangle, m) {
   m.def("attn(Tensor q, Tensor k, Tensor v, *, Tensor? attn_mask=None, " TRIANGLE_OPTIONS
         ", Tensor? alibi_slopes=None, Tensor? sinks=None) -> Tensor");
@@ -19,13 +23,13 @@ TRIANGLE_LIBRARY(triangle, m) {
   m.def(
       "attn_lse(Tensor q, Tensor k, Tensor v, Tensor? attn_mask=None, Tensor? cu_seq_q=None, Tensor? cu_seq_k=None, "
       "Tensor? rng_state=None, Tensor? alibi_slopes=None, Tensor? sinks=None, *, SymInt? max_q=None, SymInt? "
-      "max_k=None, " TRIANGLE_OPTIONS ") -> (Tensor out, Tensor lse)");
+      "max_k=None, " TRIANGLE_OPTIONS TRIANGLE_RAW_OPTIONS ") -> (Tensor out, Tensor lse)");
   m.def(
       "attn_backward(Tensor dout, Tensor? dlse, Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, Tensor? "
       "attn_mask=None, "
       "Tensor? cu_seq_q=None, Tensor? cu_seq_k=None, Tensor? rng_state=None, Tensor? alibi_slopes=None, Tensor? "
       "sinks=None, *, "
-      "SymInt? max_q=None, SymInt? max_k=None, " TRIANGLE_OPTIONS
+      "SymInt? max_q=None, SymInt? max_k=None, " TRIANGLE_OPTIONS TRIANGLE_RAW_OPTIONS
       ") -> (Tensor dq, Tensor dk, Tensor dv, Tensor "
       "dsinks)");
 }

@@ -55,6 +55,8 @@ namespace torch_api {
 inline int32_t device_index(const Tensor& t) { return t.device().index(); }
 inline const char* name_of(ScalarType dtype) { return c10::toString(dtype); }
 inline Tensor zero_(Tensor t) { return t.zero_(); }
+inline Tensor fill_(Tensor t, double x) { return t.fill_(x); }
+inline Tensor logical_not(const Tensor& t) { return t.logical_not(); }
 inline Tensor contiguous(const Tensor& t) { return t.contiguous(); }
 inline Tensor copy_(Tensor to, const Tensor& from) { return to.copy_(from); }
 inline Tensor to_cpu(const Tensor& t) { return t.to(at::kCPU); }
@@ -97,6 +99,12 @@ namespace torch_api {
 inline int32_t device_index(const Tensor& t) { return t.get_device_index(); }
 inline auto name_of(ScalarType dtype) { return torch::headeronly::toString(dtype); }
 inline Tensor zero_(Tensor t) { return torch::stable::zero_(t); }
+inline Tensor fill_(Tensor t, double x) { return torch::stable::fill_(t, x); }
+inline Tensor logical_not(const Tensor& t) {
+  StableIValue stack[] = {torch::stable::detail::from(t)};
+  STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::logical_not", "", stack, TORCH_ABI_VERSION));
+  return torch::stable::detail::to<Tensor>(stack[0]);
+}
 inline Tensor contiguous(const Tensor& t) { return torch::stable::contiguous(t); }
 inline Tensor copy_(Tensor to, const Tensor& from) { return torch::stable::copy_(to, from); }
 inline Tensor to_cpu(const Tensor& t) { return torch::stable::to(t, torch::stable::Device(DeviceType::CPU)); }

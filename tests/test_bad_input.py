@@ -175,18 +175,18 @@ VARLEN: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
         ValueError,
         r"cu_seq_q: expected a contiguous",
     ),
-    ("start", (PACKED, PACKED, PACKED, cu(1, 4, 10), CU, 9, 9), ValueError, r"cu_seq_q: expected to start at 0, got 1"),
+    ("start", (PACKED, PACKED, PACKED, cu(-1, 4, 10), CU, 9, 9), ValueError, r"cu_seq_q: .* offsets from 0 on, got -1"),
     (
         "end",
-        (PACKED, PACKED, PACKED, CU, cu(0, 4, 9), 9, 9),
+        (PACKED, PACKED, PACKED, CU, cu(0, 4, 11), 9, 9),
         ValueError,
-        r"cu_seq_k: expected to end at the total of 10 rows, got 9",
+        r"cu_seq_k: expected to end within 10 rows, got 11",
     ),
     (
         "beyond the end",
         (PACKED, PACKED, PACKED, cu(0, 4, 1000), CU, 9999, 9),
         ValueError,
-        r"cu_seq_q: expected to end at the total of 10",
+        r"cu_seq_q: expected to end within 10 rows, got 1000",
     ),
     (
         "decreasing",
@@ -293,7 +293,7 @@ def test_raw_packed() -> None:
         ((PACKED, PACKED, PACKED, None, CU, torch.zeros(6).int()[::2]), "cu_seq_k: .*contiguous.*, got stride 2"),
         ((PACKED, PACKED, PACKED, None, CU, cu(0, 10)), "cu_seq_k: expected as many .*, got 2 and 3 entries"),
         ((PACKED, PACKED, PACKED, t(10, 10), CU, CU), "attn_mask: not supported for packed sequences"),
-        ((PACKED, PACKED, PACKED, None, cu(0, 4, 99), CU), "cu_seq_q: expected to end at the total of 10 rows, got 99"),
+        ((PACKED, PACKED, PACKED, None, cu(0, 4, 99), CU), "cu_seq_q: expected to end within 10 rows, got 99"),
     ]
     for arguments, message in cases:
         with pytest.raises(RuntimeError, match=message):

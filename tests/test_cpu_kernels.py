@@ -30,14 +30,14 @@ def find_cmake() -> str:
     return cmake
 
 
-def build(directory: Path, *options: str) -> Path:
-    """Configures and builds the test program in `directory`; returns the program."""
+def build(directory: Path, *options: str, target: str = "test_cpu_attention") -> Path:
+    """Configures and builds a test program in `directory`; returns the program."""
     cmake = find_cmake()
     configure: list[str | Path] = [cmake, "-S", ROOT / "tests" / "cpp", "-B", directory, *options]
-    for command in (configure, [cmake, "--build", directory, "--target", "test_cpu_attention", "-j2"]):
+    for command in (configure, [cmake, "--build", directory, "--target", target, "-j2"]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-    return directory / "test_cpu_attention"
+    return directory / target
 
 
 @pytest.fixture(scope="module")

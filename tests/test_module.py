@@ -199,9 +199,7 @@ def test_shapes_ascendspeed_crashes_on(shape: dict[str, int], func: Any) -> None
 
 
 @pytest.mark.parametrize("func", [None, plain_softmax], ids=["fused", "callable"])
-@pytest.mark.parametrize(
-    "mask_shape", [(50, 50), (1, 50, 50), (2, 1, 50, 50), (1, 1, 50, 50), (2, 4, 50, 50), (2, 1, 1, 50)]
-)
+@pytest.mark.parametrize("mask_shape", [(50, 50), (2, 1, 50, 50), (1, 1, 50, 50), (2, 4, 50, 50), (2, 1, 1, 50)])
 def test_mask_shapes(mask_shape: tuple[int, ...], func: Any) -> None:
     q, k, v = qkv()
     hidden = torch.rand(mask_shape) > 0.6
@@ -234,8 +232,41 @@ def test_bad_shapes_have_the_same_message_on_both_paths() -> None:
     for module in (TriangleAttention(16), TriangleAttention(16, plain_softmax)):
         with pytest.raises(ValueError, match="Hq % Hkv == 0, got Hq = 4, Hkv = 3"):
             module(q, k[:, :3], v[:, :3])
-        with pytest.raises(ValueError, match="attn_mask: expected a shape that broadcasts"):
+        with pytest.raises(ValueError, match="attention_mask: expected a shape that broadcasts"):
             module(q, k, v, torch.zeros(3, 50, dtype=torch.bool))
+        # Of b or of n? With b == n both would fit.
+        with pytest.raises(ValueError, match=r"attention_mask: expected .* 4 dimensions .* got shape \[4, 50, 50\]"):
+            module(q[:, :2], k[:, :2], v[:, :2], torch.zeros(4, 50, 50, dtype=torch.bool))
+
+
+def test_layers_share_one_mask() -> None:
+    """The mask is read as it was given and saved by reference: no inverted copy, also where it is an expanded view."""
+    q, k, v = (t.requires_grad_() for t in qkv())
+    hidden = (torch.rand(2, 1, 50, 50) > 0.6).expand(2, 4, 50, 50)
+    saved: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        first = TriangleAttention()(q, k, v, hidden).unflatten(2, (4, 16)).transpose(1, 2)
+        out = TriangleAttention()(first, k, v, hidden)
+    masks = [t for t in saved if t.dtype is torch.bool]
+    assert {(t.data_ptr(), t.stride()) for t in masks} == {(hidden.data_ptr(), hidden.stride())}
+    assert len(masks) == 2
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        torch.autograd.grad(out.sum(), q)
+        TriangleAttention()(q, k, v, hidden)
+    assert not {event.key for event in profile.key_averages()} & {"aten::logical_not", "aten::bitwise_not"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_hidden_mask_has_the_bits_of_its_inverse(dtype: torch.dtype) -> None:
+    q, k, v = (t.requires_grad_() for t in qkv(s=70, kv=2, dtype=dtype))
+    hidden = torch.rand(70, 2, 1, 70).permute(1, 2, 0, 3) > 0.6
+    results = []
+    for out in (
+        TriangleAttention()(q, k, v, hidden),
+        triangle_attention(q, k, v, attn_mask=~hidden).transpose(1, 2).flatten(2),
+    ):
+        results.append((out, *torch.autograd.grad(out.float().square().sum(), (q, k, v))))
+    assert all(torch.equal(a, b) for a, b in zip(*results))
 
 
 def test_layout_and_view() -> None:

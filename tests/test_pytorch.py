@@ -229,13 +229,6 @@ def test_only_lse_is_differentiated() -> None:
     assert (dv == 0).all()
 
 
-def test_double_backward_raises() -> None:
-    q, k, v = qkv(grad=True)
-    (dq,) = torch.autograd.grad(triangle_attention(q, k, v).sum(), q, create_graph=True)
-    with pytest.raises(NotImplementedError, match="double backward"):
-        dq.sum().backward()
-
-
 @pytest.mark.parametrize("entry", [attn, triangle_attention])
 def test_forward_mode_raises(entry: Any) -> None:
     q, k, v = qkv()

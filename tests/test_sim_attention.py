@@ -150,6 +150,8 @@ def test_computes_only_blocks_with_a_visible_pair() -> None:
         ({"softcap": 1.0}, NotImplementedError, "softcap: not supported on the NPU yet, expected None"),
         ({"alibi_slopes": torch.ones(1)}, NotImplementedError, "alibi_slopes: not supported on the NPU yet"),
         ({"sinks": torch.ones(1)}, NotImplementedError, "sinks: not supported on the NPU yet"),
+        ({"order": "nonsense"}, ValueError, r'order: expected "eager", "lazy" or "random", got \'nonsense\''),
+        ({"diagonal": 2**64}, ValueError, "diagonal: expected an int or None of at most 64 bits"),
         (
             {"cu_seq_q": torch.tensor([0, 8], dtype=torch.int32)},
             ValueError,

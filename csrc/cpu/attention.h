@@ -14,11 +14,13 @@ struct Tensor {
   int64_t batch = 0, head = 0, row = 0;
 };
 
-// Additive (float) or boolean (true = may attend) mask over [B, Hq, Sq, Sk]; a broadcast dimension has stride 0.
+// Additive (float) or boolean (true = may attend, or where `hides` the opposite) mask over [B, Hq, Sq, Sk]; a broadcast
+// dimension has stride 0.
 struct Mask {
   const void* data = nullptr;
   DType dtype = DType::kBool;
   int64_t batch = 0, head = 0, row = 0, col = 0;
+  bool hides = false;
 };
 
 struct Problem {
@@ -32,7 +34,7 @@ struct Problem {
   bool bottom_right = true;
   int64_t diagonal = 0;
   int64_t window_left = -1;           // -1: none
-  const int32_t* cu_seq_q = nullptr;  // [batch + 1], packed only; already checked
+  const int32_t* cu_seq_q = nullptr;  // [batch + 1], packed only; already checked; rows outside see nothing
   const int32_t* cu_seq_k = nullptr;
   double softcap = 0;  // 0: none
   // Element (batch entry or document, q head) at [index * alibi_batch + head * alibi_head]; null: none.

@@ -7,8 +7,10 @@
 // slower at 8 heads a pair (bf16, S = 2048, D = 128).
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
+#include "csrc/cpu/large_lse.h"
 #include "csrc/cpu/tasks.h"
 #include "csrc/glibc.h"
 
@@ -65,6 +67,7 @@ class BackwardPass {
 
   void run() {
     left_ = std::vector<std::atomic<int64_t>>(2 * units_.size());
+    normalisers_.resize(units_.size() * group_);
     for (size_t u = 0; u < units_.size(); ++u) {
       prepares_left(u).store(units_[u].prepares, std::memory_order_relaxed);
       columns_left(u).store(units_[u].columns, std::memory_order_relaxed);
@@ -280,6 +283,7 @@ class BackwardPass {
   void prepare(const Unit& unit, const Workspace& w, int64_t g) {
     const Sequence& s = *unit.sequence;
     const int64_t head = unit.kv_head * group_ + g;
+    normalise(unit, g);
     double* delta = w.delta + place(unit, g) * s.band.sq;
     for (int64_t row = 0; row < s.band.sq; row += kDeltaRows) {
       const int rows = static_cast<int>(std::min<int64_t>(kDeltaRows, s.band.sq - row));
@@ -295,7 +299,8 @@ class BackwardPass {
         delta[row + r] -= statistic(args_.dlse, s, head, row + r);
       }
     }
-    if (common_.sinks) dsinks_[s.index * problem_.heads_q + head] = dsink(s, head, delta);
+    if (common_.sinks && !s.outside)
+      dsinks_[s.index * problem_.heads_q + head] = dsink(s, head, delta, normalisers_of(unit, g));
     for (int64_t i = 0; i < unit.row_blocks; ++i) {
       const Block block = block_of(unit, i);
       new (&w.column[place(unit, g) * unit.row_blocks + i])
@@ -306,17 +311,74 @@ class BackwardPass {
 
   // A sequence's share of a sink's gradient. The sink is a key of value 0: its dS = P (0 - delta), summed over the
   // rows.
-  double dsink(const Sequence& s, int64_t head, const double* delta) const {
+  double dsink(const Sequence& s, int64_t head, const double* delta, const std::vector<Normaliser>& normalisers) const {
     const double sink = problem_.sinks[head];
     double sum = 0;
-    for (int64_t row = 0; row < s.band.sq && sink != -std::numeric_limits<double>::infinity(); ++row)
-      sum -= std::exp(sink - statistic(args_.lse, s, head, row)) * delta[row];
+    for (int64_t row = 0; row < s.band.sq && sink != -std::numeric_limits<double>::infinity(); ++row) {
+      const Normaliser n = normalisers.empty() ? Normaliser{statistic(args_.lse, s, head, row), 1} : normalisers[row];
+      sum -= std::exp(sink - n.shift) * n.factor * delta[row];
+    }
     return sum;
+  }
+
+  // Where some row of a q head has an lse too large to subtract.
+  void normalise(const Unit& unit, int64_t g) {
+    const Sequence& s = *unit.sequence;
+    const int64_t head = unit.kv_head * group_ + g;
+    std::vector<Row> rows;
+    std::vector<int64_t> which;
+    std::vector<Normaliser> made;
+    for (int64_t row = 0; row < s.band.sq; ++row) {
+      const double lse = statistic(args_.lse, s, head, row);
+      if (!is_large_lse(lse, kernels_.element)) continue;
+      Row r;
+      r.q = address(args_.q, s, head, s.q_row, row, bytes_);
+      r.mask = mask_address(problem_.mask, s.index, head, row, storage_bytes(problem_.mask.dtype));
+      const Range keys = visible_keys(s.band, row);
+      r.lo = keys.begin;
+      r.hi = keys.end;
+      if (keys.empty()) continue;
+      if (common_.alibi) {
+        r.slope = slope_of(problem_, s, head);
+        r.position = position_of(s, row);
+      }
+      if (common_.sinks) r.sink = problem_.sinks[head];
+      rows.push_back(r);
+      which.push_back(row);
+      made.push_back({lse, 1});
+    }
+    if (rows.empty()) return;
+    make_normalisers(kernels_, common_, keys_of(unit), rows, made);
+    std::vector<Normaliser>& all = normalisers_of(unit, g);
+    all.resize(s.band.sq);
+    for (int64_t row = 0; row < s.band.sq; ++row) all[row] = {statistic(args_.lse, s, head, row), 1};
+    for (size_t i = 0; i < which.size(); ++i) all[which[i]] = made[i];
+  }
+  std::vector<Normaliser>& normalisers_of(const Unit& unit, int64_t g) {
+    return normalisers_[(&unit - units_.data()) * group_ + g];
+  }
+
+  Keys keys_of(const Unit& unit) const {
+    const Sequence& s = *unit.sequence;
+    Keys keys;
+    keys.k = address(args_.k, s, unit.kv_head, s.k_row, 0, bytes_);
+    keys.v = address(args_.v, s, unit.kv_head, s.k_row, 0, bytes_);
+    keys.k_row = args_.k.row;
+    keys.v_row = args_.v.row;
+    keys.count = s.band.sk;
+    return keys;
   }
 
   double statistic(const Tensor& t, const Sequence& s, int64_t head, int64_t row) const {
     const void* p = address(t, s, head, s.q_row, row, element_);
-    return element_ == 8 ? *static_cast<const double*>(p) : static_cast<double>(*static_cast<const float*>(p));
+    float narrow;
+    double wide;
+    if (element_ == 8) {
+      std::memcpy(&wide, p, sizeof wide);  // it may begin at any byte
+      return wide;
+    }
+    std::memcpy(&narrow, p, sizeof narrow);
+    return narrow;
   }
 
   void write_dq(const Sequence& s, int64_t head, const Block& block, const void* accumulator) const {
@@ -329,11 +391,7 @@ class BackwardPass {
     const Sequence& s = *unit.sequence;
     BackwardColumn column;
     column.common = &common_;
-    column.keys.k = address(args_.k, s, unit.kv_head, s.k_row, 0, bytes_);
-    column.keys.v = address(args_.v, s, unit.kv_head, s.k_row, 0, bytes_);
-    column.keys.k_row = args_.k.row;
-    column.keys.v_row = args_.v.row;
-    column.keys.count = s.band.sk;
+    column.keys = keys_of(unit);
     column.key0 = j * kernels_.keys_backward;
     column.count = static_cast<int>(std::min<int64_t>(kernels_.keys_backward, s.band.sk - column.key0));
     column.dk = address(args_.dk, s, unit.kv_head, s.k_row, 0, bytes_);
@@ -348,18 +406,19 @@ class BackwardPass {
   }
 
   // One q head of the group: every row block that sees the column, top to bottom.
-  void column_of_head(const Unit& unit, const Workspace& w, const BackwardColumn& column, int64_t g) const {
+  void column_of_head(const Unit& unit, const Workspace& w, const BackwardColumn& column, int64_t g) {
     const Sequence& s = *unit.sequence;
     const int64_t j = column.key0 / kernels_.keys_backward;
     const int64_t head = unit.kv_head * group_ + g;
     const double* delta = w.delta + place(unit, g) * s.band.sq;
+    const Normaliser* normalisers = normalisers_of(unit, g).empty() ? nullptr : normalisers_of(unit, g).data();
     BackwardRow rows[kMostRows];
     bool first = g == 0;
     for (int64_t i = 0; i < unit.row_blocks; ++i) {
       const Block block = block_of(unit, i);
       if (!sees(block, j)) continue;
       const int64_t index = place(unit, g) * unit.row_blocks + i;
-      for (int64_t r = 0; r < block.rows; ++r) rows[r] = row_of(s, head, block.first_row + r, delta);
+      for (int64_t r = 0; r < block.rows; ++r) rows[r] = row_of(s, head, block.first_row + r, delta, normalisers);
       BackwardTile tile;
       tile.row = rows;
       tile.rows = static_cast<int>(block.rows);
@@ -389,7 +448,8 @@ class BackwardPass {
     tile.ahead_bytes = std::max<int64_t>(std::min(share, panel_bytes_ - from), 0);
   }
 
-  BackwardRow row_of(const Sequence& s, int64_t head, int64_t row, const double* delta) const {
+  BackwardRow row_of(const Sequence& s, int64_t head, int64_t row, const double* delta,
+                     const Normaliser* normalisers) const {
     BackwardRow r;
     r.q = address(args_.q, s, head, s.q_row, row, bytes_);
     r.dout = address(args_.dout, s, head, s.q_row, row, bytes_);
@@ -397,7 +457,8 @@ class BackwardPass {
     const Range keys = visible_keys(s.band, row);
     r.lo = keys.begin;
     r.hi = keys.end;
-    r.lse = statistic(args_.lse, s, head, row);
+    r.lse = normalisers ? normalisers[row].shift : statistic(args_.lse, s, head, row);
+    r.factor = normalisers ? normalisers[row].factor : 1;
     r.delta = delta[row];
     r.philox_row = static_cast<uint32_t>(row);
     r.philox_head = static_cast<uint32_t>(s.index * problem_.heads_q + head);
@@ -416,7 +477,8 @@ class BackwardPass {
   const int64_t group_;
   const std::vector<Sequence> sequences_;
   std::vector<Unit> units_;
-  std::vector<std::atomic<int64_t>> left_;  // prepares and columns each unit has still to finish
+  std::vector<std::vector<Normaliser>> normalisers_;  // [unit][q head of the group][Sq]; empty: no row needs one
+  std::vector<std::atomic<int64_t>> left_;            // prepares and columns each unit has still to finish
   int64_t tasks_ = 0;
   int workers_ = 1;
   int64_t whole_slots_ = 0;

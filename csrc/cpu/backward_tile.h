@@ -135,7 +135,7 @@ struct GradientRow {
 
   // Of the columns from `begin` on, those before this one are seen, and nothing but the scores decides.
   TRIANGLE_INLINE int plain_past(int begin) const {
-    return first == begin && !row.mask && !common.dropout ? past : begin;
+    return first == begin && !row.mask && !common.dropout && row.factor == 1 ? past : begin;
   }
   TRIANGLE_INLINE void plain_at(int c, const T* scores, const T* dps, Vector<T>& p, Vector<T>& ds) const {
     Vector<T> derivative;
@@ -161,7 +161,7 @@ struct GradientRow {
     if (row.mask)
       score = apply_mask<T>(score, common, row.mask, key0 + c, larger(first - c, 0), smaller(past - c, lanes));
     if (c < first || c + lanes > past) score = hide_outside<T>(score, c, first, past);
-    const Vector<T> p = exp_for_operands<E>(score - lse);
+    const Vector<T> p = exp_for_operands<E>(score - lse) * splat(T(row.factor));  // by 1, as a rule
     kept = p;
     if (common.dropout) {
       const Vector<T> factor = load(dropout + c);

@@ -29,10 +29,18 @@ inline int64_t storage_bytes(DType dtype) {
 }
 
 typedef uint16_t HalfVector __attribute__((vector_size(kVectorBytes / 2)));
-typedef uint16_t HalfVectorUnaligned __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
+typedef uint16_t HalfVectorUnaligned __attribute__((vector_size(kVectorBytes / 2), aligned(1), may_alias));
 typedef uint32_t WordVector __attribute__((vector_size(kVectorBytes)));
 
 TRIANGLE_INLINE HalfVector load_half(const void* p) { return *static_cast<const HalfVectorUnaligned*>(p); }
+
+// One element of a user's tensor, which may begin at any byte.
+template <class S>
+TRIANGLE_INLINE S read(const S* p) {
+  S x;
+  std::memcpy(&x, p, sizeof x);
+  return x;
+}
 
 TRIANGLE_INLINE float float_of(Float16 h) {
   const uint32_t sign = uint32_t(h.bits & 0x8000u) << 16;
@@ -86,7 +94,7 @@ TRIANGLE_INLINE Vector<float> load_as(const Float16* p) {
   return vcvt_f32_f16(vreinterpret_f16_u16((uint16x4_t)load_half(p)));
 #else
   Vector<float> v{};
-  for (int i = 0; i < kLanes<float>; ++i) v[i] = float_of(p[i]);
+  for (int i = 0; i < kLanes<float>; ++i) v[i] = float_of(read(p + i));
   return v;
 #endif
 }
@@ -121,7 +129,7 @@ TRIANGLE_INLINE void store_as(Float16* p, Vector<float> v) {
 template <class T, class S>
 TRIANGLE_INLINE Vector<T> load_part(const S* p, int n) {
   S part[kLanes<T>] = {};
-  for (int i = 0; i < n; ++i) part[i] = p[i];
+  for (int i = 0; i < n; ++i) part[i] = read(p + i);
   return load_as(part);
 }
 template <class T, class S>

@@ -38,7 +38,7 @@ struct Isa {
   const Kernels& (*kernels)(DType dtype);  // of the DType of q, k and v
 };
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(TRIANGLE_CPU_PORTABLE_ONLY)
 // __builtin_cpu_supports knows the name "f16c" in GCC from 11 and in clang from 17 on.
 bool has_f16c() {
   unsigned eax, ebx, ecx, edx;
@@ -58,7 +58,8 @@ const Kernels& avx512_bf16_kernels(DType dtype) {
 
 // Best first.
 const Isa kAll[] = {
-#if defined(__x86_64__)
+#if defined(TRIANGLE_CPU_PORTABLE_ONLY)
+#elif defined(__x86_64__)
     {"avx512_bf16", has_avx512_bf16, avx512_bf16_kernels},
     {"avx512", has_avx512, avx512::kernels},
     {"avx2", has_avx2, avx2::kernels},

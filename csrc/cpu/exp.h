@@ -7,10 +7,17 @@
 
 namespace triangle::cpu::TRIANGLE_ISA {
 
+// p * 2^n with n in the low mantissa bits of t; as unsigned numbers, whose overflow is defined.
+TRIANGLE_INLINE Vector<float> add_to_exponent(Vector<float> p, Vector<float> t) {
+  return (Vector<float>)((Vector<uint32_t>)p + ((Vector<uint32_t>)t << 23));
+}
+TRIANGLE_INLINE Vector<double> add_to_exponent(Vector<double> p, Vector<double> t) {
+  return (Vector<double>)((Vector<uint64_t>)p + ((Vector<uint64_t>)t << 52));
+}
+
 // What exp does below its upper clamp; scores less their maximum need no more.
 TRIANGLE_INLINE Vector<float> exp_of_nonpositive(Vector<float> x) {
   using V = Vector<float>;
-  using I = IntVector<float>;
   const V magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer kept in the low mantissa bits
   const V t = fma(x, splat(0x1.715476p+0f), magic);
   const V n = t - magic;
@@ -24,13 +31,12 @@ TRIANGLE_INLINE Vector<float> exp_of_nonpositive(Vector<float> x) {
   p = fma(p, r, splat(0x1.fffffcp-2f));
   p = fma(p, r, splat(1.0f));
   p = fma(p, r, splat(1.0f));
-  const V y = (V)((I)p + ((I)t << 23));
+  const V y = add_to_exponent(p, t);
   return x < splat(-87.33f) ? V{} : y;
 }
 
 TRIANGLE_INLINE Vector<double> exp_of_nonpositive(Vector<double> x) {
   using V = Vector<double>;
-  using I = IntVector<double>;
   const V magic = splat(6755399441055744.0);  // 1.5 * 2^52
   const V t = fma(x, splat(0x1.71547652b82fep+0), magic);
   const V n = t - magic;
@@ -51,7 +57,7 @@ TRIANGLE_INLINE Vector<double> exp_of_nonpositive(Vector<double> x) {
   p = fma(p, r, splat(0.5));
   p = fma(p, r, splat(1.0));
   p = fma(p, r, splat(1.0));
-  const V y = (V)((I)p + ((I)t << 52));
+  const V y = add_to_exponent(p, t);
   return x < splat(-708.3) ? V{} : y;
 }
 

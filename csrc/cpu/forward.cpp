@@ -2,6 +2,7 @@
 // tiles, the costliest first; when all rows that share a kv head fit one tile (decode, short sequences), K and V are
 // read once, straight from user memory, split by chunks when there are fewer pairs than threads. Bits are the same.
 #include <algorithm>
+#include <limits>
 
 #include "csrc/cpu/tasks.h"
 
@@ -147,7 +148,7 @@ class ForwardPass {
       r.slope = slope_of(problem_, s, head);
       r.position = position_of(s, row);
     }
-    if (common_.sinks) r.sink = problem_.sinks[head];
+    if (common_.sinks) r.sink = s.outside ? -std::numeric_limits<double>::infinity() : problem_.sinks[head];
     return r;
   }
 

@@ -27,6 +27,7 @@ struct Common {
   double scale = 1.0;
   DType mask_dtype = DType::kBool;
   int64_t mask_col = 0;
+  bool mask_hides = false;
   bool dropout = false;
   uint32_t threshold = 0;  // a pair is kept iff its Philox word is at least this
   uint32_t offset = 0;     // Philox counter word 3
@@ -75,6 +76,7 @@ struct BackwardRow {
   const char* mask = nullptr;
   int64_t lo = 0, hi = 0;
   double lse = 0, delta = 0;
+  double factor = 1;  // P = exp(score - lse) * factor, see large_lse.h
   uint32_t philox_row = 0, philox_head = 0;
   double slope = 0, position = 0;  // alibi: see bend.h
 };

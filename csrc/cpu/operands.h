@@ -97,7 +97,7 @@ TRIANGLE_INLINE Vector<Sum<E>> load_words_part(const S* p, int n) {
     return (Vector<float>)_mm512_maskz_loadu_epi16(mask, p);
 #else
     S part[kWidth<E>] = {};
-    for (int i = 0; i < smaller(n, kWidth<E>); ++i) part[i] = p[i];
+    for (int i = 0; i < smaller(n, kWidth<E>); ++i) part[i] = read(p + i);
     return load_words<E>(part);
 #endif
   }

@@ -40,21 +40,23 @@ TRIANGLE_INLINE Vector<T> mask_lanes(const char* mask, int64_t key, int64_t stri
     if constexpr (sizeof(S) == 2) {
       m[i] = T(load_part<float>(at + i * stride, 1)[0]);
     } else {
-      m[i] = T(at[i * stride]);
+      m[i] = T(read(at + i * stride));
     }
   }
   return m;
 }
 
-// s plus the mask of keys key + [begin, end), or hidden where a boolean mask says false; no other element of it is
+// s plus the mask of keys key + [begin, end), or hidden where a boolean mask says so; no other element of it is
 // read.
 template <class T>
 inline Vector<T> apply_mask(Vector<T> s, const Common& common, const char* mask, int64_t key, int begin, int end) {
   const int64_t stride = common.mask_col;
   switch (common.mask_dtype) {
     case DType::kBool: {
-      const Vector<T> keep = mask_lanes<T, uint8_t>(mask, key, stride, begin, end);
-      return keep != T(0) ? s : splat(-kInfinity<T>);
+      const Vector<T> given = mask_lanes<T, uint8_t>(mask, key, stride, begin, end);
+      const Vector<T> hidden = splat(-kInfinity<T>);
+      if (common.mask_hides) return given != T(0) ? hidden : s;
+      return given != T(0) ? s : hidden;
     }
     case DType::kBFloat16:
       return s + mask_lanes<T, BFloat16>(mask, key, stride, begin, end);

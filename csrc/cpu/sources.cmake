@@ -4,7 +4,9 @@ set(TRIANGLE_CPU_DIR ${CMAKE_CURRENT_LIST_DIR})
 get_filename_component(TRIANGLE_ROOT ${TRIANGLE_CPU_DIR}/../.. ABSOLUTE)
 
 set(TRIANGLE_CPU_ISAS portable)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+if(TRIANGLE_CPU_PORTABLE_ONLY)
+  add_compile_definitions(TRIANGLE_CPU_PORTABLE_ONLY)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   list(APPEND TRIANGLE_CPU_ISAS avx2 avx512 avx512_bf16)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   list(APPEND TRIANGLE_CPU_ISAS neon)
@@ -16,15 +18,18 @@ set(TRIANGLE_CPU_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 
     -Wno-uninitialized $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 set(TRIANGLE_CPU_FLAGS_avx512_bf16 ${TRIANGLE_CPU_FLAGS_avx512} -mavx512bf16)
 set(TRIANGLE_CPU_FLAGS_neon "")
+if(NOT TRIANGLE_CPU_OPTIMISATION)
+  set(TRIANGLE_CPU_OPTIMISATION -O3)
+endif()
 
 add_library(triangle_cpu OBJECT
   ${TRIANGLE_CPU_DIR}/dispatch.cpp ${TRIANGLE_CPU_DIR}/tasks.cpp ${TRIANGLE_CPU_DIR}/forward.cpp
-  ${TRIANGLE_CPU_DIR}/backward.cpp)
+  ${TRIANGLE_CPU_DIR}/backward.cpp ${TRIANGLE_CPU_DIR}/large_lse.cpp)
 set(TRIANGLE_CPU_OBJECTS triangle_cpu)
 foreach(isa ${TRIANGLE_CPU_ISAS})
   add_library(triangle_cpu_${isa} OBJECT ${TRIANGLE_CPU_DIR}/kernels.cpp)
   target_compile_definitions(triangle_cpu_${isa} PRIVATE TRIANGLE_ISA=${isa})
-  target_compile_options(triangle_cpu_${isa} PRIVATE -O3 -fno-math-errno -fno-trapping-math -Wno-psabi
+  target_compile_options(triangle_cpu_${isa} PRIVATE ${TRIANGLE_CPU_OPTIMISATION} -fno-math-errno -fno-trapping-math -Wno-psabi
     ${TRIANGLE_CPU_FLAGS_${isa}})
   list(APPEND TRIANGLE_CPU_OBJECTS triangle_cpu_${isa})
 endforeach()

@@ -76,6 +76,29 @@ int64_t storage_bytes(DType dtype) {
   }
 }
 
+namespace {
+
+// Rows and keys before the first offset and after the last one, of no document: rows without keys and keys without
+// rows, so that their results are written as those of what sees nothing.
+void add_undocumented(const Problem& problem, std::vector<Sequence>& all) {
+  const auto add = [&](int64_t q_row, int64_t sq, int64_t k_row, int64_t sk) {
+    if (sq == 0 && sk == 0) return;
+    Sequence s;
+    s.q_row = q_row;
+    s.k_row = k_row;
+    s.outside = true;
+    s.band = make_band(sq, sk, 0, problem.window_left);
+    all.push_back(s);
+  };
+  const int64_t q_end = problem.cu_seq_q[problem.batch], k_end = problem.cu_seq_k[problem.batch];
+  add(0, problem.cu_seq_q[0], 0, 0);
+  add(q_end, problem.seq_q - q_end, 0, 0);
+  add(0, 0, 0, problem.cu_seq_k[0]);
+  add(0, 0, k_end, problem.seq_k - k_end);
+}
+
+}  // namespace
+
 std::vector<Sequence> sequences(const Problem& problem) {
   std::vector<Sequence> all(problem.batch);
   for (int64_t b = 0; b < problem.batch; ++b) {
@@ -92,6 +115,7 @@ std::vector<Sequence> sequences(const Problem& problem) {
     s.band = make_band(sq, sk, diagonal, problem.window_left);
     s.diagonal = diagonal;
   }
+  if (problem.cu_seq_q) add_undocumented(problem, all);
   return all;
 }
 
@@ -103,6 +127,7 @@ Common common_of(const Problem& p, const Kernels&) {
   c.scale = p.scale;
   c.mask_dtype = p.mask.dtype;
   c.mask_col = p.mask.col;
+  c.mask_hides = p.mask.hides;
   c.dropout = p.dropout_p > 0;
   c.threshold = dropout_threshold(p.dropout_p);
   c.offset = static_cast<uint32_t>(p.offset);

@@ -63,6 +63,7 @@ int worth_workers(double products);
 struct Sequence {
   int64_t index = 0;             // batch entry or document
   int64_t q_row = 0, k_row = 0;  // first row in q and in k
+  bool outside = false;          // of no document: rows or keys, which see nothing, a sink neither
   Band band;
   int64_t diagonal = 0;  // as it was given: the band's may be clamped
 };
@@ -75,6 +76,7 @@ inline char* address(const Tensor& t, const Sequence& s, int64_t head, int64_t f
   return static_cast<char*>(t.data) + (s.index * t.batch + head * t.head + (first_row + row) * t.row) * bytes;
 }
 inline double slope_of(const Problem& p, const Sequence& s, int64_t head) {
+  if (s.outside) return 0;
   return p.alibi_slopes[s.index * p.alibi_batch + head * p.alibi_head];
 }
 inline double position_of(const Sequence& s, int64_t row) {

@@ -12,6 +12,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <string>
 
 #include "calls.h"
@@ -87,7 +88,11 @@ triangle::Strides lse_strides_of(const Tensor& t) {
 }
 
 // The mask with whole rows of Sk columns; the kernel broadcasts the other dimensions by strides of 0.
-Tensor with_whole_rows(const Tensor& mask, const Sizes& s) {
+// One that says what is hidden is inverted for the call: the kernel knows one polarity.
+Tensor with_whole_rows(Tensor mask, const Sizes& s, bool hides) {
+  if (hides) {
+    mask = through_torch("inverting attn_mask", [&] { return torch_api::logical_not(mask); });
+  }
   const int64_t last = mask.dim() - 1;
   if (last >= 0 && mask.size(last) == s.seq_k && (mask.stride(last) == 1 || s.seq_k == 1)) return mask;
   std::vector<int64_t> sizes(mask.sizes().begin(), mask.sizes().end());
@@ -153,6 +158,14 @@ auto planned(Make make) {
 
 Tensor workspace_of(const Tensor& like, int64_t bytes) { return empty_strided({bytes}, {1}, ScalarType::Byte, like); }
 
+// The kernels write documents. Which rows belong to none is known on the device only, so all of them are filled first.
+void fill_rows_of_no_document(Tensor out, Tensor lse) {
+  through_torch("filling results", [&] {
+    torch_api::zero_(out);
+    torch_api::fill_(lse, -std::numeric_limits<double>::infinity());
+  });
+}
+
 OutLse forward(Arguments a) {
   const Sizes& s = a.sizes;
   check_supported(a);
@@ -170,8 +183,9 @@ OutLse forward(Arguments a) {
   }
   for (Tensor* t : {&a.q, &a.k, &a.v}) *t = at_least_one_column(*t);
   Tensor target = s.dim_v > 0 ? out : at_least_one_column(out);
-  if (a.attn_mask.has_value()) a.attn_mask = with_whole_rows(*a.attn_mask, s);
+  if (a.attn_mask.has_value()) a.attn_mask = with_whole_rows(*a.attn_mask, s, a.options.mask_hides);
 
+  if (s.packed) fill_rows_of_no_document(target, lse);
   const int64_t cores = ai_cores(a.q.get_device_index(), queue.stream());
   ForwardProblem problem = make_problem(a, cores);
   problem.out = strides_of(target);
@@ -212,9 +226,11 @@ Gradients backward(Arguments a, Saved saved) {
   Tensor dq_target = s.dim > 0 ? dq : at_least_one_column(dq);
   Tensor dk_target = s.dim > 0 ? dk : at_least_one_column(dk);
   Tensor dv_target = s.dim_v > 0 ? dv : at_least_one_column(dv);
+  for (Tensor t : {dq_target, dk_target, dv_target})
+    if (s.packed) through_torch("filling results", [&] { return torch_api::zero_(t); });
   saved.lse = contiguous_rows(saved.lse);
   if (saved.dlse.has_value()) saved.dlse = contiguous_rows(*saved.dlse);
-  if (a.attn_mask.has_value()) a.attn_mask = with_whole_rows(*a.attn_mask, s);
+  if (a.attn_mask.has_value()) a.attn_mask = with_whole_rows(*a.attn_mask, s, a.options.mask_hides);
 
   const int64_t cores = ai_cores(a.q.get_device_index(), queue.stream());
   BackwardProblem problem;

@@ -38,6 +38,26 @@ def _shape(t: Tensor) -> str:
 def _tensor(name: str, value: Any) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a Tensor, got {type(value).__name__}")
+    if value.layout is not torch.strided or value.is_nested:
+        got = "a nested one" if value.is_nested else str(value.layout)
+        raise TypeError(f"{name}: expected a strided tensor, got {got}")
+
+
+def check_merge(o1: Tensor, lse1: Tensor, o2: Tensor, lse2: Tensor) -> None:
+    """o1, o2 [.., Dv], lse1, lse2 [..]."""
+    for name, t in (("o1", o1), ("lse1", lse1), ("o2", o2), ("lse2", lse2)):
+        _tensor(name, t)
+        if not t.dtype.is_floating_point:
+            raise TypeError(f"{name}: expected a floating-point tensor, got {t.dtype}")
+        if t.device != o1.device:
+            raise ValueError(f"{name}: expected o1's device {o1.device}, got {t.device}")
+    if o1.dim() == 0:
+        raise ValueError("o1: expected [.., Dv], got a tensor of no dimensions")
+    if o1.shape != o2.shape:
+        raise ValueError(f"o2: expected o1's shape {list(o1.shape)}, got {list(o2.shape)}")
+    for name, lse in (("lse1", lse1), ("lse2", lse2)):
+        if lse.shape != o1.shape[:-1]:
+            raise ValueError(f"{name}: expected {list(o1.shape[:-1])}, got {list(lse.shape)}")
 
 
 def _qkv(q: Tensor, k: Tensor, v: Tensor, layout: tuple[str, ...]) -> None:
@@ -56,8 +76,6 @@ def _qkv(q: Tensor, k: Tensor, v: Tensor, layout: tuple[str, ...]) -> None:
             raise TypeError(f"{name}: expected q's dtype {q.dtype}, got {t.dtype}")
         if t.device != q.device:
             raise ValueError(f"{name}: expected q's device {q.device}, got {t.device}")
-        if t.layout is not torch.strided:
-            raise TypeError(f"{name}: expected a strided tensor, got {t.layout}")
     heads_q, heads_kv = q.shape[1], k.shape[1]
     batch = "" if rank == 3 else "B, "
     rows = "T" if rank == 3 else "Sk"
@@ -139,22 +157,20 @@ def _bends(q: Tensor, batch: int, alibi_slopes: Tensor | None, sinks: Tensor | N
         _sinks(sinks, q)
 
 
-def _mask(mask: Tensor, q: Tensor, k: Tensor) -> None:
-    _tensor("attn_mask", mask)
+def _mask(name: str, mask: Tensor, q: Tensor, k: Tensor) -> None:
+    _tensor(name, mask)
     if mask.dtype is not torch.bool and not mask.dtype.is_floating_point:
-        raise TypeError(
-            f"attn_mask: expected bool (True = may attend) or float (added to the scores), got {mask.dtype}"
-        )
+        raise TypeError(f"{name}: expected bool (True = may attend) or float (added to the scores), got {mask.dtype}")
     if mask.dtype not in (torch.bool, torch.float32, q.dtype):
-        raise TypeError(f"attn_mask: expected bool, float32 or q's dtype {q.dtype}, got {mask.dtype}")
+        raise TypeError(f"{name}: expected bool, float32 or q's dtype {q.dtype}, got {mask.dtype}")
     if mask.device != q.device:
-        raise ValueError(f"attn_mask: expected q's device {q.device}, got {mask.device}")
+        raise ValueError(f"{name}: expected q's device {q.device}, got {mask.device}")
     full = (q.shape[0], q.shape[1], q.shape[2], k.shape[2])
     if mask.dim() > 4 or any(
         holds(size != 1) and holds(size != want) for size, want in zip(reversed(mask.shape), reversed(full))
     ):
         raise ValueError(
-            f"attn_mask: expected a shape that broadcasts to [B, Hq, Sq, Sk] = [{', '.join(map(str, full))}] "
+            f"{name}: expected a shape that broadcasts to [B, Hq, Sq, Sk] = [{', '.join(map(str, full))}] "
             f"(at most 4 dimensions, the head dimension 1 or Hq), got {_shape(mask)}"
         )
 
@@ -191,6 +207,7 @@ def check_dense(
     alibi_slopes: Tensor | None = None,
     softcap: float | None = None,
     sinks: Tensor | None = None,
+    mask_name: str = "attn_mask",
 ) -> dict[str, Any]:
     """q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]: ValueError, TypeError or NotImplementedError names the
     argument. Returns the options as the operators take them.
@@ -199,7 +216,7 @@ def check_dense(
     options = _options(scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks, q.dtype)
     _qkv(q, k, v, ("B", "H", "S", "D"))
     if attn_mask is not None:
-        _mask(attn_mask, q, k)
+        _mask(mask_name, attn_mask, q, k)
     _bends(q, q.shape[0], alibi_slopes, sinks)
     check_differentiable(attn_mask, alibi_slopes, q, k, v, sinks)
     return options

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from . import ops
+from ._checks import check_merge
 
 Alignment = Literal["bottom_right", "top_left"]
 
@@ -181,8 +182,9 @@ def triangle_attention_varlen(
         q: `[Tq, Hq, D]`, the documents' rows one after another.
         k: `[Tk, Hkv, D]`.
         v: `[Tk, Hkv, Dv]`.
-        cu_seq_q: int32 `[documents + 1]` on q's device: document n has rows cu_seq_q[n] to cu_seq_q[n + 1] of q. From 0
-            to Tq, never decreasing.
+        cu_seq_q: int32 `[documents + 1]` on q's device: document n has rows cu_seq_q[n] to cu_seq_q[n + 1] of q. Within
+            0 and Tq, never decreasing; rows before the first and after the last offset belong to no document and see
+            nothing (out 0, lse -inf, gradients 0).
         cu_seq_k: the same for k and v.
         max_q: upper bound of a document's rows in q.
         max_k: upper bound of a document's rows in k.
@@ -223,13 +225,9 @@ def merge_attention(o1: Tensor, lse1: Tensor, o2: Tensor, lse2: Tensor) -> tuple
         (out `[..., Dv]` in o1's dtype, lse `[...]`), computed in float32 (float64 where lse1 is).
 
     Raises:
-        ValueError: shapes that do not match.
+        ValueError, TypeError: what is no tensor of the others' shape and device; the message names it.
     """
-    if o1.shape != o2.shape:
-        raise ValueError(f"o2: expected o1's shape {list(o1.shape)}, got {list(o2.shape)}")
-    for name, lse in (("lse1", lse1), ("lse2", lse2)):
-        if lse.shape != o1.shape[:-1]:
-            raise ValueError(f"{name}: expected {list(o1.shape[:-1])}, got {list(lse.shape)}")
+    check_merge(o1, lse1, o2, lse2)
     # -inf - -inf is NaN: a row empty on both sides is computed with a finite maximum and then masked.
     top = torch.maximum(lse1, lse2).detach()
     finite = torch.where(top == -torch.inf, torch.zeros_like(top), top)

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .functional import triangle_attention
-from .ops import autocast
+from .ops import autocast, dense
 
 MaskedSoftmax = Callable[[Tensor, Tensor], Tensor]
 
@@ -61,7 +60,8 @@ class TriangleAttention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """q `[b, n, s, d]`, k and v `[b, n or its divisor, sk, d]`; attention_mask bool, True = masked out,
-        broadcastable to `[b, n, s, sk]`.
+        `[s, sk]` or 4 dimensions that broadcast to `[b, n, s, sk]`; read in place and saved for the backward as it
+        is, so that layers share one.
 
         Returns `[b, s, n*d]`. The last query sees the last key (bottom-right alignment). A row with nothing to see is
         0.
@@ -71,6 +71,11 @@ class TriangleAttention(nn.Module):
         ):
             got = attention_mask.dtype if isinstance(attention_mask, Tensor) else type(attention_mask).__name__
             raise TypeError(f"attention_mask: expected a bool Tensor (True = masked out) or None, got {got}")
+        if attention_mask is not None and attention_mask.dim() == 3:  # of b or of n? both are in use
+            raise ValueError(
+                "attention_mask: expected [s, sk] or 4 dimensions that broadcast to [b, n, s, sk], "
+                f"got shape {list(attention_mask.shape)}"
+            )
         dropout = self.dropout_func
         fusable_dropout = dropout is None or type(dropout) is nn.Dropout
         if (
@@ -78,11 +83,11 @@ class TriangleAttention(nn.Module):
             and fusable_dropout
             and not (isinstance(dropout, nn.Dropout) and dropout.training and dropout.p >= 1.0)
         ):
-            out = triangle_attention(
+            out, _ = dense(
                 q,
                 k,
                 v,
-                attn_mask=None if attention_mask is None else attention_mask.logical_not(),
+                hidden=attention_mask,
                 scale=self._scale(),
                 window_size_left=self._window(),
                 dropout_p=dropout.p if isinstance(dropout, nn.Dropout) and dropout.training else 0.0,
@@ -108,7 +113,7 @@ class TriangleAttention(nn.Module):
         q, k, v = autocast(q, k, v)  # as the fused path does
         # Bad input gets the fused path's messages: shapes are checked on meta tensors, where nothing is computed.
         meta_mask = None if attention_mask is None else attention_mask.to("meta")
-        triangle_attention(*(t.detach().to("meta") for t in (q, k, v)), attn_mask=meta_mask)
+        dense(*(t.detach().to("meta") for t in (q, k, v)), hidden=meta_mask)
         sq, sk = q.shape[2], k.shape[2]
         rows = [
             self._block_row(q[:, :, begin : begin + self.block_size], k, v, attention_mask, begin + sk - sq, begin)

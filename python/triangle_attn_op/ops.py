@@ -19,16 +19,21 @@ Schemas: csrc/schema.cpp. Kernels: csrc/cpu_ops.cpp for the CPU, csrc/npu/npu_op
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._functorch.utils import enable_single_level_autograd_function
 from torch.utils.flop_counter import register_flop_formula
 
 from . import _library
 from ._checks import check_dense, check_differentiable, check_varlen, refusal
 from ._numbers import holds
 from .flops import attention_flops
+from .second_order import double_backward
+from .transforms import vmap_operator
 
 _library.load()
 _fragment = torch.library.Library("triangle", "FRAGMENT")  # keeps the composites' registrations alive
@@ -70,14 +75,22 @@ def draw_rng_state(q: Tensor, dropout_p: float) -> Tensor | None:
     return torch.randint(0, 2**63 - 1, (2,), dtype=torch.int64, device=q.device)
 
 
-def dense(q: Tensor, k: Tensor, v: Tensor, *, attn_mask: Tensor | None = None, **options: Any) -> tuple[Tensor, Tensor]:
-    """`attn`'s body, (out, lse)."""
+def dense(
+    q: Tensor, k: Tensor, v: Tensor, *, attn_mask: Tensor | None = None, hidden: Tensor | None = None, **options: Any
+) -> tuple[Tensor, Tensor]:
+    """`attn`'s body, (out, lse). hidden: in attn_mask's place, a bool attention_mask, Megatron's: True where a pair is
+    hidden. It is read as it is.
+    """
     if all(isinstance(t, Tensor) for t in (q, k, v)):
         q, k, v = autocast(q, k, v)
         options["sinks"] = autocast_sinks(q, options.get("sinks"))
-    options = check_dense(q, k, v, attn_mask=attn_mask, **options)
+    mask = attn_mask if hidden is None else hidden
+    named = "attn_mask" if hidden is None else "attention_mask"
+    options = check_dense(q, k, v, attn_mask=mask, mask_name=named, **options)
+    if hidden is not None:
+        options["mask_hides"] = True
     rng_state = draw_rng_state(q, options["dropout_p"])
-    return _forward(q, k, v, attn_mask, None, None, rng_state, *_bends(options), **options)
+    return _forward(q, k, v, mask, None, None, rng_state, *_bends(options), **options)
 
 
 def varlen(
@@ -103,8 +116,6 @@ def _forward(*args: Any, **options: Any) -> tuple[Tensor, Tensor]:
     if torch.compiler.is_compiling():
         return attn_lse(*args, **options)
     try:
-        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (*args[:3], args[8])):
-            return _Attention.apply(options, *args)
         return attn_lse(*args, **options)
     except RuntimeError as error:
         raise translated(error) from None
@@ -165,6 +176,9 @@ def _check_raw(
     cu_seq_k: Tensor | None,
     **options: Any,
 ) -> None:
+    mask_hides = options.pop("mask_hides", False)
+    if mask_hides and (attn_mask is None or attn_mask.dtype is not torch.bool):
+        raise ValueError("mask_hides: expected False without a bool attn_mask")
     if cu_seq_q is None or cu_seq_k is None:
         if cu_seq_q is not None or cu_seq_k is not None:
             raise ValueError("cu_seq_q, cu_seq_k: expected both or neither")
@@ -177,6 +191,13 @@ def _check_raw(
         raise ValueError("attn_mask: not supported for packed sequences, expected None")
     max_q, max_k = (0 if n is None else n for n in (options.pop("max_q"), options.pop("max_k")))
     check_varlen(q, k, v, cu_seq_q, cu_seq_k, max_q, max_k, **options)
+
+
+def _check_same_device(q: Tensor, **tensors: Tensor | None) -> None:
+    """One meta tensor among others brings a call here, where nothing is computed: an error, not empty results."""
+    for name, t in tensors.items():
+        if t is not None and t.device != q.device:
+            raise ValueError(f"{name}: expected q's device {q.device}, got {t.device}")
 
 
 @torch.library.register_fake("triangle::attn_lse")
@@ -194,6 +215,7 @@ def _attn_lse_fake(
 ) -> tuple[Tensor, Tensor]:
     slopes = None if alibi_slopes is None else alibi_slopes.detach()
     options = {"max_q": None, "max_k": None, "alibi_slopes": slopes, "sinks": sinks, **options}
+    _check_same_device(q, rng_state=rng_state)
     _check_raw(q, k, v, attn_mask, cu_seq_q, cu_seq_k, **options)
     out = like_layout(q, [*q.shape[:-1], v.shape[-1]])
     lse = q.new_empty(q.shape[:-1], dtype=torch.float64 if q.dtype is torch.float64 else torch.float32)
@@ -212,77 +234,116 @@ def _attn_backward_fake(
     *args: Any,
     **options: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    sinks = args[5] if len(args) > 5 else options.get("sinks")
+    names = ("attn_mask", "cu_seq_q", "cu_seq_k", "rng_state", "alibi_slopes", "sinks")
+    given = dict.fromkeys(names) | dict(zip(names, args))
+    given = {name: None if t is None else t.detach() for name, t in given.items()}
+    options = {"max_q": None, "max_k": None, **options}
+    _check_same_device(q, lse=lse, dlse=dlse, dout=dout, out=out, **given)
+    _check_raw(q, k, v, **{name: t for name, t in given.items() if name != "rng_state"}, **options)
+    for name, t, want in (
+        ("dout", dout, [*q.shape[:-1], v.shape[-1]]),
+        ("out", out, [*q.shape[:-1], v.shape[-1]]),
+        ("lse", lse, q.shape[:-1]),
+        ("dlse", dlse, q.shape[:-1]),
+    ):
+        if t is not None and (t.dim() != len(want) or any(holds(a != b) for a, b in zip(t.shape, want))):
+            raise ValueError(f"{name}: expected the forward's shape {list(want)}, got {list(t.shape)}")
+    sinks = given["sinks"]
     dsinks = lse.new_empty(0 if sinks is None else sinks.shape)
     return like_layout(q, list(q.shape)), like_layout(k, list(k.shape)), like_layout(v, list(v.shape)), dsinks
 
 
-# Gradients
+# Gradients and vmap
 
 
-def _setup_context(
-    ctx: Any, inputs: tuple[Any, ...], keyword_only_inputs: dict[str, Any], output: tuple[Tensor, Tensor]
-) -> None:
-    q, k, v, *by_reference = inputs  # mask, cu_seq, rng state, slopes, sinks
-    out, lse = output
-    ctx.save_for_backward(q, k, v, out, lse, *by_reference)
-    ctx.options = keyword_only_inputs
-    ctx.set_materialize_grads(False)
+class _Differentiable(torch.autograd.Function):
+    """An operator with its gradient, as its autograd kernel runs it.
 
-
-def _backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tensor | None, ...]:
-    q, k, v, out, lse, *by_reference = ctx.saved_tensors
-    if dout is None and dlse is None:
-        return (None,) * (3 + len(by_reference))
-    if dout is None:
-        dout = torch.zeros_like(out)
-    try:
-        dq, dk, dv, dsinks = attn_backward(dout, dlse, q, k, v, out, lse, *by_reference, **ctx.options)
-    except RuntimeError as error:
-        raise translated(error) from None
-    sinks = by_reference[-1]
-    return dq, dk, dv, *(None for _ in by_reference[1:]), None if sinks is None else dsinks.to(sinks.dtype)
-
-
-class _Attention(torch.autograd.Function):
-    """The gradient registered below, without register_autograd's wrapper, which lists a schema's arguments once for
-    each of them: 0.2 ms a call here.
+    torch.library.register_autograd makes one too, but it raises under torch.func.grad, vjp and jacrev, and lists the
+    schema's arguments once for each of them: 0.2 ms a call here.
     """
 
-    @staticmethod
-    def forward(ctx: Any, options: dict[str, Any], *args: Any) -> tuple[Tensor, Tensor]:
-        output = attn_lse(*args, **options)
-        _setup_context(ctx, args, options, output)
-        return output
+    @classmethod
+    def apply_here(cls, *args: Any) -> Any:
+        """`apply` of this level alone: the dispatcher brings the levels of torch.func here one after the other."""
+        if not torch._C._are_functorch_transforms_active():
+            return cls.apply(*args)
+        with enable_single_level_autograd_function():
+            return super(torch.autograd.Function, cls).apply(*args)  # type: ignore[misc]
 
-    @staticmethod
-    def backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tensor | None, ...]:
-        return (None, *_backward(ctx, dout, dlse))
-
-
-def _no_double_backward(ctx: Any, *gradients: Tensor | None) -> None:
-    raise NotImplementedError("triangle attention: double backward is not supported yet")
-
-
-class _GuardedLibrary(torch.library.Library):
-    """Puts `check_differentiable` before the autograd kernels: the raw operators refuse what the composites refuse."""
-
-    def impl(self, op_name: Any, fn: Any, dispatch_key: str = "", **options: Any) -> None:
-        names = [a.name for a in getattr(torch.ops.triangle, op_name).default._schema.arguments]
+    @classmethod
+    def register(cls, op: Any) -> None:
+        """Makes this the autograd kernel of `op`, behind `check_differentiable`: the raw operators refuse what the
+        composites refuse.
+        """
+        names = [a.name for a in op._schema.arguments if not a.kwarg_only]
         mask_at, slopes_at, sinks_at = (names.index(name) for name in ("attn_mask", "alibi_slopes", "sinks"))
 
-        def guarded(keyset: Any, *args: Any, **kwargs: Any) -> Any:
+        def kernel(keyset: Any, *args: Any, **options: Any) -> Any:
             mask, slopes, sinks = (args[at] if len(args) > at else None for at in (mask_at, slopes_at, sinks_at))
             check_differentiable(mask, slopes, *args[:mask_at], sinks)
             _tell_dtensor(args[0])
-            return fn(keyset, *args, **kwargs)
 
-        super().impl(op_name, guarded, dispatch_key, **options)
+            def below(*tensors: Tensor | None) -> Any:
+                # A Function's forward runs without gradients, which outer levels of torch.func want all the same.
+                nested = torch._C._are_functorch_transforms_active()
+                with torch._C._AutoDispatchBelowAutograd(), torch.set_grad_enabled(grad) if nested else nullcontext():
+                    return op.redispatch(keyset & torch._C._after_autograd_keyset, *tensors, **options)
+
+            grad = torch.is_grad_enabled()
+
+            if grad and any(t is not None and t.requires_grad for t in args):
+                # The dispatcher drops arguments that have their defaults.
+                return cls.apply_here(below, options, *args, *(None for _ in names[len(args) :]))
+            return below(*args)
+
+        _fragment.impl(op._schema.name.partition("::")[2], kernel, "Autograd", with_keyset=True)
 
 
-_autograd = _GuardedLibrary("triangle", "FRAGMENT")
-torch.library.register_autograd("triangle::attn_lse", _backward, setup_context=_setup_context, lib=_autograd)
-torch.library.register_autograd("triangle::attn_backward", _no_double_backward, lib=_autograd)
+class _Attention(_Differentiable):
+    @staticmethod
+    def forward(ctx: Any, below: Any, options: dict[str, Any], *args: Any) -> tuple[Tensor, Tensor]:
+        out, lse = below(*args)
+        q, k, v, *by_reference = args  # mask, cu_seq, rng state, slopes, sinks
+        ctx.save_for_backward(q, k, v, out, lse, *by_reference)
+        ctx.options = options
+        ctx.set_materialize_grads(False)
+        return out, lse
+
+    @staticmethod
+    def backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tensor | None, ...]:
+        q, k, v, out, lse, *by_reference = ctx.saved_tensors
+        if dout is None and dlse is None:
+            return (None,) * (5 + len(by_reference))
+        if dout is None:
+            dout = torch.zeros_like(out)
+        try:
+            *gradients, dsinks = attn_backward(dout, dlse, q, k, v, out, lse, *by_reference, **ctx.options)
+        except RuntimeError as error:
+            raise translated(error) from None
+        sinks = by_reference[-1]
+        of_sinks = None if sinks is None else dsinks.to(sinks.dtype)
+        return (None, None, *gradients, *(None for _ in by_reference[1:]), of_sinks)
+
+
+class _AttentionBackward(_Differentiable):
+    @staticmethod
+    def forward(ctx: Any, below: Any, options: dict[str, Any], *args: Any) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(*args)
+        ctx.options = options
+        ctx.set_materialize_grads(False)
+        return below(*args)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        *results, of_sinks = double_backward(gradients, ctx.saved_tensors, ctx.options)
+        return (None, None, *results, *(None for _ in ctx.saved_tensors[len(results) + 1 :]), of_sinks)
+
+
+_Attention.register(attn_lse)
+_AttentionBackward.register(attn_backward)
+torch.library.register_vmap(attn_lse, partial(vmap_operator, attn_lse, 0))
+torch.library.register_vmap(attn_backward, partial(vmap_operator, attn_backward, 2))
 
 
 # FLOPs

@@ -228,6 +228,8 @@ class KernelLibrary:
             ValueError for one that the kernel did not come by.
         """
         known = self.kernels.get(kernel)
+        if order not in ("eager", "lazy", "random"):
+            raise ValueError(f'{kernel}: order: expected "eager", "lazy" or "random", got {order!r}')
         for index in uninitialised:
             if not 0 <= index < len(args) or (_as_array(args[index]) is None and not timing_only):
                 raise ValueError(f"{kernel}: uninitialised: argument {index} is no array among the {len(args)} given")

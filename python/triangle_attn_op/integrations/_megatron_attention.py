@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..functional import triangle_attention, triangle_attention_varlen
+from ..functional import triangle_attention_varlen
+from ..ops import dense
 
 # Names of Megatron's AttnMaskType; not every version has every one.
 CAUSAL_MASKS = ("causal", "padding_causal", "causal_bottom_right")
@@ -72,9 +73,8 @@ def dense_attention(
     if attention_mask is not None and attention_mask.dtype is not torch.bool:
         raise TypeError(f"attention_mask: expected bool (True = masked out), got {attention_mask.dtype}")
     q, k, v = (t.permute(1, 2, 0, 3) for t in (query, key, value))
-    mask = None if attention_mask is None else attention_mask.logical_not()
     options: dict[str, Any] = {"scale": scale, "window_size_left": window_size_left, "dropout_p": dropout_p}
-    return triangle_attention(q, k, v, attn_mask=mask, sinks=sinks, **options).permute(2, 0, 1, 3)
+    return dense(q, k, v, hidden=attention_mask, sinks=sinks, **options)[0].permute(2, 0, 1, 3)
 
 
 def packed_attention(

@@ -73,6 +73,9 @@ def attn_forward(
     mask = None if attn_mask is None else _mask_rows(attn_mask, q.shape[0], q.shape[1], q.shape[2], k.shape[2])
     out = _like(q, v.shape[-1])
     lse = torch.empty(q.shape[:-1], dtype=torch.float32)
+    if packed:  # as the operator on an NPU does for rows of no document
+        out.zero_()
+        lse.fill_(-math.inf)
     strides = {name: _strides(t, packed) for name, t in (("q", q), ("k", k), ("v", v), ("out", out))}
     strides["lse"] = (0, lse.stride(1), lse.stride(0)) if packed else (lse.stride(0), lse.stride(1), lse.stride(2))
     if mask is not None:
@@ -153,7 +156,9 @@ def check_arguments(
     max_k: int | None,
     options: Options,
 ) -> bool:
-    """Whether the sequences are packed; an error that names what does not fit the operator or its kernels."""
+    """Whether the sequences are packed; an error that names what does not fit the operator or its kernels. Numbers
+    among the options become those that the checks made of them.
+    """
     packed = cu_seq_q is not None or cu_seq_k is not None
     if packed:
         if cu_seq_q is None or cu_seq_k is None:
@@ -162,9 +167,10 @@ def check_arguments(
             raise ValueError("attn_mask: expected None with packed sequences")
         longest_q = int(cu_seq_q.diff().max()) if max_q is None and cu_seq_q.numel() > 1 else max_q or 0
         longest_k = int(cu_seq_k.diff().max()) if max_k is None and cu_seq_k.numel() > 1 else max_k or 0
-        _checks.check_varlen(q, k, v, cu_seq_q, cu_seq_k, longest_q, longest_k, **options)
+        checked = _checks.check_varlen(q, k, v, cu_seq_q, cu_seq_k, longest_q, longest_k, **options)
     else:
-        _checks.check_dense(q, k, v, attn_mask=attn_mask, **options)
+        checked = _checks.check_dense(q, k, v, attn_mask=attn_mask, **options)
+    options.update({name: checked[name] for name in options})  # type: ignore[typeddict-item]
     _supported(q, v, attn_mask, options)
     return packed
 

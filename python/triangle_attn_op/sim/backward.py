@@ -95,6 +95,9 @@ def attn_backward(
     dq, dk, dv = (_like(t, t.shape[-1]) for t in (q, k, v))
     if out.numel() == 0 or dk.numel() == 0 or dq.numel() == 0:
         return dq.zero_(), dk.zero_(), dv.zero_(), _nothing(soc)
+    if packed:  # as the operator on an NPU does for rows of no document
+        for t in (dq, dk, dv):
+            t.zero_()
     named = {"q": q, "k": k, "v": v, "out": out, "dout": dout, "dq": dq, "dk": dk, "dv": dv}
     strides = {name: _strides(t, packed) for name, t in named.items()}
     strides["lse"] = (0, lse.stride(1), lse.stride(0)) if packed else (lse.stride(0), lse.stride(1), lse.stride(2))

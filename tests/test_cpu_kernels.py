@@ -91,6 +91,21 @@ def test_an_old_compiler_is_refused(name: str, version: str, accepted: bool) -> 
     assert (done.returncode == 0, wanted in message) == (accepted, not accepted), done.stderr
 
 
+@pytest.mark.parametrize("isa", ISAS[:1])
+def test_guard_pages(isa: str) -> None:
+    """Nothing beside a tensor is touched, and results do not depend on where it lies."""
+    done = run([build(ROOT / "build" / "cpp", target="test_guards")], isa)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "32 cases, 0 failures" in done.stdout
+
+
+def test_sanitizers() -> None:
+    """The same under AddressSanitizer and UndefinedBehaviorSanitizer, which end the program at their first finding."""
+    done = run([build(ROOT / "build" / "cpp-sanitize", "-DTRIANGLE_SANITIZE=ON", target="test_guards")], "portable")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "32 cases, 0 failures" in done.stdout
+
+
 def test_unknown_isa_names_the_choices(program: Path) -> None:
     done = run([program], "sse9")
     assert done.returncode == LACKS_ISA

@@ -31,5 +31,5 @@ def warm_up(device: torch.device | str | int | None = None) -> None:
                 q = torch.zeros(1, 1, 16, width, dtype=dtype, device=where, requires_grad=True)
                 out = triangle_attention(q, q, q)
                 torch.autograd.grad(out, q, out.detach())
-    if where.type == "npu":
-        torch.npu.synchronize(where)
+    if npu is not None and where.type == "npu":
+        npu.synchronize(where)

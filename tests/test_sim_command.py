@@ -97,9 +97,11 @@ def test_the_goals_are_those_of_both_passes() -> None:
         ),
         (["--shape", "1,3,2,8,8,16"], "--shape: expected Hq % Hkv == 0, got Hq = 3, Hkv = 2"),
         ([*SHAPE, "--set", "fixpipe"], "--set: expected NAME=VALUE with a number, got fixpipe"),
+        ([*SHAPE, "--parameters", "/nowhere.json"], "--parameters: [Errno 2] No such file"),
+        ([*SHAPE, "--parameters", __file__], "--parameters: "),
         ([*SHAPE, "--soc", "Ascend310", "--timing-only"], "soc: expected one of Ascend910B1"),
     ],
-    ids=["no shape", "short shape", "heads", "set", "soc"],
+    ids=["no shape", "short shape", "heads", "set", "no file", "no JSON", "soc"],
 )
 def test_bad_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2

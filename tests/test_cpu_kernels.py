@@ -91,10 +91,9 @@ def test_an_old_compiler_is_refused(name: str, version: str, accepted: bool) -> 
     assert (done.returncode == 0, wanted in message) == (accepted, not accepted), done.stderr
 
 
-@pytest.mark.parametrize("isa", ISAS[:1])
-def test_guard_pages(isa: str) -> None:
-    """Nothing beside a tensor is touched, and results do not depend on where it lies."""
-    done = run([build(ROOT / "build" / "cpp", target="test_guards")], isa)
+def test_guard_pages() -> None:
+    """Nothing beside a tensor is touched, and results do not depend on where it lies: this CPU's best kernels."""
+    done = run([build(ROOT / "build" / "cpp", target="test_guards")], isa="")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "32 cases, 0 failures" in done.stdout
 

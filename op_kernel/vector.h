@@ -25,7 +25,19 @@ __aicore__ inline void spread_rows(const Floats& dst, const Floats& src, int32_t
   AscendC::Brcb(dst, src, static_cast<uint8_t>((rows + 7) / 8), AscendC::BrcbRepeatParams(1, 8));
 }
 
+// Long rows one after the other: what a repeat writes then lies in other banks of UB than what the next one reads. In a
+// column of rows that are a multiple of 512 B apart it never does.
+constexpr int32_t kLongRow = 4 * AivBuffers::kLanes;
+
 __aicore__ inline void sub_rows(const Floats& tile, const Floats& by, int32_t rows, int32_t width) {
+  if (width >= kLongRow && width % AivBuffers::kLanes == 0) {
+    const AscendC::BinaryRepeatParams in_row(1, 1, 0, 8, 8, 0);
+    for (int32_t row = 0; row < rows; ++row) {
+      AscendC::Sub(tile[row * width], tile[row * width], by[row * 8], static_cast<uint64_t>(AivBuffers::kLanes),
+                   static_cast<uint8_t>(width / AivBuffers::kLanes), in_row);
+    }
+    return;
+  }
   for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
     AscendC::Sub(tile[column], tile[column], by, static_cast<uint64_t>(smaller(AivBuffers::kLanes, width - column)),
                  static_cast<uint8_t>(rows), by_row(width));

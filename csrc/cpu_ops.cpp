@@ -125,6 +125,15 @@ cpu::Problem make_problem(const Arguments& a, const std::vector<double>& sinks) 
     if (slopes.dim() == 2) p.alibi_batch = slopes.stride(0);
   }
   if (a.sinks.has_value()) p.sinks = sinks.data();
+  if (a.startend_row_indices.has_value()) {
+    const Tensor& bounds = *a.startend_row_indices;
+    p.startend = static_cast<const int32_t*>(bounds.data_ptr());
+    p.startend_heads = std::max<int64_t>(bounds.size(1), 1);
+    p.startend_bounds = bounds.size(3);
+    for (int64_t i = 0; i < bounds.numel(); ++i)
+      check(p.startend[i] >= 0 && p.startend[i] <= s.seq_q, "startend_row_indices: expected rows 0 .. ", s.seq_q,
+            ", got ", p.startend[i], " at element ", i);
+  }
   p.dropout_p = options.dropout_p;
   if (a.rng_state.has_value()) {
     const int64_t* state = static_cast<const int64_t*>(a.rng_state->data_ptr());
@@ -134,10 +143,16 @@ cpu::Problem make_problem(const Arguments& a, const std::vector<double>& sinks) 
   return p;
 }
 
+Tensor contiguous_bounds(const Tensor& t) {
+  if (t.is_contiguous()) return t;
+  return through_torch("copying startend_row_indices", [&] { return torch_api::contiguous(t); });
+}
+
 std::string backend_name() { return std::string("cpu/") + cpu::isa(); }
 
 OutLse forward(Arguments a) {
   const Sizes& s = a.sizes;
+  if (a.startend_row_indices.has_value()) a.startend_row_indices = contiguous_bounds(*a.startend_row_indices);
   const std::vector<double> sinks = sinks_of(a.sinks);
   const cpu::Problem problem = make_problem(a, sinks);
   Tensor out = empty_like_layout(a.q, sizes_with_last(a.q, s.dim_v));
@@ -153,6 +168,7 @@ OutLse forward(Arguments a) {
 
 Gradients backward(Arguments a, Saved saved) {
   const Sizes& s = a.sizes;
+  if (a.startend_row_indices.has_value()) a.startend_row_indices = contiguous_bounds(*a.startend_row_indices);
   const std::vector<double> sinks = sinks_of(a.sinks);
   const cpu::Problem problem = make_problem(a, sinks);
   auto [dq, dk, dv, dsinks] = empty_gradients(a);

@@ -75,6 +75,16 @@ void check_sinks(const Tensor& sinks, const Tensor& q, const Sizes& s) {
   check_device("sinks", sinks, q);
 }
 
+void check_startend(const Tensor& t, const Tensor& q, const Sizes& s) {
+  const int64_t batch = s.packed ? 1 : s.batch;
+  check(t.scalar_type() == ScalarType::Int && t.dim() == 4 && t.size(0) == batch &&
+            (t.size(1) == 1 || t.size(1) == s.heads_kv || t.size(1) == s.heads_q) && t.size(2) == s.seq_k &&
+            (t.size(3) == 1 || t.size(3) == 2 || t.size(3) == 4),
+        "startend_row_indices: expected torch.int32 [", batch, ", 1, ", s.heads_kv, " or ", s.heads_q, ", ", s.seq_k,
+        ", 1, 2 or 4], got ", dtype_text(t.scalar_type()), " ", shape_text(t));
+  check_device("startend_row_indices", t, q);
+}
+
 void check_mask(const Tensor& mask, const Tensor& q, const Sizes& s) {
   const ScalarType dtype = mask.scalar_type();
   check(dtype == ScalarType::Bool || dtype == ScalarType::Float || dtype == q.scalar_type(),
@@ -122,7 +132,8 @@ std::string shape_text(const Tensor& t) {
 
 Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptTensor& attn_mask,
                    const OptTensor& cu_seq_q, const OptTensor& cu_seq_k, const OptTensor& rng_state,
-                   const OptTensor& alibi_slopes, const OptTensor& sinks, const Options& options) {
+                   const OptTensor& alibi_slopes, const OptTensor& sinks, const OptTensor& startend_row_indices,
+                   const Options& options) {
   check_options(options, q.scalar_type());
   const bool packed = cu_seq_q.has_value();
   check(packed == cu_seq_k.has_value(), "cu_seq_q, cu_seq_k: expected both or neither");
@@ -163,6 +174,7 @@ Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptT
   if (sinks.has_value()) check_sinks(*sinks, q, s);
   check(!options.mask_hides || (attn_mask.has_value() && attn_mask->scalar_type() == ScalarType::Bool),
         "mask_hides: expected False without a bool attn_mask");
+  if (startend_row_indices.has_value()) check_startend(*startend_row_indices, q, s);
   check((options.dropout_p > 0) <= rng_state.has_value(),
         "rng_state: expected an int64 [2] tensor with dropout_p > 0, got None");
   if (rng_state.has_value()) {

@@ -47,7 +47,8 @@ struct Sizes {
 
 Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptTensor& attn_mask,
                    const OptTensor& cu_seq_q, const OptTensor& cu_seq_k, const OptTensor& rng_state,
-                   const OptTensor& alibi_slopes, const OptTensor& sinks, const Options& options);
+                   const OptTensor& alibi_slopes, const OptTensor& sinks, const OptTensor& startend_row_indices,
+                   const Options& options);
 
 // Strides of a fresh tensor of `sizes` whose B, H, S (or T, H) dimensions are ordered in memory as `like`'s are; last
 // dimension innermost.

@@ -16,19 +16,20 @@
 
 TRIANGLE_LIBRARY(triangle, m) {
   m.def("attn(Tensor q, Tensor k, Tensor v, *, Tensor? attn_mask=None, " TRIANGLE_OPTIONS
-        ", Tensor? alibi_slopes=None, Tensor? sinks=None) -> Tensor");
+        ", Tensor? alibi_slopes=None, Tensor? sinks=None, Tensor? startend_row_indices=None) -> Tensor");
   m.def(
       "attn_varlen(Tensor q, Tensor k, Tensor v, Tensor cu_seq_q, Tensor cu_seq_k, SymInt max_q, SymInt max_k, "
-      "*, " TRIANGLE_OPTIONS ", Tensor? alibi_slopes=None, Tensor? sinks=None) -> Tensor");
+      "*, " TRIANGLE_OPTIONS
+      ", Tensor? alibi_slopes=None, Tensor? sinks=None, Tensor? startend_row_indices=None) -> Tensor");
   m.def(
       "attn_lse(Tensor q, Tensor k, Tensor v, Tensor? attn_mask=None, Tensor? cu_seq_q=None, Tensor? cu_seq_k=None, "
-      "Tensor? rng_state=None, Tensor? alibi_slopes=None, Tensor? sinks=None, *, SymInt? max_q=None, SymInt? "
-      "max_k=None, " TRIANGLE_OPTIONS TRIANGLE_RAW_OPTIONS ") -> (Tensor out, Tensor lse)");
+      "Tensor? rng_state=None, Tensor? alibi_slopes=None, Tensor? sinks=None, Tensor? startend_row_indices=None, *, "
+      "SymInt? max_q=None, SymInt? max_k=None, " TRIANGLE_OPTIONS TRIANGLE_RAW_OPTIONS ") -> (Tensor out, Tensor lse)");
   m.def(
       "attn_backward(Tensor dout, Tensor? dlse, Tensor q, Tensor k, Tensor v, Tensor out, Tensor lse, Tensor? "
       "attn_mask=None, "
       "Tensor? cu_seq_q=None, Tensor? cu_seq_k=None, Tensor? rng_state=None, Tensor? alibi_slopes=None, Tensor? "
-      "sinks=None, *, "
+      "sinks=None, Tensor? startend_row_indices=None, *, "
       "SymInt? max_q=None, SymInt? max_k=None, " TRIANGLE_OPTIONS TRIANGLE_RAW_OPTIONS
       ") -> (Tensor dq, Tensor dk, Tensor dv, Tensor "
       "dsinks)");

@@ -39,11 +39,15 @@ def arguments(case: Case, inputs: Inputs) -> dict[str, Any]:
         extra["alibi_slopes"] = inputs.alibi_slopes
     if inputs.sinks is not None:
         extra["sinks"] = inputs.sinks
+    if inputs.startend_row_indices is not None:
+        extra["startend_row_indices"] = inputs.startend_row_indices
     return extra
 
 
 def bends_scores(case: Case) -> bool:
-    return "softcap" in case.options or case.alibi is not None or case.sinks is not None
+    """Whether the case has something that the NPU kernels do not take and PyTorch's attention does not know."""
+    given = (case.options.get("softcap"), case.alibi, case.sinks, case.intervals)
+    return any(value is not None for value in given)
 
 
 def cumulative(lens: tuple[int, ...] | list[int]) -> Tensor:

@@ -31,6 +31,7 @@ class Case:
     magnitude: float = 1.0  # standard deviation of q and k
     alibi: str | None = None  # slopes by "head", or by "batch" and head
     sinks: torch.dtype | str | None = None  # float32, or "q" for q's dtype
+    intervals: tuple[int, int] | None = None  # startend_row_indices: heads and bounds
 
     @property
     def packed(self) -> bool:
@@ -139,6 +140,32 @@ CASES = [
         sinks=torch.float32,
         options={"softcap": 4.0, "window_size_left": 60},
     ),
+    Case("intervals, one bound", B=2, Hq=4, Hkv=2, Sq=300, Sk=300, intervals=(1, 1)),
+    Case("intervals, two bounds", B=2, Hq=4, Hkv=2, Sq=200, Sk=300, intervals=(2, 2), options={"diagonal": 299}),
+    Case(
+        "intervals, four bounds, window",
+        Hq=4,
+        Hkv=2,
+        Sq=300,
+        Sk=300,
+        intervals=(4, 4),
+        options={"window_size_left": 150},
+    ),
+    Case("intervals, decode", Hq=8, Hkv=2, Sq=1, Sk=700, intervals=(2, 2)),
+    Case(
+        "intervals, mask, softcap, alibi, sinks",
+        Hq=4,
+        Hkv=2,
+        Sq=150,
+        Sk=200,
+        mask="float",
+        intervals=(1, 2),
+        alibi="head",
+        sinks="q",
+        options={"softcap": 4.0},
+    ),
+    Case("intervals, dropout", Sq=150, Sk=150, dropout_p=0.3, intervals=(2, 2)),
+    Case("packed, intervals", Hq=4, Hkv=2, lens_q=(100, 1, 0, 200), lens_k=(100, 50, 5, 200), intervals=(2, 2)),
     Case("empty batch", B=0, Sq=10, Sk=10),
     Case("no heads", Hq=0, Hkv=0, Sq=10, Sk=10),
     Case("no queries", B=2, Sq=0, Sk=10),
@@ -159,6 +186,7 @@ class Inputs:
     rng_state: Tensor | None
     alibi_slopes: Tensor | None = None
     sinks: Tensor | None = None
+    startend_row_indices: Tensor | None = None
 
     def to(self, device: str) -> Inputs:
         move = {name: None if t is None else t.to(device) for name, t in vars(self).items()}
@@ -176,14 +204,14 @@ def make_inputs(case: Case, dtype: torch.dtype, seed: int) -> Inputs:
         return (torch.randn(*shape, generator=g, dtype=torch.float64) * std).to(dtype)
 
     rng_state = torch.randint(0, 2**63 - 1, (2,), generator=g) if case.dropout_p else None
-    bends = _slopes(case, g), _sinks(case, dtype, g)
+    bends = _slopes(case, g), _sinks(case, dtype, g), _intervals(case, g)
     if case.packed:
         tq, tk = sum(case.lens_q), sum(case.lens_k)
         q = random(tq, case.Hq, case.D, std=case.magnitude)
         k = random(tk, case.Hkv, case.D, std=case.magnitude)
         v = random(tk, case.Hkv, case.dim_v)
         dlse = torch.randn(tq, case.Hq, generator=g, dtype=torch.float64)
-        spoil(dlse, ~seen_rows(case, None))
+        spoil(dlse, ~seen_rows(case, None, bends[2]))
         return Inputs(q, k, v, random(tq, case.Hq, case.dim_v), _lse_dtype(dlse, dtype), None, rng_state, *bends)
     q = _layout(random, case.layout, case.B, case.Hq, case.Sq, case.D, case.magnitude)
     k = _layout(random, case.layout, case.B, case.Hkv, case.Sk, case.D, case.magnitude)
@@ -191,8 +219,25 @@ def make_inputs(case: Case, dtype: torch.dtype, seed: int) -> Inputs:
     dout = _layout(random, case.layout, case.B, case.Hq, case.Sq, case.dim_v, 1.0)
     dlse = torch.randn(case.B, case.Hq, case.Sq, generator=g, dtype=torch.float64)
     mask = _mask(case, dtype, g)
-    spoil(dlse, ~seen_rows(case, mask))
+    spoil(dlse, ~seen_rows(case, mask, bends[2]))
     return Inputs(q, k, v, dout, _lse_dtype(dlse, dtype), mask, rng_state, *bends)
+
+
+def _by_query_head(t: Tensor, case: Case, dim: int = 0) -> Tensor:
+    return t.repeat_interleave(case.Hq // t.shape[dim], dim=dim)
+
+
+def _intervals(case: Case, g: torch.Generator) -> Tensor | None:
+    """Runs of 40 equal keys, so that blocks are hidden altogether, in part, and not at all; a few keys of their own."""
+    if case.intervals is None:
+        return None
+    heads, bounds = case.intervals
+    batch, rows, keys = (1, sum(case.lens_q), sum(case.lens_k)) if case.packed else (case.B, case.Sq, case.Sk)
+    runs = torch.randint(0, rows + 1, (batch, heads, keys // 40 + 1, bounds), generator=g)
+    t = runs.repeat_interleave(40, dim=2)[:, :, :keys].clone()
+    own = torch.rand(batch, heads, keys, generator=g) < 0.1
+    t[own] = torch.randint(0, rows + 1, (int(own.sum()), bounds), generator=g)
+    return t.int()
 
 
 def _slopes(case: Case, g: torch.Generator) -> Tensor | None:
@@ -209,7 +254,7 @@ def _sinks(case: Case, dtype: torch.dtype, g: torch.Generator) -> Tensor | None:
     return (2 * torch.randn(case.Hq, generator=g)).to(dtype if case.sinks == "q" else case.sinks)
 
 
-def seen_rows(case: Case, mask: Tensor | None) -> Tensor:
+def seen_rows(case: Case, mask: Tensor | None, intervals: Tensor | None = None) -> Tensor:
     """bool, of lse's shape: rows that see a key or a sink."""
     options = case.options
     if case.sinks is not None:
@@ -221,8 +266,19 @@ def seen_rows(case: Case, mask: Tensor | None) -> Tensor:
         diagonal = options.get("diagonal", 0 if options.get("alignment") == "top_left" else sk - sq)
         documents.append(reference.visible(sq, sk, diagonal, options.get("window_size_left")))
     if case.packed:
-        return torch.cat([pairs.any(-1) for pairs in documents])[:, None].expand(-1, case.Hq)
+        rows = []
+        for i, pairs in enumerate(documents):
+            q0, k0 = sum(case.lens_q[:i]), sum(case.lens_k[:i])
+            if intervals is not None:
+                own = intervals[:, :, k0 : k0 + case.lens_k[i]] - q0
+                pairs = pairs & reference.shown_by_intervals(own, case.lens_q[i])[0]
+            rows.append(
+                pairs.any(-1).expand(case.Hq, -1).T if pairs.dim() == 2 else _by_query_head(pairs.any(-1), case).T
+            )
+        return torch.cat(rows)
     seen = documents[0]
+    if intervals is not None:
+        seen = seen & _by_query_head(reference.shown_by_intervals(intervals, case.Sq), case, dim=1)
     if mask is not None:
         seen = seen & (mask if mask.dtype is torch.bool else mask != -torch.inf)
     return seen.any(-1).expand(case.B, case.Hq, case.Sq)

@@ -17,6 +17,17 @@ def visible(sq: int, sk: int, diagonal: int, window_size_left: int | None) -> Te
     return seen if window_size_left is None else seen & (j >= p - window_size_left)
 
 
+def shown_by_intervals(bounds: Tensor, rows: int) -> Tensor:
+    """int32 [B, H, Sk, 1, 2 or 4] -> bool [B, H, rows, Sk]: False in rows >= start, or in [start, end), of each key."""
+    row = torch.arange(rows).unsqueeze(1)
+    shown = torch.ones(*bounds.shape[:2], rows, bounds.shape[2], dtype=torch.bool)
+    for n in range(0, bounds.shape[3], 2):
+        start = bounds[..., n].unsqueeze(-2)
+        end = bounds[..., n + 1].unsqueeze(-2) if bounds.shape[3] > 1 else rows
+        shown &= ~((row >= start) & (row < end))
+    return shown
+
+
 def philox_word(seed: int, offset: int, bh: int, row: np.ndarray, col: np.ndarray) -> np.ndarray:
     """The uint32 that belongs to a pair: Philox 4x32-10 with counter (col // 4, row, bh, offset) and key seed, word col
     % 4.
@@ -67,6 +78,7 @@ def attention(
     softcap: float | None = None,
     alibi_slopes: Tensor | None = None,
     sinks: Tensor | None = None,
+    startend_row_indices: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv] -> out, lse in q's dtype (fp64 for an oracle);
     differentiable.
@@ -83,6 +95,11 @@ def attention(
         distance = (torch.arange(sq).unsqueeze(1) + diagonal - torch.arange(sk)).abs().to(q.device)
         scores = scores - alibi_slopes.to(scores.dtype)[..., None, None] * distance
     seen = visible(sq, sk, diagonal, window_size_left).to(q.device)
+    if startend_row_indices is not None:
+        shown = shown_by_intervals(startend_row_indices, sq).repeat_interleave(
+            q.shape[1] // startend_row_indices.shape[1], dim=1
+        )
+        seen = seen & shown
     if attn_mask is not None and attn_mask.dtype is torch.bool:
         seen = seen & attn_mask
     elif attn_mask is not None:
@@ -115,6 +132,7 @@ def attention_varlen(
     rng_state: Tensor | None = None,
     dropout_p: float = 0.0,
     alibi_slopes: Tensor | None = None,
+    startend_row_indices: Tensor | None = None,
     **options: object,
 ) -> tuple[Tensor, Tensor]:
     """Packed q [Tq, Hq, D], k, v [Tk, Hkv, D]: the documents one by one -> out [Tq, Hq, Dv], lse [Tq, Hq]."""
@@ -126,6 +144,10 @@ def attention_varlen(
         slopes = alibi_slopes[document] if alibi_slopes is not None and alibi_slopes.dim() == 2 else alibi_slopes
         dense = (t.transpose(0, 1).unsqueeze(0) for t in (qd, kd, vd))
         bends = {"alibi_slopes": slopes, **options}
+        if startend_row_indices is not None:  # counted within the pack
+            q0, k0 = sum(lens_q[:document]), sum(lens_k[:document])
+            own = startend_row_indices[:, :, k0 : k0 + kd.shape[0]] - q0
+            bends["startend_row_indices"] = own
         out, lse = attention(*dense, keep=keep, dropout_p=dropout_p, **bends)  # type: ignore[arg-type]
         outs.append(out[0].transpose(0, 1))
         lses.append(lse[0].transpose(0, 1))

@@ -49,7 +49,8 @@ def test_against_fp64(case: Case, dtype: torch.dtype, backend: TorchBackend, see
 
 def test_unsupported_cases_are_named(case: Case, dtype: torch.dtype, backend: TorchBackend, seed: int) -> None:
     with pytest.raises(
-        (NotImplementedError, ValueError), match=r"^(attn_mask|dropout_p|q|v|softcap|alibi_slopes|sinks): "
+        (NotImplementedError, ValueError),
+        match=r"^(attn_mask|dropout_p|q|v|softcap|alibi_slopes|sinks|startend_row_indices): ",
     ):
         backend.run(case, make_inputs(case, dtype, seed))
 
@@ -140,6 +141,8 @@ def oracle(case: Case, inputs: Inputs, dtype: torch.dtype) -> Result:
     sinks = torch.empty(0) if inputs.sinks is None else inputs.sinks.detach().to(dtype)
     leaves = (q, k, v, sinks.requires_grad_())
     options = {**case.options, "alibi_slopes": inputs.alibi_slopes, "sinks": None if inputs.sinks is None else sinks}
+    if inputs.startend_row_indices is not None:
+        options["startend_row_indices"] = inputs.startend_row_indices
     if case.packed:
         out, lse = reference.attention_varlen(
             q,

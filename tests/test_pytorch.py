@@ -60,6 +60,10 @@ LSE_CASES: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
         (*(t.bfloat16() for t in packed()), None, CU, CU, None, None, torch.randn(4).bfloat16().requires_grad_()),
         {"max_q": 27, "max_k": 27},
     ),
+    "intervals": (
+        (*qkv(grad=True), None, None, None, None, None, None, torch.randint(0, 41, (2, 2, 40, 4), dtype=torch.int32)),
+        {},
+    ),
     "empty": (qkv(s=0, grad=True), {}),
     "fp64": (qkv(dtype=torch.float64, grad=True), {}),
 }

@@ -40,6 +40,10 @@ struct Problem {
   // Element (batch entry or document, q head) at [index * alibi_batch + head * alibi_head]; null: none.
   const float* alibi_slopes = nullptr;
   int64_t alibi_batch = 0, alibi_head = 0;
+  // startend_row_indices, contiguous [B, startend_heads, Sk, startend_bounds] (packed: B = 1, rows and keys of the
+  // whole pack), checked to lie within the rows; null: none.
+  const int32_t* startend = nullptr;
+  int64_t startend_heads = 1, startend_bounds = 0;
   const double* sinks = nullptr;  // [Hq], logits that join each row's sum; null: none
   Mask mask;                      // dense only
   double dropout_p = 0.0;

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <limits>
 
+#include "csrc/cpu/intervals.h"
 #include "csrc/cpu/large_lse.h"
 #include "csrc/cpu/tasks.h"
 #include "csrc/glibc.h"
@@ -60,7 +61,8 @@ class BackwardPass {
         bytes_(storage_bytes(args.problem.dtype)),
         element_(static_cast<int64_t>(kernels_.element)),
         group_(args.problem.heads_q / args.problem.heads_kv),
-        sequences_(sequences(args.problem)) {
+        sequences_(sequences(args.problem)),
+        intervals_(args.problem, sequences_, kernels_) {
     if (common_.sinks) dsinks_.resize(problem_.batch * problem_.heads_q);
     plan();
   }
@@ -146,7 +148,8 @@ class BackwardPass {
     set_sizes(whole_, 1);
     set_sizes(shared_, group_);
     if (group_ == 1) whole_.panels = 0;
-    if (whole_.operands > kMostOperands) whole_.operands = 0;
+    // With intervals nobody knows which column comes first to a block of rows.
+    if (whole_.operands > kMostOperands || common_.intervals) whole_.operands = 0;
     shared_.operands = shared_.panels = 0;  // a column's thread may be ahead of the one that would pack
     memory_ = Memory(whole_.bytes() * whole_slots_ + shared_.bytes() * shared_slots);
   }
@@ -306,6 +309,8 @@ class BackwardPass {
       new (&w.column[place(unit, g) * unit.row_blocks + i])
           std::atomic<int32_t>(static_cast<int32_t>(block.first_column));
       if (block.first_column == block.past_column) write_dq(s, head, block, nullptr);
+      if (common_.intervals)
+        std::memset(w.dq + (place(unit, g) * unit.row_blocks + i) * dq_block_bytes_, 0, dq_block_bytes_);
     }
   }
 
@@ -343,6 +348,7 @@ class BackwardPass {
         r.position = position_of(s, row);
       }
       if (common_.sinks) r.sink = problem_.sinks[head];
+      if (common_.intervals) r.hidden = intervals_.of(problem_, s, head, row);
       rows.push_back(r);
       which.push_back(row);
       made.push_back({lse, 1});
@@ -400,8 +406,9 @@ class BackwardPass {
     column.dv_row = args_.dv.row;
     column.scratch = scratch;
     if (w.panels) column.panels = w.panels + j * panel_bytes_;
-    column.seen = false;
-    for (int64_t i = 0; i < unit.row_blocks && !column.seen; ++i) column.seen = sees(block_of(unit, i), j);
+    column.seen = false;  // with intervals, zeros that every tile adds to
+    for (int64_t i = 0; i < unit.row_blocks && !column.seen && !common_.intervals; ++i)
+      column.seen = sees(block_of(unit, i), j);
     return column;
   }
 
@@ -413,17 +420,28 @@ class BackwardPass {
     const double* delta = w.delta + place(unit, g) * s.band.sq;
     const Normaliser* normalisers = normalisers_of(unit, g).empty() ? nullptr : normalisers_of(unit, g).data();
     BackwardRow rows[kMostRows];
-    bool first = g == 0;
+    bool first = g == 0 && !common_.intervals;
     for (int64_t i = 0; i < unit.row_blocks; ++i) {
       const Block block = block_of(unit, i);
       if (!sees(block, j)) continue;
       const int64_t index = place(unit, g) * unit.row_blocks + i;
+      std::atomic<int32_t>& turn = w.column[index];
+      const auto wait_turn = [&] { wait_until([&] { return turn.load(std::memory_order_acquire) == j; }); };
+      const auto end_turn = [&](void* dq) {
+        if (j + 1 == block.past_column) write_dq(s, head, block, dq);
+        turn.store(static_cast<int32_t>(j + 1), std::memory_order_release);
+      };
+      if (intervals_.hide(problem_, s, head, block.first_row, block.rows, j)) {
+        wait_turn();
+        end_turn(w.dq + index * dq_block_bytes_);
+        continue;
+      }
       for (int64_t r = 0; r < block.rows; ++r) rows[r] = row_of(s, head, block.first_row + r, delta, normalisers);
       BackwardTile tile;
       tile.row = rows;
       tile.rows = static_cast<int>(block.rows);
       tile.dq = w.dq + index * dq_block_bytes_;
-      tile.first = j == block.first_column;
+      tile.first = j == block.first_column && !common_.intervals;
       tile.first_of_column = first;
       first = false;
       if (w.rows) {
@@ -432,11 +450,9 @@ class BackwardPass {
       }
       if (w.panels) look_ahead(unit, w, j, i, tile);
       kernels_.column_rows(column, tile);
-      std::atomic<int32_t>& turn = w.column[index];
-      wait_until([&] { return turn.load(std::memory_order_acquire) == j; });
+      wait_turn();
       kernels_.column_dq(column, tile);
-      if (j + 1 == block.past_column) write_dq(s, head, block, tile.dq);
-      turn.store(static_cast<int32_t>(j + 1), std::memory_order_release);
+      end_turn(tile.dq);
     }
   }
 
@@ -466,6 +482,7 @@ class BackwardPass {
       r.slope = slope_of(problem_, s, head);
       r.position = position_of(s, row);
     }
+    if (common_.intervals) r.hidden = intervals_.of(problem_, s, head, row);
     return r;
   }
 
@@ -476,6 +493,7 @@ class BackwardPass {
   const int64_t bytes_, element_;
   const int64_t group_;
   const std::vector<Sequence> sequences_;
+  const Intervals intervals_;
   std::vector<Unit> units_;
   std::vector<std::vector<Normaliser>> normalisers_;  // [unit][q head of the group][Sq]; empty: no row needs one
   std::vector<std::atomic<int64_t>> left_;            // prepares and columns each unit has still to finish

@@ -116,6 +116,7 @@ struct GradientRow {
   const BackwardRow& row;
   int64_t key0;
   int first, past;  // visible columns
+  Hides hidden = Hides::kNothing;
   Vector<T> lse, delta;
   B bend;
   T* dropout;
@@ -126,6 +127,10 @@ struct GradientRow {
     const int64_t from = row.lo - key0, to = row.hi - key0;
     first = from < begin ? begin : from > end ? end : int(from);
     past = to < first ? first : to > end ? end : int(to);
+    if (common.intervals) {
+      hidden = hides(common, row, key0 / Tiles<T>::kKeyBlock);
+      if (hidden == Hides::kAll) past = first;
+    }
     // A row hidden altogether has lse = -inf, and every score is -inf: +inf in its place gives exp(-inf) = 0.
     lse = splat(row.lse == -kInfinity<double> ? kInfinity<T> : T(row.lse));
     delta = splat(T(row.delta));
@@ -135,7 +140,8 @@ struct GradientRow {
 
   // Of the columns from `begin` on, those before this one are seen, and nothing but the scores decides.
   TRIANGLE_INLINE int plain_past(int begin) const {
-    return first == begin && !row.mask && !common.dropout && row.factor == 1 ? past : begin;
+    return first == begin && !row.mask && !common.dropout && row.factor == 1 && hidden == Hides::kNothing ? past
+                                                                                                          : begin;
   }
   TRIANGLE_INLINE void plain_at(int c, const T* scores, const T* dps, Vector<T>& p, Vector<T>& ds) const {
     Vector<T> derivative;
@@ -160,6 +166,7 @@ struct GradientRow {
     Vector<T> dp = load(dps);
     if (row.mask)
       score = apply_mask<T>(score, common, row.mask, key0 + c, larger(first - c, 0), smaller(past - c, lanes));
+    if (hidden == Hides::kSome) score = hide_intervals<T>(score, common, row, key0 + c);
     if (c < first || c + lanes > past) score = hide_outside<T>(score, c, first, past);
     const Vector<T> p = exp_for_operands<E>(score - lse) * splat(T(row.factor));  // by 1, as a rule
     kept = p;
@@ -309,6 +316,13 @@ void column_rows(const BackwardColumn& column, const BackwardTile& tile) {
   MicroTiles micro;
   micro.cut<T>(tile.row, tile.rows);
   if (!tile.packed) pack_tile<E>(common, tile, s);
+  // Micro-tiles whose every row the intervals hide: no products, P and dS are written as zeros.
+  bool skip[MicroTiles::kMost] = {};
+  for (int i = 0; common.intervals && i < micro.count; ++i) {
+    skip[i] = true;
+    for (int r = micro.tile[i].row; r < micro.tile[i].row + micro.tile[i].rows; ++r)
+      skip[i] &= hides(common, tile.row[r], column.key0 / G::kKeyBlock) == Hides::kAll;
+  }
 
   const int calls = 2 * (width / nr) * micro.count;
   const int64_t ahead_step = (tile.ahead_bytes + calls - 1) / calls;
@@ -327,7 +341,7 @@ void column_rows(const BackwardColumn& column, const BackwardTile& tile) {
       g.b = b + ptrdiff_t(key) * padded(inner, kStep<E>);
       for (int i = 0; i < micro.count; ++i) {
         const MicroTile& t = micro.tile[i];
-        if (t.end(column.key0, width) <= key || t.begin<T>(column.key0, width) > key) continue;
+        if (skip[i] || t.end(column.key0, width) <= key || t.begin<T>(column.key0, width) > key) continue;
         g.a = a + t.row * nr;
         g.c = c + key / nr * panel + t.row * nr;
         fetch();

@@ -61,7 +61,7 @@ struct Bend {
     }
     if constexpr (kSlope) {
       slope = splat(T(row.slope));
-      V lane;
+      V lane{};
       for (int i = 0; i < kLanes<T>; ++i) lane[i] = T(i);
       distance = splat(T(row.position - double(key0))) - lane;
     }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "csrc/cpu/intervals.h"
 #include "csrc/cpu/tasks.h"
 
 namespace triangle::cpu {
@@ -37,7 +38,8 @@ class ForwardPass {
         common_(common_of(args.problem, kernels_)),
         bytes_(storage_bytes(args.problem.dtype)),
         group_(args.problem.heads_q / args.problem.heads_kv),
-        sequences_(sequences(args.problem)) {
+        sequences_(sequences(args.problem)),
+        intervals_(args.problem, sequences_, kernels_) {
     plan();
   }
 
@@ -149,6 +151,7 @@ class ForwardPass {
       r.position = position_of(s, row);
     }
     if (common_.sinks) r.sink = s.outside ? -std::numeric_limits<double>::infinity() : problem_.sinks[head];
+    if (common_.intervals) r.hidden = intervals_.of(problem_, s, head, row);
     return r;
   }
 
@@ -239,6 +242,7 @@ class ForwardPass {
   const int64_t bytes_;
   const int64_t group_;
   const std::vector<Sequence> sequences_;
+  const Intervals intervals_;
   std::vector<Unit> units_;
   std::vector<std::atomic<int64_t>> left_;  // packs and tiles each unit has still to finish
   int64_t tasks_ = 0;

@@ -63,7 +63,27 @@ struct ForwardContext {
   MicroTiles micro;
   bool stream = false;      // few rows, keys not packed: see stream.h
   int64_t chunk_begin = 0;  // first key of the chunk at hand
+  // With intervals, of the block at hand: the micro-tiles that see some key of it, and rows of which it hides some.
+  MicroTiles active = {};
+  bool touched[Tiles<Sum<E>>::kRowsForward] = {};
 };
+
+// Fills `active` and `touched`; whether any row may see a key of block key0.
+template <class E>
+inline bool classify(ForwardContext<E>& x, int64_t key0) {
+  x.active.count = 0;
+  for (int i = 0; i < x.micro.count; ++i) {
+    const MicroTile& t = x.micro.tile[i];
+    bool any = false;
+    for (int r = t.row; r < t.row + t.rows; ++r) {
+      const Hides hidden = hides(x.common, x.tile.row[r], key0 / Tiles<Sum<E>>::kKeyBlock);
+      x.touched[r] = hidden != Hides::kNothing;
+      any |= hidden != Hides::kAll;
+    }
+    if (any) x.active.tile[x.active.count++] = t;
+  }
+  return x.active.count > 0;
+}
 
 template <class E>
 void pack_block_k(const Common& common, const Keys& keys, int64_t key0, int count, E* to) {
@@ -104,7 +124,8 @@ TRIANGLE_INLINE Sum<E> row_max(ForwardContext<E>& x, int r, int64_t key0, int be
   T* s = x.scratch.s + r * nr;
   const auto at = [&](int column) __attribute__((always_inline)) { return s + column / nr * panel + column % nr; };
   const Span seen = visible_span(row, key0, begin, end);
-  if (seen.past - seen.first == block && !row.mask) {
+  const bool touched = x.common.intervals && x.touched[r];
+  if (seen.past - seen.first == block && !row.mask && !touched) {
     V most[4] = {load(at(0)), load(at(lanes)), load(at(2 * lanes)), load(at(3 * lanes))};
 #pragma GCC unroll 2
     for (int c = 4 * lanes; c < block; c += 4 * lanes) {
@@ -120,8 +141,9 @@ TRIANGLE_INLINE Sum<E> row_max(ForwardContext<E>& x, int r, int64_t key0, int be
     if (row.mask)
       score =
           apply_mask<T>(score, x.common, row.mask, key0 + c, larger(seen.first - c, 0), smaller(seen.past - c, lanes));
+    if (touched) score = hide_intervals<T>(score, x.common, row, key0 + c);
     if (edge) score = hide_outside<T>(score, c, seen.first, seen.past);
-    if (edge || row.mask) store(at(c), score);
+    if (edge || row.mask || touched) store(at(c), score);
     most = maximum(score, most);
   }
   return fold_max<T>(most);
@@ -139,8 +161,9 @@ __attribute__((noinline)) Sum<E> bent_row_max(ForwardContext<E>& x, int r, int64
   const auto at = [&](int column) __attribute__((always_inline)) { return s + column / nr * panel + column % nr; };
   const Span seen = visible_span(row, key0, begin, end);
   const B bend(x.common, row, key0);
+  const bool touched = x.common.intervals && x.touched[r];
   V most = splat(-kInfinity<T>);
-  if (seen.past - seen.first == block && !row.mask) {
+  if (seen.past - seen.first == block && !row.mask && !touched) {
 #pragma GCC unroll 2
     for (int c = 0; c < block; c += 4 * lanes) {
       V score[4];
@@ -157,6 +180,7 @@ __attribute__((noinline)) Sum<E> bent_row_max(ForwardContext<E>& x, int r, int64
     if (row.mask)
       score =
           apply_mask<T>(score, x.common, row.mask, key0 + c, larger(seen.first - c, 0), smaller(seen.past - c, lanes));
+    if (touched) score = hide_intervals<T>(score, x.common, row, key0 + c);
     if (c < seen.first || c + lanes > seen.past) score = hide_outside<T>(score, c, seen.first, seen.past);
     store(at(c), score);
     most = maximum(score, most);
@@ -246,9 +270,12 @@ void softmax(ForwardContext<E>& x, const MicroTile& t, int64_t key0) {
   for (int i = 0; i < t.rows; ++i) row_probabilities<E>(x, t.row + i, key0, begin, end, new_max[i]);
 }
 
-// One key block: s = q k^T, softmax, acc = acc * factor + p v, the products by micro-kernels on panels.
+// One key block: s = q k^T, softmax, acc = acc * factor + p v, the products by micro-kernels on panels. False where
+// intervals hide all of it.
 template <class E>
-void forward_block(ForwardContext<E>& x, int64_t key0) {
+bool forward_block(ForwardContext<E>& x, int64_t key0) {
+  if (x.common.intervals && !classify(x, key0)) return false;
+  const MicroTiles& micro = x.common.intervals ? x.active : x.micro;
   using T = Sum<E>;
   using G = Tiles<T>;
   constexpr int nr = G::kNr, block = G::kKeyBlock;
@@ -273,8 +300,8 @@ void forward_block(ForwardContext<E>& x, int64_t key0) {
   score.alpha = T(x.common.scale);
   for (int c = 0; c < block; c += nr) {
     score.b = k + ptrdiff_t(c) * inner;
-    for (int i = 0; i < x.micro.count; ++i) {
-      const MicroTile& t = x.micro.tile[i];
+    for (int i = 0; i < micro.count; ++i) {
+      const MicroTile& t = micro.tile[i];
       if (t.end(key0, block) <= c || t.begin<T>(key0, block) > c) continue;
       score.a = x.scratch.q + t.row * nr;
       score.c = x.scratch.s + c / nr * panel + t.row * nr;
@@ -282,13 +309,13 @@ void forward_block(ForwardContext<E>& x, int64_t key0) {
     }
   }
 
-  for (int i = 0; i < x.micro.count; ++i) softmax<E>(x, x.micro.tile[i], key0);
+  for (int i = 0; i < micro.count; ++i) softmax<E>(x, micro.tile[i], key0);
 
   Product<E> value;
   value.a_panel = panel;
   for (int c = 0; c < dim_v; c += nr) {
-    for (int i = 0; i < x.micro.count; ++i) {
-      const MicroTile& t = x.micro.tile[i];
+    for (int i = 0; i < micro.count; ++i) {
+      const MicroTile& t = micro.tile[i];
       const int begin = t.begin<T>(key0, block), end = t.end(key0, block);
       if (begin >= end) continue;
       value.a = x.scratch.p + begin / nr * panel + t.row * nr;
@@ -296,16 +323,18 @@ void forward_block(ForwardContext<E>& x, int64_t key0) {
       value.k = end - begin;
       value.c = x.scratch.acc + c / nr * panel + t.row * nr;
       value.factor = x.scratch.factor + t.row;
-      // The first block of the chunk that the micro-tile sees finds nothing to rescale.
-      value.finish = key0 <= larger(x.chunk_begin, t.lo) ? Finish::kScale : Finish::kRescale;
+      // The first block of the chunk that the micro-tile sees finds nothing to rescale; with intervals, zeros.
+      value.finish = key0 <= larger(x.chunk_begin, t.lo) && !x.common.intervals ? Finish::kScale : Finish::kRescale;
       multiply<E>(t.rows, dim_v - c, value);
     }
   }
+  return true;
 }
 
 // The same for a few rows, K and V read in place. The rows count as one micro-tile.
 template <class E>
-void stream_block(ForwardContext<E>& x, int64_t key0) {
+bool stream_block(ForwardContext<E>& x, int64_t key0) {
+  if (x.common.intervals && !classify(x, key0)) return false;
   using T = Sum<E>;
   constexpr int block = Tiles<T>::kKeyBlock;
   const Keys& keys = x.tile.keys;
@@ -336,6 +365,7 @@ void stream_block(ForwardContext<E>& x, int64_t key0) {
     softmax<E>(x, all, key0);
     stream_values<E, S, n>(stream, begin, end, s.p, s.factor, s.acc);
   });
+  return true;
 }
 
 // The state of one chunk from nothing; false: no row of the tile sees a key of it.
@@ -351,18 +381,14 @@ bool forward_chunk(ForwardContext<E>& x, int64_t chunk) {
   std::memset(x.scratch.sum, 0, sizeof(T) * rows * kLanes<T>);
   for (int i = 0; i < x.micro.count; ++i) {  // what no product will write
     const MicroTile& t = x.micro.tile[i];
-    if (!x.stream && larger(t.lo, begin) < smaller(t.hi, end)) continue;
+    if (!x.stream && !x.common.intervals && larger(t.lo, begin) < smaller(t.hi, end)) continue;
     for (int c = 0; c < x.common.dim_v; c += G::kNr)
       std::memset(x.scratch.acc + (ptrdiff_t(c / G::kNr) * rows + t.row) * G::kNr, 0, sizeof(T) * t.rows * G::kNr);
   }
-  for (int64_t key0 = begin; key0 < end; key0 += G::kKeyBlock) {
-    if (x.stream) {
-      stream_block<E>(x, key0);
-    } else {
-      forward_block<E>(x, key0);
-    }
-  }
-  return begin < end;
+  bool seen = false;
+  for (int64_t key0 = begin; key0 < end; key0 += G::kKeyBlock)
+    seen |= x.stream ? stream_block<E>(x, key0) : forward_block<E>(x, key0);
+  return seen;
 }
 
 // total = total merged with (max, sum, acc); either may be empty, and then the other comes out unchanged.

@@ -88,6 +88,7 @@ constexpr Kernels make_table() {
   using G = Tiles<Sum<E>>;
   static_assert(G::kNr % kStep<E> == 0 && G::kKeyBlock % G::kNr == 0 && G::kChunk % G::kKeyBlock == 0 &&
                 G::kKeysBackward % G::kNr == 0);
+  static_assert(G::kKeyBlock == G::kKeysBackward);  // blocks of hidden rows serve both
   static_assert(larger(G::kRowsForward, G::kRowsBackward) / G::kMr + 8 <= MicroTiles::kMost);
   Kernels k{};
   k.nr = G::kNr;

@@ -8,6 +8,19 @@
 
 namespace triangle::cpu {
 
+// Of one interval of rows a key, over the keys of a block: the least and the greatest start and end. An interval that
+// hides nothing has start INT32_MAX and end 0.
+struct IntervalBlock {
+  int32_t first_start = 0, last_start = 0, first_end = 0, last_end = 0;
+};
+
+// What startend_row_indices says of one row, where the problem has them: see intervals.h.
+struct HiddenRows {
+  const int32_t* bounds = nullptr;        // of key 0: its interval's start; every further bound interval_stride on
+  const IntervalBlock* blocks = nullptr;  // [block][intervals]
+  int32_t row = 0;                        // the row, as bounds count it
+};
+
 // One query row of a tile: where it lives and which keys [lo, hi) of its sequence it sees (lo == hi: none).
 struct Row {
   const void* q = nullptr;     // [D]
@@ -18,6 +31,7 @@ struct Row {
   uint32_t philox_row = 0, philox_head = 0;
   double slope = 0, position = 0;  // alibi: see bend.h
   double sink = 0;                 // where the problem has sinks
+  HiddenRows hidden;
 };
 
 // What is the same for every row of a problem.
@@ -35,6 +49,8 @@ struct Common {
   double keep_scale = 1.0;  // 1 / (1 - p)
   double softcap = 0;       // 0: none
   bool alibi = false, sinks = false;
+  int intervals = 0;  // of hidden rows, a key
+  int64_t interval_stride = 0;
 
   bool bends() const { return softcap != 0 || alibi; }
 };
@@ -79,6 +95,7 @@ struct BackwardRow {
   double factor = 1;  // P = exp(score - lse) * factor, see large_lse.h
   uint32_t philox_row = 0, philox_head = 0;
   double slope = 0, position = 0;  // alibi: see bend.h
+  HiddenRows hidden;
 };
 
 // One block of key_block_backward keys: its keys and values as operands, dk and dv accumulate in `panels` from

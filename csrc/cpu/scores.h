@@ -32,6 +32,44 @@ TRIANGLE_INLINE Vector<T> hide_outside(Vector<T> s, int first, int begin, int en
   return inside ? s : splat(-kInfinity<T>);
 }
 
+// What the intervals of a block of keys hide from a row. Where two hide it only together, kSome.
+enum class Hides { kNothing, kSome, kAll };
+template <class R>
+inline Hides hides(const Common& common, const R& row, int64_t block) {
+  Hides result = Hides::kNothing;
+  for (int n = 0; n < common.intervals; ++n) {
+    const IntervalBlock& b = row.hidden.blocks[block * common.intervals + n];
+    const int32_t r = row.hidden.row;
+    if (r >= b.last_start && r < b.first_end) return Hides::kAll;
+    if (r >= b.first_start && r < b.last_end) result = Hides::kSome;
+  }
+  return result;
+}
+
+template <class T>
+TRIANGLE_INLINE IntVector<T> load_bounds(const int32_t* p) {
+  if constexpr (sizeof(T) == 4) {
+    return load(p);
+  } else {
+    IntVector<T> v{};
+    for (int i = 0; i < kLanes<T>; ++i) v[i] = p[i];
+    return v;
+  }
+}
+
+// s, or -inf where an interval of keys key, key + 1, ... hides the row.
+template <class T, class R>
+inline Vector<T> hide_intervals(Vector<T> s, const Common& common, const R& row, int64_t key) {
+  using I = typename IntOf<T>::type;
+  for (int n = 0; n < common.intervals; ++n) {
+    const int32_t* start = row.hidden.bounds + 2 * n * common.interval_stride + key;
+    const I r = row.hidden.row;
+    const auto inside = (load_bounds<T>(start) <= r) & (load_bounds<T>(start + common.interval_stride) > r);
+    s = inside ? splat(-kInfinity<T>) : s;
+  }
+  return s;
+}
+
 template <class T, class S>
 TRIANGLE_INLINE Vector<T> mask_lanes(const char* mask, int64_t key, int64_t stride, int begin, int end) {
   Vector<T> m{};

@@ -24,7 +24,7 @@ endif()
 
 add_library(triangle_cpu OBJECT
   ${TRIANGLE_CPU_DIR}/dispatch.cpp ${TRIANGLE_CPU_DIR}/tasks.cpp ${TRIANGLE_CPU_DIR}/forward.cpp
-  ${TRIANGLE_CPU_DIR}/backward.cpp ${TRIANGLE_CPU_DIR}/large_lse.cpp)
+  ${TRIANGLE_CPU_DIR}/backward.cpp ${TRIANGLE_CPU_DIR}/large_lse.cpp ${TRIANGLE_CPU_DIR}/intervals.cpp)
 set(TRIANGLE_CPU_OBJECTS triangle_cpu)
 foreach(isa ${TRIANGLE_CPU_ISAS})
   add_library(triangle_cpu_${isa} OBJECT ${TRIANGLE_CPU_DIR}/kernels.cpp)

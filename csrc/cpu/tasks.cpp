@@ -119,7 +119,7 @@ std::vector<Sequence> sequences(const Problem& problem) {
   return all;
 }
 
-Common common_of(const Problem& p, const Kernels&) {
+Common common_of(const Problem& p, const Kernels& kernels) {
   Common c;
   c.dtype = p.dtype;
   c.dim = static_cast<int>(p.dim);
@@ -137,6 +137,8 @@ Common common_of(const Problem& p, const Kernels&) {
   c.softcap = p.softcap;
   c.alibi = p.alibi_slopes != nullptr;
   c.sinks = p.sinks != nullptr;
+  c.intervals = interval_count(p);
+  c.interval_stride = interval_stride(p, kernels);
   return c;
 }
 

@@ -75,6 +75,11 @@ Common common_of(const Problem& problem, const Kernels& kernels);
 inline char* address(const Tensor& t, const Sequence& s, int64_t head, int64_t first_row, int64_t row, int64_t bytes) {
   return static_cast<char*>(t.data) + (s.index * t.batch + head * t.head + (first_row + row) * t.row) * bytes;
 }
+// Intervals of hidden rows a key, and elements from one of their bounds to the next: see intervals.h.
+inline int interval_count(const Problem& p) { return p.startend == nullptr ? 0 : p.startend_bounds == 4 ? 2 : 1; }
+inline int64_t interval_stride(const Problem& p, const Kernels& kernels) {
+  return (p.cu_seq_q != nullptr ? 1 : p.batch) * p.startend_heads * p.seq_k + kernels.key_block;
+}
 inline double slope_of(const Problem& p, const Sequence& s, int64_t head) {
   if (s.outside) return 0;
   return p.alibi_slopes[s.index * p.alibi_batch + head * p.alibi_head];

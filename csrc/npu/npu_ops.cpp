@@ -35,6 +35,7 @@ void check_supported(const Arguments& a) {
   const char* score_argument = a.options.softcap.value_or(0.0) != 0.0 ? "softcap"
                                : a.alibi_slopes.has_value()           ? "alibi_slopes"
                                : a.sinks.has_value()                  ? "sinks"
+                               : a.startend_row_indices.has_value()   ? "startend_row_indices"
                                                                       : "";
   const std::string why = unsupported(
       dtype_text(a.q.scalar_type()), std::max<int64_t>(a.sizes.dim, 1), std::max<int64_t>(a.sizes.dim_v, 1),

@@ -99,6 +99,7 @@ def _options(
     alibi_slopes: Any,
     softcap: Any,
     sinks: Any,
+    startend_row_indices: Any,
     dtype: torch.dtype,
 ) -> dict[str, Any]:
     """The options with their numbers as the operators take them; `dtype`: q's."""
@@ -124,6 +125,7 @@ def _options(
         "alibi_slopes": alibi_slopes,
         "softcap": _numbers.softcap(softcap),
         "sinks": sinks,
+        "startend_row_indices": startend_row_indices,
     }
 
 
@@ -148,6 +150,26 @@ def _sinks(sinks: Tensor, q: Tensor) -> None:
         raise ValueError(f"sinks: expected shape [{q.shape[1]}], one a query head, got {_shape(sinks)}")
     if sinks.device != q.device:
         raise ValueError(f"sinks: expected q's device {q.device}, got {sinks.device}")
+
+
+def _startend(t: Tensor, q: Tensor, k: Tensor, batch: int, keys: int) -> None:
+    _tensor("startend_row_indices", t)
+    if t.dtype is not torch.int32:
+        raise TypeError(f"startend_row_indices: expected int32, got {t.dtype}")
+    heads_q, heads_kv = q.shape[1], k.shape[1]
+    if (
+        t.dim() != 4
+        or holds(t.shape[0] != batch)
+        or (holds(t.shape[1] != 1) and holds(t.shape[1] != heads_kv) and holds(t.shape[1] != heads_q))
+        or holds(t.shape[2] != keys)
+        or t.shape[3] not in (1, 2, 4)
+    ):
+        raise ValueError(
+            f"startend_row_indices: expected shape [{batch}, 1, {heads_kv} or {heads_q}, {keys}, 1, 2 or 4], got "
+            f"{_shape(t)}"
+        )
+    if t.device != q.device:
+        raise ValueError(f"startend_row_indices: expected q's device {q.device}, got {t.device}")
 
 
 def _bends(q: Tensor, batch: int, alibi_slopes: Tensor | None, sinks: Tensor | None) -> None:
@@ -208,16 +230,20 @@ def check_dense(
     softcap: float | None = None,
     sinks: Tensor | None = None,
     mask_name: str = "attn_mask",
+    startend_row_indices: Tensor | None = None,
 ) -> dict[str, Any]:
     """q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]: ValueError, TypeError or NotImplementedError names the
     argument. Returns the options as the operators take them.
     """
     _tensor("q", q)
-    options = _options(scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks, q.dtype)
+    bends = alibi_slopes, softcap, sinks, startend_row_indices
+    options = _options(scale, alignment, diagonal, window_size_left, dropout_p, *bends, q.dtype)
     _qkv(q, k, v, ("B", "H", "S", "D"))
     if attn_mask is not None:
         _mask(mask_name, attn_mask, q, k)
     _bends(q, q.shape[0], alibi_slopes, sinks)
+    if startend_row_indices is not None:
+        _startend(startend_row_indices, q, k, q.shape[0], k.shape[2])
     check_differentiable(attn_mask, alibi_slopes, q, k, v, sinks)
     return options
 
@@ -239,12 +265,14 @@ def check_varlen(
     alibi_slopes: Tensor | None = None,
     softcap: float | None = None,
     sinks: Tensor | None = None,
+    startend_row_indices: Tensor | None = None,
 ) -> dict[str, Any]:
     """q [Tq, Hq, D], k [Tk, Hkv, D], v [Tk, Hkv, Dv], cu_seq_* int32 [documents + 1]; the offsets' values are the
     operator's to check. Returns the options as the operators take them, max_q and max_k among them.
     """
     _tensor("q", q)
-    options = _options(scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks, q.dtype)
+    bends = alibi_slopes, softcap, sinks, startend_row_indices
+    options = _options(scale, alignment, diagonal, window_size_left, dropout_p, *bends, q.dtype)
     _qkv(q, k, v, ("T", "H", "D"))
     for name, t in (("cu_seq_q", cu_seq_q), ("cu_seq_k", cu_seq_k)):
         _tensor(name, t)
@@ -263,5 +291,7 @@ def check_varlen(
         if holds(options[name] < 0):
             raise ValueError(f"{name}: expected an upper bound of a document's length, >= 0, got {value}")
     _bends(q, cu_seq_q.shape[0] - 1, alibi_slopes, sinks)
+    if startend_row_indices is not None:
+        _startend(startend_row_indices, q, k, 1, k.shape[0])
     check_differentiable(None, alibi_slopes, q, k, v, sinks)
     return options

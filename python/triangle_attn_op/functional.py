@@ -29,6 +29,7 @@ def triangle_attention(
     alibi_slopes: Tensor | None = ...,
     softcap: float | None = ...,
     sinks: Tensor | None = ...,
+    startend_row_indices: Tensor | None = ...,
 ) -> Tensor: ...
 
 
@@ -48,6 +49,7 @@ def triangle_attention(
     alibi_slopes: Tensor | None = ...,
     softcap: float | None = ...,
     sinks: Tensor | None = ...,
+    startend_row_indices: Tensor | None = ...,
 ) -> tuple[Tensor, Tensor]: ...
 
 
@@ -66,6 +68,7 @@ def triangle_attention(
     alibi_slopes: Tensor | None = None,
     softcap: float | None = None,
     sinks: Tensor | None = None,
+    startend_row_indices: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Exact causal attention softmax(scale * Q K^T + mask) V over the blocks on and below the diagonal only.
 
@@ -90,6 +93,10 @@ def triangle_attention(
         softcap: None, or c > 0: the scaled score s becomes c * tanh(s / c); 0.0 means none.
         sinks: `[Hq]` in q's dtype or float32: a logit a head that joins each row's sum and carries no value (gpt-oss).
             Its gradient is computed. lse includes it.
+        startend_row_indices: int32 `[B, 1, Hkv or Hq, Sk, 1, 2 or 4]` (packed: `[1, .., Tk, ..]`, rows and keys counted
+            within the pack), rows that each key hides besides: 1: rows >= start; 2: rows in [start, end); 4: those in
+            two such intervals. No S x S mask, and blocks without a visible pair are not computed; `visibility` makes
+            it. With diagonal Sk - 1 nothing else hides.
 
     Returns:
         `[B, Hq, Sq, Dv]` in q's dtype and memory order; with `return_lse` also lse `[B, Hq, Sq]`, natural logarithm,
@@ -108,7 +115,9 @@ def triangle_attention(
         k,
         v,
         attn_mask=attn_mask,
-        **_options(scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks),
+        **_options(
+            scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks, startend_row_indices
+        ),
     )
     return (out, lse) if return_lse else out
 
@@ -132,6 +141,7 @@ def triangle_attention_varlen(
     alibi_slopes: Tensor | None = ...,
     softcap: float | None = ...,
     sinks: Tensor | None = ...,
+    startend_row_indices: Tensor | None = ...,
 ) -> Tensor: ...
 
 
@@ -154,6 +164,7 @@ def triangle_attention_varlen(
     alibi_slopes: Tensor | None = ...,
     softcap: float | None = ...,
     sinks: Tensor | None = ...,
+    startend_row_indices: Tensor | None = ...,
 ) -> tuple[Tensor, Tensor]: ...
 
 
@@ -175,6 +186,7 @@ def triangle_attention_varlen(
     alibi_slopes: Tensor | None = None,
     softcap: float | None = None,
     sinks: Tensor | None = None,
+    startend_row_indices: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """`triangle_attention` over packed sequences (documents), which never see each other.
 
@@ -207,7 +219,9 @@ def triangle_attention_varlen(
         cu_seq_k,
         max_q,
         max_k,
-        **_options(scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks),
+        **_options(
+            scale, alignment, diagonal, window_size_left, dropout_p, alibi_slopes, softcap, sinks, startend_row_indices
+        ),
     )
     return (out, lse) if return_lse else out
 
@@ -249,6 +263,7 @@ def _options(
     alibi_slopes: Tensor | None,
     softcap: float | None,
     sinks: Tensor | None,
+    startend_row_indices: Tensor | None,
 ) -> dict[str, Any]:
     return {
         "scale": scale,
@@ -259,4 +274,5 @@ def _options(
         "alibi_slopes": alibi_slopes,
         "softcap": softcap,
         "sinks": sinks,
+        "startend_row_indices": startend_row_indices,
     }

@@ -105,9 +105,9 @@ def varlen(
     return _forward(q, k, v, None, cu_seq_q, cu_seq_k, rng_state, *_bends(options), **options)
 
 
-def _bends(options: dict[str, Any]) -> tuple[Any, Any]:
-    """alibi_slopes and sinks, which `attn_lse` takes by position, out of the options."""
-    return options.pop("alibi_slopes"), options.pop("sinks")
+def _bends(options: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """The tensors that `attn_lse` takes by position, out of the options."""
+    return options.pop("alibi_slopes"), options.pop("sinks"), options.pop("startend_row_indices")
 
 
 def _forward(*args: Any, **options: Any) -> tuple[Tensor, Tensor]:
@@ -211,11 +211,13 @@ def _attn_lse_fake(
     rng_state: Tensor | None = None,
     alibi_slopes: Tensor | None = None,
     sinks: Tensor | None = None,
+    startend_row_indices: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, Tensor]:
     slopes = None if alibi_slopes is None else alibi_slopes.detach()
     options = {"max_q": None, "max_k": None, "alibi_slopes": slopes, "sinks": sinks, **options}
     _check_same_device(q, rng_state=rng_state)
+    options["startend_row_indices"] = startend_row_indices
     _check_raw(q, k, v, attn_mask, cu_seq_q, cu_seq_k, **options)
     out = like_layout(q, [*q.shape[:-1], v.shape[-1]])
     lse = q.new_empty(q.shape[:-1], dtype=torch.float64 if q.dtype is torch.float64 else torch.float32)
@@ -304,7 +306,7 @@ class _Attention(_Differentiable):
     @staticmethod
     def forward(ctx: Any, below: Any, options: dict[str, Any], *args: Any) -> tuple[Tensor, Tensor]:
         out, lse = below(*args)
-        q, k, v, *by_reference = args  # mask, cu_seq, rng state, slopes, sinks
+        q, k, v, *by_reference = args  # mask, cu_seq, rng state, slopes, sinks, intervals
         ctx.save_for_backward(q, k, v, out, lse, *by_reference)
         ctx.options = options
         ctx.set_materialize_grads(False)
@@ -321,9 +323,9 @@ class _Attention(_Differentiable):
             *gradients, dsinks = attn_backward(dout, dlse, q, k, v, out, lse, *by_reference, **ctx.options)
         except RuntimeError as error:
             raise translated(error) from None
-        sinks = by_reference[-1]
+        sinks = by_reference[5]
         of_sinks = None if sinks is None else dsinks.to(sinks.dtype)
-        return (None, None, *gradients, *(None for _ in by_reference[1:]), of_sinks)
+        return (None, None, *gradients, *(None for _ in range(5)), of_sinks, None)
 
 
 class _AttentionBackward(_Differentiable):
@@ -337,7 +339,7 @@ class _AttentionBackward(_Differentiable):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         *results, of_sinks = double_backward(gradients, ctx.saved_tensors, ctx.options)
-        return (None, None, *results, *(None for _ in ctx.saved_tensors[len(results) + 1 :]), of_sinks)
+        return (None, None, *results, *(None for _ in range(5)), of_sinks, None)
 
 
 _Attention.register(attn_lse)

@@ -75,6 +75,7 @@ def placements(rank: int, n: int, shape: tuple[int, ...]) -> list[str]:
         if "alibi_slopes" in options:
             sinks = torch.randn(hq, dtype=torch.float64)
             bends = {"alibi_slopes": torch.rand(options["alibi_slopes"]), "softcap": 2.0}
+            bends["startend_row_indices"] = torch.randint(0, 13, (4, hkv, 12, 2), dtype=torch.int32)
             reference.append(sinks.clone().requires_grad_())
             out, lse = triangle_attention(*reference[:3], return_lse=True, sinks=reference[3], **bends)
         else:
@@ -89,6 +90,7 @@ def placements(rank: int, n: int, shape: tuple[int, ...]) -> list[str]:
             shards.append(distribute_tensor(sinks, mesh, whole).requires_grad_())
             options = {"alibi_slopes": distribute_tensor(bends["alibi_slopes"], mesh, whole), "softcap": 2.0}
             options["sinks"] = shards[3]
+            options["startend_row_indices"] = distribute_tensor(bends["startend_row_indices"], mesh, whole)
         out_d, lse_d = triangle_attention(*shards[:3], return_lse=True, **options)
         if expected is not None and list(out_d.placements) != expected:
             problems.append(f"{name}: out lies as {out_d.placements}, expected {expected}")

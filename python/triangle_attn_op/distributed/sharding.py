@@ -33,6 +33,7 @@ def _attn_lse(
     rng_state: Any = None,
     alibi_slopes: Any = None,
     sinks: Any = None,
+    startend_row_indices: Any = None,
     **_: Any,
 ) -> list[Strategy]:
     """Placements of (out, lse) and of the arguments."""
@@ -42,6 +43,7 @@ def _attn_lse(
         inputs: Placements = [placement, keys, keys, _mask_placement(attn_mask, placement)]
         inputs += _replicated((cu_seq_q, cu_seq_k, rng_state))
         inputs += [_slopes_placement(alibi_slopes, placement), _sinks_placement(sinks, placement)]
+        inputs += [_mask_placement(startend_row_indices, placement)]
         outputs: Placements = [placement, placement]
         strategies.append((outputs, inputs))
     return strategies
@@ -62,6 +64,7 @@ def _attn_backward(
     rng_state: Any = None,
     alibi_slopes: Any = None,
     sinks: Any = None,
+    startend_row_indices: Any = None,
     **_: Any,
 ) -> list[Strategy]:
     """Placements of (dq, dk, dv, dsinks) and of the arguments."""
@@ -80,6 +83,7 @@ def _attn_backward(
         ]
         inputs += [_mask_placement(attn_mask, placement), *_replicated((cu_seq_q, cu_seq_k, rng_state))]
         inputs += [_slopes_placement(alibi_slopes, placement), _sinks_placement(sinks, placement)]
+        inputs += [_mask_placement(startend_row_indices, placement)]
         outputs: Placements = [placement, dkeys, dkeys, _dsinks_placement(sinks, placement)]
         strategies.append((outputs, inputs))
     return strategies

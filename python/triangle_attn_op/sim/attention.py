@@ -35,6 +35,7 @@ def attn_forward(
     alibi_slopes: Tensor | None = None,
     softcap: float | None = None,
     sinks: Tensor | None = None,
+    startend_row_indices: Tensor | None = None,
     cu_seq_q: Tensor | None = None,
     cu_seq_k: Tensor | None = None,
     max_q: int | None = None,
@@ -66,6 +67,7 @@ def attn_forward(
         "alibi_slopes": alibi_slopes,
         "softcap": softcap,
         "sinks": sinks,
+        "startend_row_indices": startend_row_indices,
     }
     packed = check_arguments(q, k, v, attn_mask, cu_seq_q, cu_seq_k, max_q, max_k, options)
 
@@ -143,6 +145,7 @@ class Options(TypedDict):
     alibi_slopes: Tensor | None
     softcap: float | None
     sinks: Tensor | None
+    startend_row_indices: Tensor | None
 
 
 def check_arguments(
@@ -230,7 +233,7 @@ def _supported(q: Tensor, v: Tensor, attn_mask: Tensor | None, options: Options)
     if q.device.type != "cpu":
         raise ValueError(f"q: expected CPU tensors, got device {q.device}")
     mask_dtype = "" if attn_mask is None else str(attn_mask.dtype)
-    bends = {name: options[name] for name in ("softcap", "alibi_slopes", "sinks")}
+    bends = {name: options[name] for name in ("softcap", "alibi_slopes", "sinks", "startend_row_indices")}
     score_argument = next((name for name, value in bends.items() if value is not None), "")
     dims = q.shape[-1], v.shape[-1]
     why = backends.npu_refuses(str(q.dtype), *dims, mask_dtype, options["dropout_p"], score_argument)

@@ -52,6 +52,7 @@ def attn_backward(
     alibi_slopes: Tensor | None = None,
     softcap: float | None = None,
     sinks: Tensor | None = None,
+    startend_row_indices: Tensor | None = None,
     cu_seq_q: Tensor | None = None,
     cu_seq_k: Tensor | None = None,
     max_q: int | None = None,
@@ -83,6 +84,7 @@ def attn_backward(
         "alibi_slopes": alibi_slopes,
         "softcap": softcap,
         "sinks": sinks,
+        "startend_row_indices": startend_row_indices,
     }
     packed = check_arguments(q, k, v, attn_mask, cu_seq_q, cu_seq_k, max_q, max_k, options)
     _check_results(dout, q, v, out, lse, dlse, packed)

@@ -20,7 +20,7 @@ NPU_ARGS ?=
 RUN_ARGS ?=
 TEST_ARGS ?=
 
-.PHONY: help run test npu-test npu-build lint format bench sim-report check-device check-cann wheel sdist test-torches clean install
+.PHONY: help run test npu-test npu-build lint format bench sim-report check-device check-cann wheel sdist test-torches check-old-torch clean install
 
 help:
 	@echo "make run      train a small Llama on real text with triangle attention, and compare (1 to 3 minutes)"
@@ -34,6 +34,7 @@ help:
 	@echo "make check-device  compile the kernels as device code with clang; what they take of a core"
 	@echo "make check-cann ASCEND_HOME_PATH=...   compile the kernels with the headers of a real CANN"
 	@echo "make test-torches   the wheel with the oldest and the newest torch, a short list of tests"
+	@echo "make check-old-torch   compile csrc/ with the headers of torch 2.6 to 2.9"
 	@echo "make clean    remove build products"
 
 install: build/.installed
@@ -150,6 +151,11 @@ test-torches: wheel
 	  $$bin/python -m triangle_attn_op.env; \
 	  $$bin/python -m pytest $(TORCH_TESTS) --backend cpu -k "not compile and not export"; \
 	done
+
+# csrc/ against the headers of torch before the stable ABI: 100 MB each, so not a part of `make lint`.
+OLD_TORCHES ?= 2.9.1 2.7.1 2.6.0
+check-old-torch:
+	$(PYTHON) scripts/check_old_torch.py $(OLD_TORCHES)
 
 sdist: $(WHEEL_VENV)/.ready
 	@mkdir -p dist

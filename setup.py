@@ -1,7 +1,7 @@
 """Lets CMake build the libraries into the package; everything else is in pyproject.toml.
 
 Where ASCEND_HOME_PATH or ASCEND_TOOLKIT_HOME is set the NPU kernels are built too, and the version says with which
-CANN: 0.1.0+cann8.5.0.
+CANN: 0.1.0+cann9.1.0. A build for a torch before 2.10 says for which one: 0.1.0+cann8.5.0.torch2.9.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ VERSION = (ROOT / "VERSION").read_text().strip()
 # PyPI. The release workflow sets the variable to the repository that it runs in.
 REPOSITORY = os.environ.get("TRIANGLE_REPOSITORY") or "https://github.com/triangle-attn-op/triangle_attn_op"
 CANN = runpy.run_path(str(ROOT / "python" / "triangle_attn_op" / "_cann.py"))
+TORCH = runpy.run_path(str(ROOT / "python" / "triangle_attn_op" / "_torch.py"))
 
 
 def readme() -> str:
@@ -56,16 +57,15 @@ class CMakeBuild(build_ext):
     """One CMake project makes the extension, the NPU library and _build_info.py."""
 
     def build_extension(self, ext: Extension) -> None:
-        try:
-            import torch
-        except ImportError as error:
+        if torch is None:
             raise SystemExit(
-                "triangle_attn_op builds against the torch that is installed: install torch >= 2.10 first, then "
-                "`pip install --no-build-isolation .`"
-            ) from error
+                "triangle_attn_op builds against the torch that is installed: install torch >= 2.10 (or 2.6 to 2.9) "
+                "first, then `pip install --no-build-isolation .`"
+            )
         output = Path(self.get_ext_fullpath(ext.name)).resolve().parent
-        # A folder for each CANN: CMake does not change the compiler of a configured one.
-        build = ROOT / "build" / (f"cmake-cann{cann.version}" if cann else "cmake")
+        # A folder for each CANN and binding: CMake does not change the compiler of a configured one.
+        label = "-".join(part for part in (f"cann{cann.version}" if cann else "", torch.label) if part)
+        build = ROOT / "build" / (f"cmake-{label}" if label else "cmake")
         shutil.rmtree(output / "lib", ignore_errors=True)
         cmake, environment = find_tool("cmake")
         generator = cann.generator if cann else "Ninja"
@@ -78,7 +78,7 @@ class CMakeBuild(build_ext):
             generator,
             *([f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')[0]}"] if generator == "Ninja" else []),
             f"-DPython3_EXECUTABLE={sys.executable}",
-            f"-DTRIANGLE_TORCH_DIR={torch.__path__[0]}",
+            f"-DTRIANGLE_TORCH_DIR={torch.folder}",
             f"-DTRIANGLE_OUTPUT_DIR={output}",
             *shlex.split(os.environ.get("CMAKE_ARGS", "")),
         ]
@@ -99,8 +99,10 @@ class CMakeBuild(build_ext):
 cann = CANN["find"]()
 if message := CANN["forgotten"]():
     print(f"triangle_attn_op: WARNING: {message}", file=sys.stderr)
+torch = TORCH["find"]()
 setup(
-    version=CANN["wheel_version"](VERSION, cann),
+    version=CANN["wheel_version"](VERSION, cann, torch.label if torch else ""),
+    install_requires=[torch.requirement if torch else "torch>=2.10"],
     long_description=readme(),
     long_description_content_type="text/markdown",
     project_urls={

@@ -14,6 +14,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/DeviceGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/library.h>
 #else
 #include <torch/csrc/stable/accelerator.h>
@@ -53,6 +54,8 @@ class DeviceGuard {
 namespace torch_api {
 
 inline int32_t device_index(const Tensor& t) { return t.device().index(); }
+inline const void* address_of(const Tensor& t) { return &t; }
+inline int32_t current_device_index() { return c10::impl::VirtualGuardImpl(at::kPrivateUse1).getDevice().index(); }
 inline const char* name_of(ScalarType dtype) { return c10::toString(dtype); }
 inline Tensor zero_(Tensor t) { return t.zero_(); }
 inline Tensor fill_(Tensor t, double x) { return t.fill_(x); }
@@ -97,6 +100,9 @@ using DeviceGuard = torch::stable::accelerator::DeviceGuard;
 namespace torch_api {
 
 inline int32_t device_index(const Tensor& t) { return t.get_device_index(); }
+// A handle of the stable ABI is the address of an at::Tensor.
+inline const void* address_of(const Tensor& t) { return t.get(); }
+inline int32_t current_device_index() { return torch::stable::accelerator::getCurrentDeviceIndex(); }
 inline auto name_of(ScalarType dtype) { return torch::headeronly::toString(dtype); }
 inline Tensor zero_(Tensor t) { return torch::stable::zero_(t); }
 inline Tensor fill_(Tensor t, double x) { return torch::stable::fill_(t, x); }

@@ -20,12 +20,13 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from triangle_attn_op import _cann, _library, env
+from triangle_attn_op import _cann, _library, _torch, env
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "toolchain"))
@@ -132,7 +133,8 @@ def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, folder)
     package = folder / "python" / "triangle_attn_op"
     package.mkdir(parents=True)
-    shutil.copy(ROOT / "python" / "triangle_attn_op" / "_cann.py", package)
+    for name in ("_cann.py", "_torch.py"):
+        shutil.copy(ROOT / "python" / "triangle_attn_op" / name, package)
     (package / "__init__.py").touch()
     return folder
 
@@ -168,11 +170,62 @@ def test_messages_and_wheels_name_a_cann_alike(version: str) -> None:
         assert _cann.in_wheel_names(version).endswith(".beta2")
 
 
+@pytest.mark.parametrize(
+    ("torch_version", "cann_version", "local", "requirement"),
+    [
+        ("2.9.0+cpu", "8.5.0", "+cann8.5.0.torch2.9", "torch==2.9.*"),
+        ("2.6.0", None, "+torch2.6", "torch==2.6.*"),
+        ("2.10.0+cu128", "9.1.0", "+cann9.1.0", "torch>=2.10"),
+    ],
+)
+def test_a_wheel_for_a_torch_before_the_stable_abi_names_it(
+    small_project: Path, tmp_path: Path, torch_version: str, cann_version: str | None, local: str, requirement: str
+) -> None:
+    (tmp_path / "path" / "torch").mkdir(parents=True)
+    (tmp_path / "path" / "torch" / "__init__.py").write_text("raise AssertionError('torch is not imported')\n")
+    (tmp_path / "path" / "torch" / "version.py").write_text(f"__version__ = '{torch_version}'\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "path")}
+    environment.pop("ASCEND_HOME_PATH", None)
+    if cann_version is not None:
+        cann.write_version(tmp_path / "cann", cann_version)
+        environment["ASCEND_HOME_PATH"] = str(tmp_path / "cann")
+    command = [sys.executable, "setup.py", "-q", "bdist_wheel", "--skip-build"]
+    command += ["--bdist-dir", str(tmp_path / "bdist"), "--dist-dir", str(tmp_path / "dist")]
+    subprocess.run(command, cwd=small_project, env=environment, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").iterdir()
+    assert wheel.name.split("-")[1].partition("+")[1:] == local.partition("+")[1:]
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith("METADATA"))
+        assert f"Requires-Dist: {requirement}" in archive.read(metadata).decode().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("built", "running", "complaint"),
+    [
+        ("2.13.0", "2.10.0+cu128", None),
+        ("2.9.0+cpu", "2.9.1", None),
+        ("2.9.0", "2.8.0", "this build is for torch 2.9, found torch 2.8.0; install the wheel whose name has torch2.8"),
+        ("2.9.0", "2.13.0+cpu", "for torch 2.9, found torch 2.13.0+cpu; install a wheel without torch in its name"),
+        ("2.13.0", "2.9.0", "this build is for torch >= 2.10, found torch 2.9.0; install the wheel whose name has"),
+    ],
+)
+def test_a_build_for_another_torch_is_refused(built: str, running: str, complaint: str | None) -> None:
+    text = _torch.mismatch(built, running)
+    assert text is None if complaint is None else complaint in str(text)
+
+
 def test_release_workflow_names_versions_and_scripts_that_exist() -> None:
     release = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
     jobs = release["jobs"]
-    tags = jobs["npu"]["strategy"]["matrix"]["cann"]
-    assert all(_cann.VERSION.fullmatch(tag.split("-910b-")[0]) for tag in tags)
+    matrix = jobs["npu"]["strategy"]["matrix"]
+    pairs = [pair.split() for pair in matrix["pair"]]
+    assert all(_cann.VERSION.fullmatch(tag.split("-910b-")[0]) for tag, _ in pairs)
+    # Huawei's table, as docs/build.md has it.
+    table = (ROOT / "docs" / "build.md").read_text().partition("## Which pairs are served")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in row.split("|")[1:4]] for row in table.splitlines() if re.match(r"\| *\d", row)]
+    for cann_version, minor, _ in rows:
+        assert any(tag.startswith(f"{cann_version.lower()}-") and minor in torch for tag, torch in pairs), cann_version
+    assert len(rows) == len(pairs)
     assert {runner.endswith("-arm") for runner in jobs["npu"]["strategy"]["matrix"]["runner"]} == {True, False}
     assert sorted(jobs["release"]["needs"]) == ["cpu", "glibc", "npu", "sdist"]
     text = (ROOT / "docs" / "build.md").read_text() + json.dumps(jobs)

@@ -27,7 +27,8 @@ def test_metadata_and_readme(tmp_path: Path) -> None:
     for name in ("setup.py", "pyproject.toml", "VERSION", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "python" / "triangle_attn_op").mkdir(parents=True)
-    shutil.copy(PACKAGE / "_cann.py", tmp_path / "python" / "triangle_attn_op")
+    for name in ("_cann.py", "_torch.py"):
+        shutil.copy(PACKAGE / name, tmp_path / "python" / "triangle_attn_op")
     done = run([sys.executable, "setup.py", "-q", "egg_info"], tmp_path, TRIANGLE_REPOSITORY=URL)
     assert done.returncode == 0, done.stderr
     metadata = email.message_from_bytes(next(tmp_path.rglob("PKG-INFO")).read_bytes())

@@ -1,8 +1,6 @@
 #include "loader.h"
 
 #include <dlfcn.h>
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-#include <torch/csrc/stable/accelerator.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -159,10 +157,11 @@ std::string acl_error_text(int32_t code) {
 extern "C" __attribute__((visibility("default"))) int triangle_npu_description(char* buffer, int size) {
   std::string text;
   try {
+    using namespace triangle;
     using namespace triangle::npu;
     const Runtime& npu = runtime();
-    const int32_t device = torch::stable::accelerator::getCurrentDeviceIndex();
-    const torch::stable::accelerator::DeviceGuard guard(device);
+    const int32_t device = torch_api::current_device_index();
+    const DeviceGuard guard(device);
     text = npu.backend + ", " + std::to_string(ai_cores(device, current_stream(device, false))) + " AI cores, " +
            npu.build;
   } catch (const std::exception& error) {

@@ -6,10 +6,6 @@
 //
 //   TRIANGLE_ATTN_CHECK_CU_SEQ=1   reads cu_seq_q and cu_seq_k back and checks them, which waits for the device; else
 //                                  the kernel clamps them to [0, T], so that wrong ones give wrong results only
-#include <torch/csrc/stable/accelerator.h>
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -27,8 +23,6 @@
 
 namespace triangle::npu {
 namespace {
-
-using torch::stable::accelerator::DeviceGuard;
 
 // As in check_inputs(): before anything runs.
 void check_supported(const Arguments& a) {
@@ -68,9 +62,7 @@ void check_cu_seq_on_request(const Arguments& a, void* stream) {
         "TRIANGLE_ATTN_CHECK_CU_SEQ=1 reads cu_seq_q and cu_seq_k back, which a capture into a graph ",
         "does not allow: unset it for the capture");
   const auto to_host = [](const Tensor& t) {
-    return through_torch("reading cu_seq back", [&] {
-      return torch::stable::to(t, torch::stable::Device(torch::headeronly::DeviceType::CPU));
-    });
+    return through_torch("reading cu_seq back", [&] { return torch_api::to_cpu(t); });
   };
   check_cu_seq_values("cu_seq_q", to_host(*a.cu_seq_q), a.sizes.seq_q, a.options.max_q, "max_q");
   check_cu_seq_values("cu_seq_k", to_host(*a.cu_seq_k), a.sizes.seq_k, a.options.max_k, "max_k");
@@ -100,8 +92,8 @@ Tensor with_whole_rows(Tensor mask, const Sizes& s, bool hides) {
   if (sizes.empty()) sizes.push_back(1);
   sizes.back() = s.seq_k;
   return through_torch("copying attn_mask", [&] {
-    Tensor rows = torch::stable::new_empty(mask, torch::headeronly::IntHeaderOnlyArrayRef(sizes.data(), sizes.size()));
-    return torch::stable::copy_(rows, mask);
+    Tensor rows = torch_api::new_empty(mask, sizes);
+    return torch_api::copy_(rows, mask);
   });
 }
 
@@ -114,7 +106,7 @@ triangle::Strides mask_strides_of(const Tensor& mask) {
 }
 
 Tensor contiguous_rows(const Tensor& t) {
-  return t.is_contiguous() ? t : through_torch("copying lse", [&] { return torch::stable::contiguous(t); });
+  return t.is_contiguous() ? t : through_torch("copying lse", [&] { return torch_api::contiguous(t); });
 }
 
 const void* data_or_null(const OptTensor& t) { return t.has_value() ? t->data_ptr() : nullptr; }
@@ -172,8 +164,8 @@ OutLse forward(Arguments a) {
   check_supported(a);
   const Runtime& npu = runtime();
   check_formats(a);
-  const DeviceGuard guard(a.q.get_device_index());
-  const LaunchQueue queue(a.q.get_device_index());
+  const DeviceGuard guard(torch_api::device_index(a.q));
+  const LaunchQueue queue(torch_api::device_index(a.q));
   check_cu_seq_on_request(a, queue.stream());
 
   Tensor out = empty_like_layout(a.q, sizes_with_last(a.q, s.dim_v));
@@ -187,7 +179,7 @@ OutLse forward(Arguments a) {
   if (a.attn_mask.has_value()) a.attn_mask = with_whole_rows(*a.attn_mask, s, a.options.mask_hides);
 
   if (s.packed) fill_rows_of_no_document(target, lse);
-  const int64_t cores = ai_cores(a.q.get_device_index(), queue.stream());
+  const int64_t cores = ai_cores(torch_api::device_index(a.q), queue.stream());
   ForwardProblem problem = make_problem(a, cores);
   problem.out = strides_of(target);
   problem.lse = lse_strides_of(lse);
@@ -214,8 +206,8 @@ Gradients backward(Arguments a, Saved saved) {
   check_format("dlse", saved.dlse);
   check_format("out", saved.out);
   check_format("lse", saved.lse);
-  const DeviceGuard guard(a.q.get_device_index());
-  const LaunchQueue queue(a.q.get_device_index());
+  const DeviceGuard guard(torch_api::device_index(a.q));
+  const LaunchQueue queue(torch_api::device_index(a.q));
   check_cu_seq_on_request(a, queue.stream());
 
   auto [dq, dk, dv, dsinks] = empty_gradients(a);
@@ -233,7 +225,7 @@ Gradients backward(Arguments a, Saved saved) {
   if (saved.dlse.has_value()) saved.dlse = contiguous_rows(*saved.dlse);
   if (a.attn_mask.has_value()) a.attn_mask = with_whole_rows(*a.attn_mask, s, a.options.mask_hides);
 
-  const int64_t cores = ai_cores(a.q.get_device_index(), queue.stream());
+  const int64_t cores = ai_cores(torch_api::device_index(a.q), queue.stream());
   BackwardProblem problem;
   problem.forward = make_problem(a, cores);
   problem.forward.out = strides_of(saved.out);
@@ -261,9 +253,9 @@ Gradients backward(Arguments a, Saved saved) {
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(triangle, PrivateUse1, m) {
-  m.impl("attn_lse", TORCH_BOX(&attn_lse<&forward>));
-  m.impl("attn_backward", TORCH_BOX(&attn_backward<&backward>));
+TRIANGLE_LIBRARY_IMPL(triangle, PrivateUse1, m) {
+  m.impl("attn_lse", TRIANGLE_KERNEL((&attn_lse<&forward>)));
+  m.impl("attn_backward", TRIANGLE_KERNEL((&attn_backward<&backward>)));
 }
 
 }  // namespace triangle::npu

@@ -1,7 +1,5 @@
 #include "queue.h"
 
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-
 #include <atomic>
 #include <cstdlib>
 #include <memory>

@@ -1,7 +1,5 @@
 #include "torch_npu.h"
 
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-
 #include "process.h"
 
 namespace triangle::npu {
@@ -103,8 +101,7 @@ void run_in_host_queue(const std::string& name, const std::function<int()>& laun
 std::string private_format(const Tensor& t) {
   const Functions& npu = functions();
   if (npu.format == nullptr) return "";
-  // A handle of the stable ABI is the address of an at::Tensor.
-  const int64_t format = npu.format(t.get());
+  const int64_t format = npu.format(torch_api::address_of(t));
   // Undefined, NCHW, NHWC, ND, NDHWC, NCDHW: torch_npu's base formats, memory as the strides have it.
   for (const int64_t plain : {-1, 0, 1, 2, 27, 30})
     if (format == plain) return "";

@@ -102,9 +102,13 @@ def in_wheel_names(version: str) -> str:
     return re.sub(r"(?<=\.)(alpha|beta|rc)\.(?=\d+(?:\.|$))", r"\1", version.lower().replace("-", "."))
 
 
-def wheel_version(version: str, cann: Cann | None) -> str:
-    """`version`, with the CANN as its local part: 0.1.0+cann8.1.rc1 of 8.1.RC1."""
-    return f"{version}+cann{in_wheel_names(cann.version)}" if cann else version
+def wheel_version(version: str, cann: Cann | None, torch: str = "") -> str:
+    """`version`, with the CANN and the torch (`_torch.Torch.label`) as its local part: 0.1.0+cann8.2.rc1.torch2.6 of
+    8.2.RC1 and torch 2.6, 0.1.0+cann9.1.0 of 9.1.0 and any torch from 2.10 on.
+    """
+    parts = [f"cann{in_wheel_names(cann.version)}" if cann else "", torch]
+    local = ".".join(part for part in parts if part)
+    return f"{version}+{local}" if local else version
 
 
 def main() -> int:

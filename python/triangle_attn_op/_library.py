@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from . import _torch, env
+
 
 @cache
 def path() -> Path:
@@ -23,7 +25,13 @@ def path() -> Path:
 
 @cache
 def load() -> ctypes.CDLL:
-    """Registers the operators with PyTorch (once) and returns the library for its plain C functions."""
+    """Registers the operators with PyTorch (once) and returns the library for its plain C functions. ImportError where
+    the library was built for another torch: it would call functions that this one does not have.
+    """
+    info = env.build_info()
+    text = _torch.mismatch(info.torch, torch.__version__) if info is not None else None
+    if text is not None:
+        raise ImportError(text)
     torch.ops.load_library(str(path()))
     return ctypes.CDLL(str(path()))
 

@@ -124,7 +124,9 @@ def test_scores_are_bent_and_dropped_as_by_the_operator() -> None:
     torch.manual_seed(1)
     dropped = flash_attn.flash_attn_func(q, k, v, 0.5, causal=True)
     torch.manual_seed(1)
-    assert torch.equal(dropped, flash_attn.flash_attn_func(q, k, v, dropout_p=0.5, causal=True))
+    own = triangle_attn_op.triangle_attention(*(t.transpose(1, 2) for t in (q, k, v)), dropout_p=0.5)
+    assert torch.equal(dropped, own.transpose(1, 2))
+    assert not torch.equal(dropped, flash_attn.flash_attn_func(q, k, v, dropout_p=0.0, causal=True))
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,13 @@ def test_bad_shapes_have_the_same_message_on_both_paths() -> None:
         # Of b or of n? With b == n both would fit.
         with pytest.raises(ValueError, match=r"attention_mask: expected .* 4 dimensions .* got shape \[4, 50, 50\]"):
             module(q[:, :2], k[:, :2], v[:, :2], torch.zeros(4, 50, 50, dtype=torch.bool))
+        for name, arguments in (
+            ("k", (q, k.to("meta"), v)),
+            ("v", (q, k, v.to("meta"))),
+            ("attention_mask", (q, k, v, torch.zeros(50, 50, dtype=torch.bool, device="meta"))),
+        ):
+            with pytest.raises(ValueError, match=f"^{name}: expected q's device cpu, got meta"):
+                module(*arguments)
 
 
 def test_layers_share_one_mask() -> None:

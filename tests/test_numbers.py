@@ -91,13 +91,17 @@ def test_numbers_of_other_kinds_are_taken_where_exact() -> None:
 def test_a_meta_tensor_among_others() -> None:
     """It brings a call to the fake kernels, where nothing is computed: an error, not memory that nobody wrote."""
     out, lse = attn_lse(Q, K, K)
+    bounds = torch.zeros(Q.shape[0], 1, K.shape[2], 1, dtype=torch.int32, device="meta")
     for name, arguments in (
         ("lse", (out, None, Q, K, K, out, lse.to("meta"))),
         ("dlse", (out, lse.to("meta"), Q, K, K, out, lse)),
         ("attn_mask", (out, None, Q, K, K, out, lse, torch.ones(9, 9, dtype=torch.bool, device="meta"))),
+        ("startend_row_indices", (out, None, Q, K, K, out, lse, *(None,) * 6, bounds)),
     ):
         with pytest.raises(ValueError, match=f"{name}: expected q's device cpu, got meta"):
             attn_backward(*arguments)
+    with pytest.raises(ValueError, match="startend_row_indices: expected q's device cpu, got meta"):
+        attn_lse(Q, K, K, *(None,) * 6, bounds)
     with pytest.raises(ValueError, match="rng_state: expected q's device cpu, got meta"):
         attn_lse(Q, K, K, None, None, None, torch.zeros(2, dtype=torch.int64, device="meta"), dropout_p=0.5)
     meta = [t.to("meta") for t in (out, Q, K, K, out)]

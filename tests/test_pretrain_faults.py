@@ -103,6 +103,22 @@ def test_a_damaged_checkpoint_never_counts(damage: Any, tmp_path: Path, capsys: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["iter_0000001.pt", "iter_0000002.unreadable"]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), PermissionError("denied"), torch.OutOfMemoryError("full"), RuntimeError("can't allocate memory")],
+)
+def test_a_checkpoint_is_not_to_blame_for_the_machine(error: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    names = [path.name for path in three_checkpoints(tmp_path)]
+
+    def short(*args: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(torch, "load", short)
+    with pytest.raises(ValueError, match=rf"--output: .* cannot be read \({str(error) or 'MemoryError'}\)"):
+        checkpoint.load(tmp_path, ALONE)
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
 def test_progress_is_kept_where_both_checkpoints_are_unreadable(text: Path, tmp_path: Path):
     assert pretrain_llama.main(flags(text, tmp_path / "run", "--save-interval", "3")) == 0
     (tmp_path / "run" / "summary.json").unlink()
@@ -166,7 +182,7 @@ def test_processes_must_agree(text: Path, tmp_path: Path):
 
 def test_the_first_process_chooses_the_step_to_go_on_at(tmp_path: Path):
     three_checkpoints(tmp_path)
-    answers = iter(["iter_0000001.pt", None])
+    answers = iter([None, "iter_0000001.pt", None])
 
     class Second(launch.Place):
         def from_all(self, value: Any) -> list[Any]:
@@ -175,7 +191,7 @@ def test_the_first_process_chooses_the_step_to_go_on_at(tmp_path: Path):
     content = checkpoint.load(tmp_path, Second(torch.device("cpu"), 1, 2))
     assert content is not None
     assert content["iteration"] == 1
-    answers = iter(["iter_0000009.pt", None])
+    answers = iter([None, "iter_0000009.pt", None])
     with pytest.raises(ValueError, match="process 1: --output: expected a folder that all processes share"):
         checkpoint.load(tmp_path, Second(torch.device("cpu"), 1, 2))
 

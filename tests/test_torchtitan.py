@@ -29,7 +29,9 @@ def test_documents_under_torchtitans_own_calls(window: int, seed: int):
     grads = torch.autograd.grad(out.square().sum(), (q, k, v), retain_graph=True)
     torch.testing.assert_close(grads, torch.autograd.grad(expected.square().sum(), (q, k, v)))
     weighted = attention(q, k, v, attention_masks=masks, scale=0.5, out_transform=lambda o, lse: o * lse.unsqueeze(-1))
-    assert weighted.shape == out.shape
+    scores = torch.einsum("qhd,khd->hqk", q.flatten(0, 1), k.flatten(0, 1).repeat_interleave(2, dim=1)) * 0.5
+    lse = scores.masked_fill(~seen, -torch.inf).logsumexp(-1).t().unflatten(0, (2, 12))
+    torch.testing.assert_close(weighted, expected * lse.unsqueeze(-1))
 
 
 def test_a_window_to_the_right_is_refused():

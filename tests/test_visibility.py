@@ -130,6 +130,11 @@ def test_helpers() -> None:
         assert torch.equal(seen(options, s, s)[0, 0], want), name
         again = visibility.from_bool_mask(want)
         assert torch.equal(seen(again, s, s)[0, 0], want), f"{name}, from a bool mask"
+    q, k = (draw(2, h, s, 8, dtype=torch.float64, seed=h) for h in (4, 2))
+    for name, (options, want) in cases.items():  # one entry of intervals for a batch of two
+        full = triangle_attention(q, k, k, attn_mask=want, diagonal=s)
+        for given in (options, visibility.from_bool_mask(want)):
+            assert torch.equal(triangle_attention(q, k, k, **given), full), name
     both = visibility.prefix_lm([3, 30], s)
     assert torch.equal(seen(both, s, s)[:, 0], torch.stack([causal | (key < 3), causal | (key < 30)]))
 
@@ -141,7 +146,10 @@ def test_from_block_mask() -> None:
     block_mask = create_block_mask(mask_mod, 1, 2, 150, 150, device="cpu", BLOCK_SIZE=64)
     options = visibility.from_block_mask(block_mask)
     b, h, row, key = torch.arange(1), torch.arange(2)[:, None, None], torch.arange(150)[:, None], torch.arange(150)
-    assert torch.equal(seen(options, 150, 150)[0], mask_mod(b, h, row, key))
+    want = mask_mod(b, h, row, key)
+    assert torch.equal(seen(options, 150, 150)[0], want)
+    q = draw(2, 2, 150, 8, dtype=torch.float64, seed=1)
+    assert torch.equal(triangle_attention(q, q, q, **options), triangle_attention(q, q, q, attn_mask=want[None]))
 
 
 def test_what_does_not_fit() -> None:

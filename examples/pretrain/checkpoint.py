@@ -64,31 +64,47 @@ def load(folder: Path, place: Place) -> dict[str, Any] | None:
     """The newest checkpoint that can be read, the same one in every process, or None.
 
     The first process chooses. One that cannot be read is renamed with a warning, so that it never counts among those
-    that are kept. ValueError in all processes where one of them cannot read what the first one read.
+    that are kept; where memory or permission is short, no file is to blame and none is renamed. ValueError in all
+    processes where the first one cannot choose or another one cannot read what it chose.
     """
-    name, content = _newest(folder, place.device) if place.first else (None, None)
+    name, content, problem = None, None, None
+    if place.first:
+        try:
+            name, content = _newest(folder, place.device)
+        except Exception as error:  # every process must hear of it: they wait for the name
+            problem = f"--output: {folder} cannot be read ({_words(error)})"
+    place.agree(problem)
     name = place.from_all(name)[0]
     if name is None:
         return None
-    problem = None
     if not place.first:
         try:
             content = _read(folder / name, place.device)
-        except _UNREADABLE as error:
-            problem = f"--output: expected a folder that all processes share, {folder / name} cannot be read ({error})"
+        except Exception as error:
+            shared = "" if _is_of_the_machine(error) else "expected a folder that all processes share, "
+            problem = f"--output: {shared}{folder / name} cannot be read ({_words(error)})"
     place.agree(problem)
     return content
 
 
-# Bytes that are no pickle end in almost any exception.
-_UNREADABLE = (Exception,)
+def _is_of_the_machine(error: Exception) -> bool:
+    """Whether it says nothing about the file: bytes that are no pickle end in almost any exception, not in these."""
+    if isinstance(error, (MemoryError, PermissionError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__  # a MemoryError has no words
 
 
 def _newest(folder: Path, device: torch.device) -> tuple[str | None, dict[str, Any] | None]:
     for path in reversed(_found(folder)):
         try:
             return path.name, _read(path, device)
-        except _UNREADABLE as error:
+        except Exception as error:
+            if _is_of_the_machine(error):
+                raise
             aside = path.with_suffix(".unreadable")
             os.replace(path, aside)
             print(f"warning: {path} cannot be read ({error}), now {aside.name}; trying the one before", flush=True)

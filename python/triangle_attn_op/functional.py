@@ -93,10 +93,10 @@ def triangle_attention(
         softcap: None, or c > 0: the scaled score s becomes c * tanh(s / c); 0.0 means none.
         sinks: `[Hq]` in q's dtype or float32: a logit a head that joins each row's sum and carries no value (gpt-oss).
             Its gradient is computed. lse includes it.
-        startend_row_indices: int32 `[B, 1, Hkv or Hq, Sk, 1, 2 or 4]` (packed: `[1, .., Tk, ..]`, rows and keys counted
-            within the pack), rows that each key hides besides: 1: rows >= start; 2: rows in [start, end); 4: those in
-            two such intervals. No S x S mask, and blocks without a visible pair are not computed; `visibility` makes
-            it. With diagonal Sk - 1 nothing else hides.
+        startend_row_indices: int32 `[B or 1, 1 or Hkv or Hq, Sk, 1 or 2 or 4]` (packed: `[1, .., Tk, ..]`, rows and
+            keys counted within the pack), rows that each key hides besides: 1: rows >= start; 2: rows in [start, end);
+            4: those in two such intervals. No S x S mask, and blocks without a visible pair are not computed;
+            `visibility` makes it. With diagonal Sk - 1 nothing else hides.
 
     Returns:
         `[B, Hq, Sq, Dv]` in q's dtype and memory order; with `return_lse` also lse `[B, Hq, Sq]`, natural logarithm,

@@ -112,6 +112,9 @@ class TriangleAttention(nn.Module):
         """
         q, k, v = autocast(q, k, v)  # as the fused path does
         # Bad input gets the fused path's messages: shapes are checked on meta tensors, where nothing is computed.
+        for name, t in (("k", k), ("v", v), ("attention_mask", attention_mask)):
+            if t is not None and t.device != q.device:
+                raise ValueError(f"{name}: expected q's device {q.device}, got {t.device}")
         meta_mask = None if attention_mask is None else attention_mask.to("meta")
         dense(*(t.detach().to("meta") for t in (q, k, v)), hidden=meta_mask)
         sq, sk = q.shape[2], k.shape[2]

@@ -84,6 +84,9 @@ def dense(
     if all(isinstance(t, Tensor) for t in (q, k, v)):
         q, k, v = autocast(q, k, v)
         options["sinks"] = autocast_sinks(q, options.get("sinks"))
+        bounds = options.get("startend_row_indices")
+        if isinstance(bounds, Tensor) and bounds.dim() == 4 and q.dim() == 4 and holds(bounds.shape[0] == 1):
+            options["startend_row_indices"] = bounds.expand(q.shape[0], -1, -1, -1)
     mask = attn_mask if hidden is None else hidden
     named = "attn_mask" if hidden is None else "attention_mask"
     options = check_dense(q, k, v, attn_mask=mask, mask_name=named, **options)
@@ -236,7 +239,15 @@ def _attn_backward_fake(
     *args: Any,
     **options: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    names = ("attn_mask", "cu_seq_q", "cu_seq_k", "rng_state", "alibi_slopes", "sinks")
+    names = (
+        "attn_mask",
+        "cu_seq_q",
+        "cu_seq_k",
+        "rng_state",
+        "alibi_slopes",
+        "sinks",
+        "startend_row_indices",
+    )
     given = dict.fromkeys(names) | dict(zip(names, args))
     given = {name: None if t is None else t.detach() for name, t in given.items()}
     options = {"max_q": None, "max_k": None, **options}

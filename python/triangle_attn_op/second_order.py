@@ -168,7 +168,7 @@ def _block_row(
     to_delta = -to_dp.sum(-1, keepdim=True)
     to_s = to_p * p
     to_lse = -to_s.sum(-1)
-    to_sinks = torch.zeros_like(q[0, :, :, 0, 0])
+    to_sinks = q.new_zeros(q.shape[1:3])
     if sinks is not None:  # dsinks = -sum over rows of P_sink delta
         sink, g = sinks
         p_sink = torch.where(empty, 0.0, torch.exp(sink - top.squeeze(-1)))

@@ -16,11 +16,16 @@ char triangle_single_threaded = 0;
 TRIANGLE_HIDDEN void triangle_bad_length() __asm__("_ZSt28__throw_bad_array_new_lengthv");
 void triangle_bad_length() { throw std::bad_array_new_length(); }
 
-// GCC 9: the constructors without arguments of these two, out of line.
-TRIANGLE_HIDDEN void triangle_output_stream(void* place) __asm__(
-    "_ZNSt7__cxx1119basic_ostringstreamIcSt11char_traitsIcESaIcEEC1Ev");
+// GCC 9: the constructors without arguments of these two, out of line; the names are those of the string's ABI.
+#if _GLIBCXX_USE_CXX11_ABI
+#define TRIANGLE_OUTPUT_STREAM "_ZNSt7__cxx1119basic_ostringstreamIcSt11char_traitsIcESaIcEEC1Ev"
+#define TRIANGLE_STREAM "_ZNSt7__cxx1118basic_stringstreamIcSt11char_traitsIcESaIcEEC1Ev"
+#else
+#define TRIANGLE_OUTPUT_STREAM "_ZNSt19basic_ostringstreamIcSt11char_traitsIcESaIcEEC1Ev"
+#define TRIANGLE_STREAM "_ZNSt18basic_stringstreamIcSt11char_traitsIcESaIcEEC1Ev"
+#endif
+TRIANGLE_HIDDEN void triangle_output_stream(void* place) __asm__(TRIANGLE_OUTPUT_STREAM);
 void triangle_output_stream(void* place) { new (place) std::ostringstream(std::ios_base::out); }
-TRIANGLE_HIDDEN void triangle_stream(void* place) __asm__(
-    "_ZNSt7__cxx1118basic_stringstreamIcSt11char_traitsIcESaIcEEC1Ev");
+TRIANGLE_HIDDEN void triangle_stream(void* place) __asm__(TRIANGLE_STREAM);
 void triangle_stream(void* place) { new (place) std::stringstream(std::ios_base::in | std::ios_base::out); }
 #endif

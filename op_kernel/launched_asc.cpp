@@ -49,8 +49,9 @@ int32_t launch_result() {
 // Weak: each CANN has its own. The generated code's calls of the profiler bring them in from the archive.
 #define TRIANGLE_REAL extern "C" __attribute__((weak)) int32_t
 TRIANGLE_REAL __real_AscendDevBinaryRegister(const void* file, size_t bytes, void** handle);
+// From 9.0 on it has a sixth argument, bytes of UB; 8.5's, with five, does not look at it.
 TRIANGLE_REAL __real_AscendKernelLaunchWithFlagV2(const char* name, uint32_t blocks, void** args, uint32_t bytes,
-                                                  const void* stream);
+                                                  const void* stream, uint32_t ub_bytes);
 TRIANGLE_REAL __real_AscendDevBinaryLazyRegister(const char* binary, size_t bytes, void** handle);
 TRIANGLE_REAL __real_AscendGetFuncFromBinary(void* binary, const char* name, void** function);
 TRIANGLE_REAL __real_AscendLaunchKernelWithHostArgs(void* function, uint32_t blocks, void* stream, void* args,
@@ -63,8 +64,8 @@ int32_t __wrap_AscendDevBinaryRegister(const void* file, size_t bytes, void** ha
 }
 
 int32_t __wrap_AscendKernelLaunchWithFlagV2(const char* name, uint32_t blocks, void** args, uint32_t bytes,
-                                            const void* stream) {
-  return launched(call(__real_AscendKernelLaunchWithFlagV2, name, blocks, args, bytes, stream));
+                                            const void* stream, uint32_t ub_bytes) {
+  return launched(call(__real_AscendKernelLaunchWithFlagV2, name, blocks, args, bytes, stream, ub_bytes));
 }
 
 int32_t __wrap_AscendDevBinaryLazyRegister(const char* binary, size_t bytes, void** handle) {

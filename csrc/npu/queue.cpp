@@ -24,13 +24,13 @@ namespace {
 struct Outcome {
   int32_t code = -1;
   std::string text;
+  std::atomic<bool> known{false};  // set last, by the thread that launched
 };
 
-Outcome outcome_of(const std::function<int32_t(void*)>& launch, void* stream) {
-  Outcome outcome;
-  outcome.code = launch(stream);
-  if (outcome.code != 0) outcome.text = acl_error_text(outcome.code);
-  return outcome;
+void find_out(const std::function<int32_t(void*)>& launch, void* stream, Outcome* outcome) {
+  outcome->code = launch(stream);
+  if (outcome->code != 0) outcome->text = acl_error_text(outcome->code);
+  outcome->known.store(true);
 }
 
 void check_launched(const char* direction, const Outcome& outcome) {
@@ -63,7 +63,9 @@ LaunchQueue::LaunchQueue(int32_t device_index)
 void LaunchQueue::launch(const char* direction, std::function<int32_t(void*)> launch) const {
   if (!in_host_queue_) {
     current_stream(device_index_, true);  // drains what was queued since the constructor, too
-    check_launched(direction, outcome_of(launch, stream_));
+    Outcome outcome;
+    find_out(launch, stream_, &outcome);
+    check_launched(direction, outcome);
     return;
   }
   static std::atomic<bool> launched{false};
@@ -76,10 +78,11 @@ void LaunchQueue::launch(const char* direction, std::function<int32_t(void*)> la
   }
   const auto outcome = std::make_shared<Outcome>();
   run_in_host_queue(name, [shared, stream = stream_, outcome]() -> int {
-    *outcome = outcome_of(*shared, stream);
+    find_out(*shared, stream, outcome.get());
     return 0;  // the queue goes on
   });
   current_stream(device_index_, true);
+  if (!outcome->known.load()) return;  // this torch_npu did not wait: the next call looks again
   check_launched(direction, *outcome);
   launched.store(true);
 }

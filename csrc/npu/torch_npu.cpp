@@ -14,10 +14,21 @@ struct StreamObject {
   ~StreamObject() {}  // NOLINT: must not be trivial
 };
 
-// Demangled in the comments; every name as GCC mangles it, with the C++11 ABI of std::string.
+// RunOpApiV2's name with the ABI of std::string that torch has: the old one in x86_64's torch 2.6.
+#if _GLIBCXX_USE_CXX11_ABI
+#define TRIANGLE_RUN                                                                               \
+  "_ZN6at_npu6native9OpCommand10RunOpApiV2ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE" \
+  "RKSt8functionIFivEEb"
+#else
+#define TRIANGLE_RUN "_ZN6at_npu6native9OpCommand10RunOpApiV2ERKSsRKSt8functionIFivEEb"
+#endif
+
+// Demangled in the comments; every name as GCC mangles it.
 struct Functions {
   // c10_npu::NPUStream c10_npu::getCurrentNPUStream(c10::DeviceIndex)
   StreamObject (*current)(signed char) = nullptr;
+  // c10_npu::NPUStream c10_npu::getDefaultNPUStream(c10::DeviceIndex)
+  StreamObject (*usual)(signed char) = nullptr;
   // aclrtStream c10_npu::NPUStream::stream(bool need_empty) const
   void* (*handle)(const StreamObject*, bool) = nullptr;
   // static void at_npu::native::OpCommand::RunOpApiV2(const std::string&, const std::function<int()>&, bool sync)
@@ -39,14 +50,13 @@ const Functions& functions() {
   static const Functions found = [] {  // where this throws, the next call tries again
     Functions f;
     look_up(f.current, "_ZN7c10_npu19getCurrentNPUStreamEa");
+    look_up(f.usual, "_ZN7c10_npu19getDefaultNPUStreamEa");
     look_up(f.handle, "_ZNK7c10_npu9NPUStream6streamEb");
-    look_up(f.run,
-            "_ZN6at_npu6native9OpCommand10RunOpApiV2ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
-            "RKSt8functionIFivEEb");
+    look_up(f.run, TRIANGLE_RUN);
     look_up(f.format, "_ZN6at_npu6native14get_npu_formatERKN2at6TensorE");
     look_up(f.drained, "aoti_torch_get_current_npu_stream");
     check(f.streams() || f.drained != nullptr,
-          "npu: expected torch_npu >= 2.9 in this process (import torch_npu), found no libtorch_npu.so with "
+          "npu: expected torch_npu in this process (import torch_npu), found no libtorch_npu.so with "
           "c10_npu::getCurrentNPUStream or aoti_torch_get_current_npu_stream");
     return f;
   }();
@@ -84,6 +94,11 @@ void* current_stream(int32_t device_index, bool drained) {
     const StreamObject object = npu.current(static_cast<signed char>(device_index));
     stream = npu.handle(&object, drained);
     failed = stream == nullptr && drained && npu.handle(&object, false) != nullptr;
+    // torch_npu 2.10 to 2.13 drain nothing for an external stream, whose operators wait in the same queue.
+    if (drained && !failed && npu.usual != nullptr) {
+      const StreamObject usual = npu.usual(static_cast<signed char>(device_index));
+      failed = npu.handle(&usual, true) == nullptr && npu.handle(&usual, false) != nullptr;
+    }
   } else {
     if (npu.drained(device_index, &stream) != AOTI_TORCH_SUCCESS)
       throw_torch_error("npu: torch_npu gives no current stream", std::runtime_error(""));

@@ -1,7 +1,7 @@
 // What is called of torch_npu, all of it found in the process by name: its current stream, its host queue of launches
-// and the format of its tensors. Its C++ names are the same in every wheel from 2.9.0 to 2.14.0 (cp311, x86_64, looked
-// up in 2.9.0, 2.10.0, 2.10.0.post4, 2.13.0 and 2.14.0); the C function aoti_torch_get_current_npu_stream exists from
-// 2.10.0.post4 on only.
+// and the format of its tensors. Its C++ names are the same in every wheel from 2.7.1 to 2.14.0 (cp311, x86_64, looked
+// up in 2.7.1, 2.9.0, 2.10.0, 2.10.0.post4, 2.13.0 and 2.14.0); the C function aoti_torch_get_current_npu_stream exists
+// from 2.10.0.post4 on only.
 #pragma once
 #include <cstdint>
 #include <functional>

@@ -19,7 +19,7 @@ class BuildInfo:
 
     version: of the sources. cann, way, npu_arch: the CANN that compiled the NPU kernels, how
     (cmake/TriangleKernels.cmake) and for which chips. cpu: the processor family. torch: the version compiled against;
-    newer ones serve as well.
+    from 2.10 on every other one from there on serves too, before it that minor version only.
     """
 
     version: str

@@ -25,7 +25,7 @@ def warm_up(device: torch.device | str | int | None = None) -> None:
     if where.type not in ("cpu", "npu"):
         raise ValueError(f"device: expected cpu or npu, got {where}")
     dtypes = (torch.float16, torch.bfloat16) if where.type == "npu" else (torch.float32, torch.bfloat16)
-    with torch.enable_grad(), torch.autocast(where.type, enabled=False):
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(where.type, enabled=False):
         for dtype in dtypes:
             for width in (16, 256):  # the forward has a kernel for D up to 128 and one for more
                 q = torch.zeros(1, 1, 16, width, dtype=dtype, device=where, requires_grad=True)

@@ -130,7 +130,7 @@ def test_a_torch_npu_with_no_way_to_its_stream(npu_process: Any, other_torch_npu
     hidden = "aoti_torch_get_current_npu_stream,_ZN7c10_npu19getCurrentNPUStreamEa"
     source = START + "tell(said=attempt(forward))\n"
     said = told(npu_process(source, LD_PRELOAD=other_torch_npu, HIDDEN_SYMBOLS=hidden))[1]["said"]
-    assert said.startswith("RuntimeError: npu: expected torch_npu >= 2.9 in this process (import torch_npu), found no")
+    assert said.startswith("RuntimeError: npu: expected torch_npu in this process (import torch_npu), found no")
 
 
 @pytest.mark.parametrize(

@@ -152,11 +152,13 @@ def compare(
         merge = 32 * torch.finfo(wide).eps
         last = torch.finfo(got.dtype).eps / 2 if got.dtype is not wide else 0.0
         bound = (2 if narrow else 1) * own.max() + (merge + last) * size.max()
+        if name == "dsinks":  # a number a head, too few for a mean; each rank rounds its share
+            bound = 2 * own.max() + (merge + 2 * last) * size.max()
         if not bool(error.max() <= bound):
             problems.append(f"{name}: error {float(error.max()):.3g}, bound {float(bound):.3g}")
         # The mean sees what the largest error hides: one more rounding of every element.
         mean, mean_bound = _rms(error), (2 if narrow else 1.05) * _rms(own) + merge * _rms(size)
-        if not mean <= mean_bound:
+        if not mean <= mean_bound and name != "dsinks":
             problems.append(f"{name}: mean error {mean:.3g}, bound {mean_bound:.3g}")
         if got.dtype != one.dtype:
             problems.append(f"{name}: dtype {got.dtype}, expected {one.dtype}")

@@ -95,7 +95,6 @@ def test_arrays_with_gaps(kernels):
         (lambda f: f("untyped", np.zeros(1, np.float32)), "'untyped' declares no KERNEL_TASK_TYPE"),
         (lambda f: f("set_twice", 1, soc="Ascend310"), "soc: unknown chip 'Ascend310'"),
         (lambda f: f("set_twice", 1, block_dim=0), "block_dim: expected 1..65535, got 0"),
-        (lambda f: f("set_twice", 1, order="best"), "order: expected eager, lazy or random, got 'best'"),
         (lambda f: f("set_twice", 1, parameters={"warp": 9}), "unknown SoC parameter in 'warp=9'"),
         (lambda f: f("set_twice", 1, type="gpu"), "unknown kernel type 'gpu'"),
     ],
@@ -104,6 +103,11 @@ def test_wrong_launch(kernels, call, text):
     report = call(kernels("rules").launch)
     assert not report.completed
     assert re.search(text, only(report, "launch").message)
+
+
+def test_an_unknown_order_is_refused(kernels):
+    with pytest.raises(ValueError, match='set_twice: order: expected "eager", "lazy" or "random", got \'best\''):
+        kernels("rules").launch("set_twice", 1, order="best")
 
 
 def test_ignored_sites(kernels):

@@ -83,7 +83,8 @@ def test_a_launch_takes_its_time_on_the_device(timing: Any) -> None:
     one = timing.launch("loads", 65536, 1, 65536, 0, timing_only=True)
     assert one.microseconds - at_once.microseconds == pytest.approx(0.55)
     all_cores = timing.launch("adds", 0, 1, 0, block_dim=24, timing_only=True)
-    assert all_cores.microseconds == pytest.approx(0.55 + 23 * 0.014)
+    # and a few cycles for the barrier at the kernel's end
+    assert all_cores.microseconds == pytest.approx(0.55 + 23 * 0.014, abs=0.005)
     assert all_cores.sustained_microseconds == pytest.approx(all_cores.microseconds * 1.8 / 1.5)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import reference
 import torch
 import triangle_attn_op
 from torch import Tensor
@@ -34,6 +35,12 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
 
 
+def bounds(count: int, heads: int) -> Tensor:
+    """startend_row_indices [1, heads, 6, count]"""
+    generator = torch.Generator().manual_seed(count)
+    return torch.randint(0, 7, (1, heads, 6, count), dtype=torch.int32, generator=generator)
+
+
 def loss(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda *args: f(*args).sin().sum()
 
@@ -47,6 +54,13 @@ SECOND: dict[str, Callable[..., Any]] = {
     "bool mask": lambda *t: triangle_attention(*t, attn_mask=torch.arange(36).view(6, 6) % 5 < 3),
     "float mask": lambda *t: triangle_attention(*t, attn_mask=torch.arange(24.0).sin().view(4, 1, 6)),
     "rows that see nothing": lambda q, k, v: triangle_attention(q, k[:, :, :4], v[:, :, :4]),
+    "intervals": lambda *t: triangle_attention(*t, startend_row_indices=bounds(2, 1), return_lse=True),
+    "two intervals, of query heads": lambda *t: triangle_attention(*t, startend_row_indices=bounds(4, 4), diagonal=9),
+    "packed intervals": lambda *t: triangle_attention_varlen(
+        *(x[0].transpose(0, 1) for x in t), CU, CU, 4, 4, startend_row_indices=bounds(1, 2)
+    ),
+    "no batch": lambda *t: triangle_attention(*(x[:0] for x in t), return_lse=True),
+    "no q dimension": lambda q, k, v: triangle_attention(q[..., :0], k[..., :0], v, return_lse=True),
     "far diagonal": lambda *t: triangle_attention(*t, diagonal=2**63 - 1),
     "dropout": lambda *t: attn_lse(*t, None, None, None, RNG, dropout_p=0.4),
     "packed": lambda *t: triangle_attention_varlen(*(x[0].transpose(0, 1) for x in t), CU, CU, 4, 4, return_lse=True),
@@ -78,6 +92,39 @@ def test_double_backward_of_what_bends_a_score(is_packed: bool) -> None:
         return triangle_attention(q, k[:, :, :5], v[:, :, :5], sinks=sinks, **bends)  # row 0 sees its sink alone
 
     assert torch.autograd.gradgradcheck(f, [t.requires_grad_() for t in (q, k, v, sinks)], fast_mode=True)
+
+
+def second_gradients(options: dict[str, Any], s: int) -> tuple[Tensor, ...]:
+    torch.manual_seed(0)
+    q, k, v = (t.requires_grad_() for t in qkv(s=s))
+    first = torch.autograd.grad(
+        loss(lambda *t: triangle_attention(*t, **options))(q, k, v), (q, k, v), create_graph=True
+    )
+    return torch.autograd.grad(sum(g.square().sum() for g in first), (q, k, v))
+
+
+@pytest.mark.parametrize(("count", "heads"), [(1, 1), (2, 2), (4, 4)])
+def test_double_backward_with_intervals(count: int, heads: int) -> None:
+    """Over two block rows, against the bool mask of the same pairs."""
+    s = 150
+    generator = torch.Generator().manual_seed(count)
+    intervals = torch.randint(0, s + 1, (2, heads, s, count), dtype=torch.int32, generator=generator)
+    shown = reference.shown_by_intervals(intervals, s).repeat_interleave(4 // heads, dim=1)
+    got = second_gradients({"startend_row_indices": intervals}, s)
+    for a, b in zip(got, second_gradients({"attn_mask": shown}, s)):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("has_sinks", [False, True], ids=["", "sinks"])
+def test_double_backward_of_rows_whose_lse_is_large(has_sinks: bool) -> None:
+    """All keys of a row hidden by the lowest float: uniform over them, though lse's rounding takes log(sum) away."""
+    q, v, lowest = torch.zeros(1, 1, 4, 8), torch.ones(1, 1, 4, 8, requires_grad=True), torch.finfo(torch.float32).min
+    sinks = torch.full((1,), lowest) if has_sinks else None
+    out = triangle_attention(q, q, v, attn_mask=torch.full((4, 4), lowest), diagonal=3, sinks=sinks)
+    dout = torch.ones_like(out, requires_grad=True)
+    (dv,) = torch.autograd.grad(out, v, dout, create_graph=True)
+    (of_dout,) = torch.autograd.grad(dv.sum(), dout)
+    torch.testing.assert_close(of_dout, torch.full_like(of_dout, 4 / 5 if has_sinks else 1.0))
 
 
 def test_double_backward_in_block_rows() -> None:

@@ -38,6 +38,7 @@ class Problem(NamedTuple):
     softcap: float
     alibi_slopes: Tensor | None
     sinks: Tensor | None
+    startend_row_indices: Tensor | None
 
 
 def double_backward(
@@ -46,9 +47,7 @@ def double_backward(
     """gradients: of dq, dk, dv, dsinks; given: what `attn_backward` took -> gradients of its dout, dlse, q, k, v, out,
     lse and sinks.
     """
-    dout, dlse, q, k, v, out, lse, mask, cu_q, cu_k, rng, slopes, sinks, *unknown = given
-    if any(t is not None for t in unknown):
-        raise NotImplementedError("triangle attention: double backward with startend_row_indices")
+    dout, dlse, q, k, v, out, lse, mask, cu_q, cu_k, rng, slopes, sinks, bounds = given
     packed = cu_q is not None
     diagonal = options.get("diagonal")
     if diagonal is None and options.get("alignment", "bottom_right") == "top_left":
@@ -67,6 +66,7 @@ def double_backward(
         options.get("softcap") or 0.0,
         slopes,
         sinks,
+        bounds,
     )
     *first, of_dsinks = gradients
     tensors = (*first, dout, dlse, q, k, v, out, lse)
@@ -154,8 +154,9 @@ def _block_row(
     bent = (lambda t: t) if capped is None else (lambda t: t * (1 - capped.square()))
     if added is not None:
         s = s + added
-    top = torch.where(empty, torch.zeros_like(lse), lse).unsqueeze(-1)
-    p = torch.where(seen & ~empty.unsqueeze(-1), torch.exp(torch.where(seen, s - top, -torch.inf)), 0.0)
+    s = torch.where(seen, s, -torch.inf)
+    top, factor_p = _normaliser(s, torch.where(empty, torch.zeros_like(lse), lse), None if sinks is None else sinks[0])
+    p = torch.where(seen & ~empty.unsqueeze(-1), torch.exp(s - top) * factor_p, 0.0)
     dropped = (lambda t: t) if factor is None else (lambda t: t * factor)
     dp = dropped(dout @ v.mT)
     ds = p * (dp - delta)
@@ -171,7 +172,7 @@ def _block_row(
     to_sinks = q.new_zeros(q.shape[1:3])
     if sinks is not None:  # dsinks = -sum over rows of P_sink delta
         sink, g = sinks
-        p_sink = torch.where(empty, 0.0, torch.exp(sink - top.squeeze(-1)))
+        p_sink = torch.where(empty, 0.0, torch.exp(sink - top.squeeze(-1)) * factor_p.squeeze(-1))
         to_delta = to_delta - (g * p_sink).unsqueeze(-1)
         of_sink = -g * delta.squeeze(-1) * p_sink
         to_lse, to_sinks = to_lse - of_sink, of_sink.sum((0, -1))
@@ -185,6 +186,25 @@ def _block_row(
     to_k = scale * (to_s.mT @ q + ds_before.mT @ gq).sum(group, keepdim=True)
     to_v = (to_product.mT @ dout).sum(group, keepdim=True)
     return to_dout, -to_delta.squeeze(-1), to_q, to_delta * dout, to_lse, to_k, to_v, to_sinks
+
+
+def _normaliser(s: Tensor, lse: Tensor, sink: Tensor | None) -> tuple[Tensor, Tensor]:
+    """[.., rows, 1] shift and factor with P = exp(s - shift) * factor: lse and 1, but where lse is so large that its
+    rounding is not small beside log(sum) the maximum and 1 / sum, made again, as csrc/cpu/large_lse.h does for the
+    first gradient. An lse merged over more keys stays.
+
+    s: -inf where hidden; lse [.., rows]; sink broadcasts to lse.
+    """
+    given, s = lse.detach(), s.detach()  # P stays a function of score and lse, also where it is differentiated again
+    limit, eps = 2.0**30 if lse.dtype is torch.float64 else 2.0**11, torch.finfo(lse.dtype).eps
+    low = torch.full_like(given, -torch.inf) if sink is None else sink.detach().expand(lse.shape)
+    top = torch.cat([s, low.unsqueeze(-1)], -1).amax(-1)
+    top = top.clamp(min=torch.finfo(lse.dtype).min)  # a row that sees nothing: no inf - inf
+    total = torch.exp(s - top.unsqueeze(-1)).sum(-1) + torch.exp(low - top)
+    again = (given.abs() > limit) & given.isfinite() & (total > 0)
+    again = again & ((top + total.log() - given).abs() <= 4 * eps * given.abs())
+    shift = lse + torch.where(again, top - given, 0.0)  # exact: they are close
+    return shift.unsqueeze(-1), torch.where(again, 1 / total, 1.0).unsqueeze(-1)
 
 
 def _pairs(
@@ -218,6 +238,16 @@ def _pairs(
         seen = seen & same
     added = None
     heads = q.shape[1] * q.shape[2]
+    if problem.startend_row_indices is not None:  # rows and keys of packed sequences count within the pack
+        bounds = problem.startend_row_indices[:, :, :cols]
+        of_queries = bounds.shape[1] == heads  # else of key heads, or of all
+        bounds = bounds.unflatten(1, q.shape[1:3]) if of_queries else bounds.unsqueeze(2)
+        at = i.unsqueeze(-1)
+        for n in range(0, bounds.shape[-1], 2):
+            hidden = at >= bounds[..., n].unsqueeze(-2)
+            if bounds.shape[-1] > 1:
+                hidden = hidden & (at < bounds[..., n + 1].unsqueeze(-2))
+            seen = seen & ~hidden
     if problem.attn_mask is not None:
         mask = problem.attn_mask.reshape((1,) * (4 - problem.attn_mask.dim()) + tuple(problem.attn_mask.shape))
         mask = mask if mask.shape[2] == 1 else mask[:, :, begin:end]

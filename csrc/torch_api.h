@@ -60,6 +60,7 @@ inline const char* name_of(ScalarType dtype) { return c10::toString(dtype); }
 inline Tensor zero_(Tensor t) { return t.zero_(); }
 inline Tensor fill_(Tensor t, double x) { return t.fill_(x); }
 inline Tensor logical_not(const Tensor& t) { return t.logical_not(); }
+inline Tensor narrow(Tensor t, int64_t dim, int64_t start, int64_t length) { return t.narrow(dim, start, length); }
 inline Tensor contiguous(const Tensor& t) { return t.contiguous(); }
 inline Tensor copy_(Tensor to, const Tensor& from) { return to.copy_(from); }
 inline Tensor to_cpu(const Tensor& t) { return t.to(at::kCPU); }
@@ -110,6 +111,9 @@ inline Tensor logical_not(const Tensor& t) {
   StableIValue stack[] = {torch::stable::detail::from(t)};
   STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::logical_not", "", stack, TORCH_ABI_VERSION));
   return torch::stable::detail::to<Tensor>(stack[0]);
+}
+inline Tensor narrow(Tensor t, int64_t dim, int64_t start, int64_t length) {
+  return torch::stable::narrow(t, dim, start, length);
 }
 inline Tensor contiguous(const Tensor& t) { return torch::stable::contiguous(t); }
 inline Tensor copy_(Tensor to, const Tensor& from) { return torch::stable::copy_(to, from); }

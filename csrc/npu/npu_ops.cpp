@@ -81,8 +81,13 @@ triangle::Strides lse_strides_of(const Tensor& t) {
 }
 
 // The mask with whole rows of Sk columns; the kernel broadcasts the other dimensions by strides of 0.
-// One that says what is hidden is inverted for the call: the kernel knows one polarity.
+// One that says what is hidden is inverted for the call: the kernel knows one polarity. What expand() repeats is
+// neither inverted nor copied more than once.
 Tensor with_whole_rows(Tensor mask, const Sizes& s, bool hides) {
+  for (int64_t i = 0; i < mask.dim(); ++i) {
+    if (mask.stride(i) != 0 || mask.size(i) <= 1) continue;
+    mask = through_torch("narrowing attn_mask", [&] { return torch_api::narrow(mask, i, 0, 1); });
+  }
   if (hides) {
     mask = through_torch("inverting attn_mask", [&] { return torch_api::logical_not(mask); });
   }

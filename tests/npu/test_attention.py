@@ -252,6 +252,24 @@ def test_mask_with_one_column_or_none(seed: int) -> None:
         assert close(attn(*(t.to(NPU) for t in (q, k, v)), attn_mask=as_it_lies(mask, NPU)), want)
 
 
+def test_an_expanded_mask_of_hidden_keys_is_inverted_unexpanded(seed: int) -> None:
+    """As TriangleAttention has it (True = masked out): [B, 1, 1, Sk] expanded to the scores' shape."""
+    q, k, v = qkv(seed)
+    size = (*q.shape[:3], k.shape[2])
+    hidden = torch.rand(size[0], 1, 1, size[3]) > 0.7
+    want = torch.ops.triangle.attn_lse(q, k, v, hidden.expand(size), mask_hides=True)
+    on_npu = [t.to(NPU) for t in (q, k, v, hidden)]
+    peaks = []
+    for mask, hides in ((~on_npu[3], False), (on_npu[3], True)):
+        torch.npu.synchronize()
+        torch.npu.reset_peak_memory_stats()
+        before = torch.npu.memory_allocated()
+        got = torch.ops.triangle.attn_lse(*on_npu[:3], mask.expand(size), mask_hides=hides)
+        peaks.append(torch.npu.max_memory_allocated() - before)
+        assert close(got[0], want[0])
+    assert peaks[1] - peaks[0] <= 1024 < want[1].numel() * size[3]
+
+
 def test_module(seed: int) -> None:
     """TriangleAttention, [b, n, s, d] to [b, s, n*d], causal and with Megatron's mask (True = masked out)."""
     q, k, v = (draw(seed + i, 2, 4, 80, 32) for i in range(3))

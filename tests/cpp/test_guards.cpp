@@ -50,6 +50,10 @@ struct Case {
   double scale = 0.3, dropout = 0.0;
   int64_t diagonal = 0, window = -1;
   bool bottom_right = true;
+  // What bends a score; slopes, sinks and the bounds of hidden rows lie between guard pages too.
+  double softcap = 0.0;
+  bool hides = false, alibi = false, sinks = false;
+  int64_t startend_heads = 1, startend_bounds = 0;
 };
 
 uint64_t state = 1;
@@ -88,11 +92,24 @@ std::vector<char> run(const Case& c, Place place) {
              v = input(batch * kHeadsKv * c.sk * c.dv, c.dtype), dout = input(batch * kHeads * c.sq * c.dv, c.dtype),
              dlse = input(batch * kHeads * c.sq, sums);
   const auto mask = input(c.mask ? c.sq * c.sk : 0, c.mask == 1 ? DType::kBool : DType::kFloat32);
+  // These are aligned; the kernels read sinks as doubles whatever the dtype.
+  const auto aligned_input = [&](int64_t count, int64_t element, const auto& fill) {
+    auto memory = output(count * element);
+    for (int64_t i = 0; i < count; ++i) fill(memory->data + i * element);
+    return memory;
+  };
+  const auto slopes =
+      aligned_input(c.alibi ? 2 * kHeads : 0, 4, [](char* p) { put(p, DType::kFloat32, uniform() / 16); });
+  const auto sinks = aligned_input(c.sinks ? kHeads : 0, 8, [](char* p) { put(p, DType::kFloat64, uniform()); });
+  const auto startend = aligned_input(batch * c.startend_heads * c.sk * c.startend_bounds, 4, [&](char* p) {
+    const auto bound = static_cast<int32_t>((uniform() + 1) / 2 * static_cast<double>(c.sq + 1));  // 0 .. Sq
+    std::memcpy(p, &bound, 4);
+  });
   const int64_t q_bytes = batch * kHeads * c.sq * c.d * bytes, k_bytes = batch * kHeadsKv * c.sk * c.d * bytes,
                 v_bytes = batch * kHeadsKv * c.sk * c.dv * bytes, out_bytes = batch * kHeads * c.sq * c.dv * bytes,
                 lse_bytes = batch * kHeads * c.sq * sum_bytes;
   const auto out = output(out_bytes), lse = output(lse_bytes), dq = output(q_bytes), dk = output(k_bytes),
-             dv = output(v_bytes);
+             dv = output(v_bytes), dsinks = output(c.sinks ? kHeads * 8 : 0);
   // Two documents, with rows and keys before, between and after that belong to none.
   const int32_t cu_q[3] = {1, int32_t(c.sq / 2), int32_t(c.sq - 1)}, cu_k[3] = {2, int32_t(c.sk / 3), int32_t(c.sk)};
 
@@ -116,7 +133,19 @@ std::vector<char> run(const Case& c, Place place) {
     p.cu_seq_q = cu_q;
     p.cu_seq_k = cu_k;
   }
-  if (c.mask) p.mask = {mask->data, c.mask == 1 ? DType::kBool : DType::kFloat32, 0, 0, c.sk, 1};
+  if (c.mask) p.mask = {mask->data, c.mask == 1 ? DType::kBool : DType::kFloat32, 0, 0, c.sk, 1, c.hides};
+  p.softcap = c.softcap;
+  if (c.alibi) {
+    p.alibi_slopes = reinterpret_cast<const float*>(slopes->data);
+    p.alibi_batch = kHeads;
+    p.alibi_head = 1;
+  }
+  if (c.startend_bounds) {
+    p.startend = reinterpret_cast<const int32_t*>(startend->data);
+    p.startend_heads = c.startend_heads;
+    p.startend_bounds = c.startend_bounds;
+  }
+  if (c.sinks) p.sinks = reinterpret_cast<const double*>(sinks->data);
   const auto view = [&](const Guarded& memory, int64_t heads, int64_t rows, int64_t columns) -> Tensor {
     if (c.packed) return {memory.data, 0, columns, heads * columns};
     return {memory.data, heads * rows * columns, rows * columns, columns};
@@ -130,7 +159,7 @@ std::vector<char> run(const Case& c, Place place) {
   backward({p, view(*q, kHeads, c.sq, c.d), view(*k, kHeadsKv, c.sk, c.d), view(*v, kHeadsKv, c.sk, c.dv),
             view(out_again, kHeads, c.sq, c.dv), view(lse_again, kHeads, c.sq, 1), view(*dout, kHeads, c.sq, c.dv),
             view(*dlse, kHeads, c.sq, 1), view(*dq, kHeads, c.sq, c.d), view(*dk, kHeadsKv, c.sk, c.d),
-            view(*dv, kHeadsKv, c.sk, c.dv)});
+            view(*dv, kHeadsKv, c.sk, c.dv), c.sinks ? reinterpret_cast<double*>(dsinks->data) : nullptr});
   std::vector<char> results;
   const auto append = [&](const Guarded& memory, int64_t size) {
     results.insert(results.end(), memory.data, memory.data + size);
@@ -140,6 +169,7 @@ std::vector<char> run(const Case& c, Place place) {
   append(*dq, q_bytes);
   append(*dk, k_bytes);
   append(*dv, v_bytes);
+  append(*dsinks, c.sinks ? kHeads * 8 : 0);
   return results;
 }
 
@@ -158,6 +188,24 @@ int main() {
     cases.push_back({dtype, 20, 20, 8, 8, false, 0, 1.0, 0.0, std::numeric_limits<int64_t>::max(),
                      std::numeric_limits<int64_t>::max(), false});
     cases.push_back({dtype, 20, 20, 8, 8, false, 0, 1.0, 0.0, std::numeric_limits<int64_t>::min(), 0, false});
+    Case bent{dtype, 67, 71, 5, 19};
+    bent.softcap = 0.5;
+    bent.alibi = bent.sinks = true;
+    bent.startend_heads = 4;
+    bent.startend_bounds = 4;
+    cases.push_back(bent);
+    bent.packed = true;
+    bent.startend_heads = 1;
+    bent.startend_bounds = 2;
+    cases.push_back(bent);
+    Case hidden{dtype, 35, 37, 7, 9, false, 1};
+    hidden.hides = hidden.sinks = true;
+    cases.push_back(hidden);
+    Case cut{dtype, 1, 149, 33, 3};  // decoding
+    cut.startend_heads = 2;
+    cut.startend_bounds = 1;
+    cut.alibi = true;
+    cases.push_back(cut);
   }
   set_num_threads(2);
   int failures = 0;

@@ -65,6 +65,7 @@ void check_slopes(const Tensor& slopes, const Tensor& q, const Sizes& s) {
         "alibi_slopes: expected torch.float32 [", s.heads_q, "] or [", s.batch, ", ", s.heads_q, "], got ",
         dtype_text(slopes.scalar_type()), " ", shape_text(slopes));
   check_device("alibi_slopes", slopes, q);
+  check_aligned("alibi_slopes", slopes, sizeof(float));
 }
 
 void check_sinks(const Tensor& sinks, const Tensor& q, const Sizes& s) {
@@ -73,6 +74,7 @@ void check_sinks(const Tensor& sinks, const Tensor& q, const Sizes& s) {
         "sinks: expected torch.float32 or q's dtype ", dtype_text(q.scalar_type()), " [", s.heads_q, "], got ",
         dtype_text(dtype), " ", shape_text(sinks));
   check_device("sinks", sinks, q);
+  check_aligned("sinks", sinks, dtype == ScalarType::Double ? 8 : dtype == ScalarType::Float ? 4 : 2);
 }
 
 void check_startend(const Tensor& t, const Tensor& q, const Sizes& s) {
@@ -83,6 +85,7 @@ void check_startend(const Tensor& t, const Tensor& q, const Sizes& s) {
         "startend_row_indices: expected torch.int32 [", batch, ", 1, ", s.heads_kv, " or ", s.heads_q, ", ", s.seq_k,
         ", 1, 2 or 4], got ", dtype_text(t.scalar_type()), " ", shape_text(t));
   check_device("startend_row_indices", t, q);
+  check_aligned("startend_row_indices", t, sizeof(int32_t));
 }
 
 void check_mask(const Tensor& mask, const Tensor& q, const Sizes& s) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -126,6 +127,13 @@ def test_what_the_raw_operators_refuse() -> None:
     odd = torch.frombuffer(bytearray(13), dtype=torch.int32, count=3, offset=1)
     with pytest.raises(RuntimeError, match=r"cu_seq_q: expected an address that is a multiple of 4 bytes"):
         attn_lse(flat, flat, flat, None, odd, torch.zeros(3, dtype=torch.int32))
+    odd = torch.frombuffer(bytearray(4 * 9 + 1), dtype=torch.int32, count=9, offset=1)
+    with pytest.raises(RuntimeError, match=r"alibi_slopes: expected an address that is a multiple of 4 bytes"):
+        attn_lse(Q, K, K, alibi_slopes=odd.view(torch.float32)[:4])
+    with pytest.raises(RuntimeError, match=r"sinks: expected an address that is a multiple of 4 bytes"):
+        attn_lse(Q, K, K, sinks=odd.view(torch.float32)[:4])
+    with pytest.raises(RuntimeError, match=r"startend_row_indices: expected an address that is a multiple of 4 bytes"):
+        attn_lse(Q[:1], K[:1], K[:1], startend_row_indices=odd.view(1, 1, 9, 1))
     with pytest.raises(RuntimeError, match=r"mask_hides: expected False without a bool attn_mask"):
         attn_lse(Q, K, K, mask_hides=True)
 
@@ -208,3 +216,17 @@ def test_merged_parts_keep_their_lse() -> None:
         attn_backward(dout, None, q, k[:, :, i : i + 3], v[:, :, i : i + 3], out, lse, diagonal=-i) for i in (0, 3)
     ]
     torch.testing.assert_close(torch.cat([p[2] for p in parts], 2), whole[2], rtol=5e-3, atol=5e-3)
+
+
+def test_a_merged_lse_close_to_a_part_s_own() -> None:
+    """Scores 2^20 and 2^20 - 1: fp32's lse of both keys is 3 of its steps of 1/8 from the first key's own."""
+    q, k = torch.tensor([[[[1024.0, 1.0]]]]), torch.tensor([[[[1024.0, 0.0], [1024.0, -1.0]]]])
+    v = torch.tensor([[[[1.0], [3.0]]]])
+    keys = [(k[:, :, i : i + 1], v[:, :, i : i + 1]) for i in (0, 1)]
+    parts = [attn_lse(q, *pair, scale=1.0) for pair in keys]
+    out, lse = merge_attention(*parts[0], *parts[1])
+    dout = torch.ones_like(out)
+    got = torch.cat([attn_backward(dout, None, q, *pair, out, lse, scale=1.0)[2] for pair in keys], 2)
+    want = torch.sigmoid(torch.tensor([1.0, -1.0])).view(1, 1, 2, 1)
+    # lse is within half a step of the exact one, 1/16.
+    torch.testing.assert_close(got, want, rtol=math.expm1(1 / 16) + 1e-5, atol=0)

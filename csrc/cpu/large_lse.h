@@ -19,7 +19,8 @@ inline bool is_large_lse(double lse, size_t element) {
 }
 
 // Of `rows` (q, mask, lo, hi and what bends a score are read), whose lse is given, in place. An lse that was merged
-// over more keys than these stays: only a sum over all of them could replace it.
+// over more keys than these stays: only a sum over all of them could replace it. It is told by its distance from
+// theirs, above 3/4 epsilon of lse; one that is nearer is theirs but for rounding.
 void make_normalisers(const Kernels& kernels, const Common& common, const Keys& keys, const std::vector<Row>& rows,
                       std::vector<Normaliser>& normalisers);
 

@@ -25,7 +25,7 @@ _WITHOUT_EFFECT: tuple[tuple[str, bool, str], ...] = (
     ("--tokenizer-type", True, "the text is taken byte by byte"),
     ("--tokenizer-not-use-fast", False, "the text is taken byte by byte"),
     ("--data-impl", True, "the text is read as it is"),
-    ("--split", True, "5 % of the files are held out"),
+    ("--split", True, "one byte in twenty is held out, whole files"),
     ("--distributed-backend", True, "gloo on a CPU, hccl on an NPU"),
     ("--make-vocab-size-divisible-by", True, "the vocabulary is the 256 bytes"),
     ("--use-contiguous-buffers-in-ddp", False, "gradients are summed in one buffer anyway"),

@@ -314,6 +314,8 @@ def one_winner(inputs: Inputs) -> None:
 def assert_exact_where_they_fit(case: Case, got: Result, want: Result) -> None:
     """Results that the dtype can hold are the exact ones, rounded; there are such of each. lse is D sums' roundings."""
     for name, ours, exact in zip(Result._fields, got, want):
+        if name == "dsinks" and not case.sinks:
+            continue
         eps = max(torch.finfo(ours.dtype).eps, 1e-13)  # the oracle itself is only fp64
         fits = exact.abs() < torch.finfo(ours.dtype).max / 2
         assert (fits & (exact != 0)).any(), name

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 from functools import cache
 from pathlib import Path
 
 import torch
 
-from . import _torch, env
+from . import _torch
 
 
 @cache
@@ -28,8 +29,11 @@ def load() -> ctypes.CDLL:
     """Registers the operators with PyTorch (once) and returns the library for its plain C functions. ImportError where
     the library was built for another torch: it would call functions that this one does not have.
     """
-    info = env.build_info()
-    text = _torch.mismatch(info.torch, torch.__version__) if info is not None else None
+    try:
+        built = importlib.import_module("triangle_attn_op._build_info").TORCH
+    except ModuleNotFoundError:  # not built by setup.py
+        built = torch.__version__
+    text = _torch.mismatch(built, torch.__version__)
     if text is not None:
         raise ImportError(text)
     torch.ops.load_library(str(path()))

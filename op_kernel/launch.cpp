@@ -37,7 +37,7 @@ TRIANGLE_EXPORT int32_t triangle_npu_forward(int32_t bf16, int32_t wide, uint32_
                                              const TriangleForwardPointers* pointers,
                                              const TriangleForwardTiling* tiling, void* stream) {
   TriangleForwardTiling part = *tiling;
-  const triangle::Phases phases = triangle::phases_of(*tiling, triangle::kBeginsTogether);
+  const triangle::Phases phases = triangle::phases_of(*tiling, triangle::begins_together());
   for (int32_t i = 0; i < phases.count; ++i) {
     part.phases = phases.launches[i];
     const int32_t status = queue_forward(bf16, wide, cores, *pointers, part, stream);
@@ -49,7 +49,7 @@ TRIANGLE_EXPORT int32_t triangle_npu_forward(int32_t bf16, int32_t wide, uint32_
 TRIANGLE_EXPORT int32_t triangle_npu_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers* pointers,
                                               const TriangleBackwardTiling* tiling, void* stream) {
   TriangleBackwardTiling part = *tiling;
-  const triangle::Phases phases = triangle::phases_of(*tiling, bf16 != 0, triangle::kBeginsTogether);
+  const triangle::Phases phases = triangle::phases_of(*tiling, bf16 != 0, triangle::begins_together());
   for (int32_t i = 0; i < phases.count; ++i) {
     part.problem.phases = phases.launches[i];
     const int32_t status = queue_backward(bf16, cores, *pointers, part, stream);

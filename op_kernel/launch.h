@@ -54,6 +54,10 @@ constexpr bool kBeginsTogether = true;
 constexpr bool kBeginsTogether = false;
 #endif
 
+#ifndef TRIANGLE_LAUNCH_SIM  // the simulator's launches can be told to do without (launch_sim.h)
+constexpr bool begins_together() { return kBeginsTogether; }
+#endif
+
 struct Phases {
   int32_t count;
   int32_t launches[4];

@@ -1,7 +1,8 @@
 // Launches on the simulator, which finds the kernels of this library by name.
 //
 // TRIANGLE_SIM_FAULT=wrong_tiling makes a kernel write outside of its output, as a wrong tiling would: the tests of
-// faults watch how that comes back to Python. It exists in the simulator's build only.
+// faults watch how that comes back to Python. TRIANGLE_SIM_LAUNCHES=split launches each phase by itself, as with a CANN
+// before 9.1. Both exist in the simulator's build only.
 #pragma once
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +12,13 @@
 #include "launch.h"
 
 #define TRIANGLE_LAUNCH_WAY "sim"
+
+namespace triangle {
+inline bool begins_together() {
+  const char* wanted = std::getenv("TRIANGLE_SIM_LAUNCHES");
+  return wanted == nullptr || std::strcmp(wanted, "split") != 0;
+}
+}  // namespace triangle
 
 namespace {
 

@@ -55,6 +55,28 @@ def test_sum_backward(seed: int) -> None:
         assert close(got.grad, want.grad)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_launch_for_each_phase_gives_the_same_bits(
+    dtype: torch.dtype, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a CANN that cannot promise that all blocks begin together; the second problem's tasks are cut."""
+    for length in (70, 1500):
+        tensors = [draw(seed + i, 1, 1, length, 64).to(dtype) for i in range(4)]
+        results = []
+        for launches in ("together", "split"):
+            monkeypatch.setenv("TRIANGLE_SIM_LAUNCHES", launches)
+            torch.use_deterministic_algorithms(True)
+            try:
+                q, k, v = (t.to(NPU).requires_grad_() for t in tensors[:3])
+                out = attn(q, k, v)
+                gradients = torch.autograd.grad(out, (q, k, v), tensors[3].to(NPU))
+            finally:
+                torch.use_deterministic_algorithms(False)
+            results.append([t.detach().cpu() for t in (out, *gradients)])
+        assert all(torch.equal(a, b) for a, b in zip(*results))
+        assert float(results[1][0].abs().max()) > 0
+
+
 def test_double_backward(seed: int) -> None:
     """Its recomputation, torch's own operators on the device, as on the CPU."""
     results = []

@@ -259,13 +259,19 @@ def test_ctrl_c_in_the_comparison_keeps_the_summary(text: Path, tmp_path: Path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A job that a shell starts in the background ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
-        assert process.stdout is not None
-        while "measuring" not in process.stdout.readline():
-            assert process.poll() is None
-        time.sleep(3)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
-        _, errors = process.communicate(timeout=100)
+        try:
+            assert process.stdout is not None
+            while "measuring" not in process.stdout.readline():
+                assert process.poll() is None
+            time.sleep(3)
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+            _, errors = process.communicate(timeout=100)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130
     assert "Traceback" not in errors, errors
     assert json.loads((output / "summary.json").read_text())["comparison"] == []

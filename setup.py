@@ -17,6 +17,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 VERSION = (ROOT / "VERSION").read_text().strip()
@@ -96,6 +97,23 @@ class CMakeBuild(build_ext):
             shutil.copytree(built / "lib", package / "lib")
 
 
+class BuildPackage(build_py):
+    """Adds the simulator's sources, which an installed package compiles on first use (ascend_sim/_sources.py)."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return  # the package lies in the source tree then
+        target = Path(self.build_lib) / "triangle_attn_op" / "ascend_sim" / "_source"
+        shutil.rmtree(target, ignore_errors=True)
+        for part in ("core", "isa", "framework", "include", "acl", "cmake", "timing"):
+            shutil.copytree(
+                ROOT / "sim" / part,
+                target / part,
+                ignore=shutil.ignore_patterns("opapi", "*.md", "CMakeLists.txt", "*.cmake", "__pycache__"),
+            )
+
+
 cann = CANN["find"]()
 if message := CANN["forgotten"]():
     print(f"triangle_attn_op: WARNING: {message}", file=sys.stderr)
@@ -111,6 +129,6 @@ setup(
         "Changelog": f"{REPOSITORY}/blob/v{VERSION}/CHANGELOG.md",
     },
     ext_modules=[Extension("triangle_attn_op._C", sources=[], py_limited_api=True)],
-    cmdclass={"build_ext": CMakeBuild},
+    cmdclass={"build_ext": CMakeBuild, "build_py": BuildPackage},
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )

@@ -1,17 +1,19 @@
 """Rewrites an .asc source to plain C++: every launch k<<<blocks, l2ctrl, stream>>>(args) becomes a call.
 
-    asc_rewrite.py source.asc output.cpp
+    asc_rewrite.py source.asc output.cpp [-I folder ...]
 
 becomes ::ascend_sim::asc::Launch<KernelType, &k>(blocks, l2ctrl, stream)(args), arguments converted as in a call of k.
 The kernel's type comes from the attributes of its `__global__` declaration (__vector__, __cube__, __mix__(a, b)), in
-the source or in a header it includes by "..."; without one, the kernel's KERNEL_TASK_TYPE_DEFAULT says. Nothing else is
-touched, and #line keeps file and line of the original.
+the source or in a header that it includes; without one, the kernel's KERNEL_TASK_TYPE_DEFAULT says. Headers with
+launches are rewritten to copies beside the output, which are included instead. Nothing else is touched, and #line keeps
+file and line of the original.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 MIX = {"10": "kMix10", "01": "kMix01", "11": "kMix11", "12": "kMix12"}
@@ -60,16 +62,33 @@ def kernel_types(code: str) -> dict[str, str]:
     return types
 
 
-def included_types(path: Path, seen: set[Path]) -> dict[str, str]:
-    """kernel_types of a file and of what it includes by quotes."""
+INCLUDE = re.compile(r'^([ \t]*#[ \t]*include[ \t]*)(["<])([^">\n]+)[">]', re.M)
+
+
+def resolve(name: str, quoted: bool, folder: Path, include: Sequence[str]) -> Path | None:
+    """The file that an #include in a file of `folder` names, or None: a header of the system."""
+    for place in [folder, *map(Path, include)] if quoted else map(Path, include):
+        if (place / name).is_file():
+            return (place / name).resolve()
+    return None
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def included_types(path: Path, seen: set[Path], include: Sequence[str] = ()) -> dict[str, str]:
+    """kernel_types of a file and of what it includes."""
     if path in seen or not path.is_file():
         return {}
     seen.add(path)
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read(path)
     types: dict[str, str] = {}
-    for name in re.findall(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', text, re.M):
-        types.update(included_types((path.parent / name).resolve(), seen))
-    types.update(kernel_types(only_code(text)))
+    for _, quote, name in INCLUDE.findall(text):
+        if (header := resolve(name, quote == '"', path.parent, include)) is not None:
+            types.update(included_types(header, seen, include))
+    if "__global__" in text:
+        types.update(kernel_types(only_code(text)))
     return types
 
 
@@ -131,16 +150,61 @@ def rewrite(text: str, types: dict[str, str]) -> str:
     return "".join(out)
 
 
+def launching(path: Path, include: Sequence[str], known: dict[Path, bool]) -> bool:
+    """Whether a file, or a header that it includes, holds a launch; `known` collects it for each file."""
+    if path not in known:
+        known[path] = False  # while it is looked at: headers may include each other
+        text = read(path)
+        here = "<<<" in text and "<<<" in only_code(text)
+        for _, quote, name in INCLUDE.findall(text):
+            header = resolve(name, quote == '"', path.parent, include)
+            here |= header is not None and launching(header, include, known)
+        known[path] = here
+    return known[path]
+
+
+def has_launch(path: Path, include: Sequence[str] = ()) -> bool:
+    """Whether a source must be rewritten."""
+    return launching(path.resolve(), include, {})
+
+
+def rewrite_files(path: Path, folder: Path, include: Sequence[str] = (), name: str = "") -> Path:
+    """Writes a source with its launches replaced to `folder`, and the headers that hold launches; the source's copy."""
+    path = path.resolve()
+    known: dict[Path, bool] = {}
+    launching(path, include, known)
+    copies = {header: folder / f"{i}-{header.name}" for i, header in enumerate(known) if known[header]}
+    copies[path] = folder / (name or f"{path.stem}.asc.cpp")
+    types = included_types(path, set(), include)
+    folder.mkdir(parents=True, exist_ok=True)
+    for source, copy in copies.items():
+
+        def included(match: re.Match[str], source: Path = source) -> str:
+            header = resolve(match[3], match[2] == '"', source.parent, include)
+            if header in copies:
+                return f'{match[1]}"{copies[header].resolve()}"'
+            beside = source.parent / match[3]  # found there only because the original lies there
+            return f'{match[1]}"{beside}"' if match[2] == '"' and beside.is_file() else match[0]
+
+        try:
+            body = INCLUDE.sub(included, rewrite(read(source), types))
+        except RewriteError as error:
+            raise RewriteError(f"{source}: {error}") from None
+        head = '#include "ascend_sim/asc_launch.h"\n' if source == path else ""
+        once = "#pragma once\n" if "#pragma once" in body else ""  # a copy is another file
+        copy.write_text(f'{once}{head}#line 1 "{source}"\n{body}', encoding="utf-8")
+    return copies[path]
+
+
 def main(arguments: list[str]) -> int:
     """Writes arguments[1] from arguments[0]; 1 and a message on stderr where a launch cannot be read."""
     source, output = Path(arguments[0]), Path(arguments[1])
+    include = [folder for folder in arguments[2:] if folder != "-I"]
     try:
-        body = rewrite(source.read_text(encoding="utf-8"), included_types(source.resolve(), set()))
+        rewrite_files(source, output.parent, include, output.name)
     except RewriteError as error:
-        print(f"{source}: {error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(f'#include "ascend_sim/asc_launch.h"\n#line 1 "{source.resolve()}"\n{body}', encoding="utf-8")
     return 0
 
 

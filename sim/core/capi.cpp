@@ -115,7 +115,9 @@ bool ApplyOptions(const ascend_sim_launch_options& from, ascend_sim_report* repo
   }
   Soc& soc = report->machine.soc;
   if (!Soc::Lookup(to.soc, &soc)) {
-    Fail(report, "soc: unknown chip '" + to.soc + "'");
+    std::string known;
+    for (const std::string& name : Soc::Names()) known += (known.empty() ? "" : ", ") + name;
+    Fail(report, "soc: unknown chip '" + to.soc + "'; known: " + known);
     return false;
   }
   const std::string text = from.parameters;
@@ -271,6 +273,7 @@ const ascend_sim_trace_event* ascend_sim_report_events(const ascend_sim_report* 
 }
 void ascend_sim_report_free(ascend_sim_report* report) { delete report; }
 
+uint64_t ascend_sim_progress(void) { return g_instructions; }
 void* ascend_sim_gm_alloc(uint64_t bytes) { return GmAllocate(bytes); }
 void ascend_sim_gm_free(void* address, uint64_t bytes) { GmFree(address, bytes); }
 char* ascend_sim_socs(void) { return Copy(SocsJson()); }

@@ -57,6 +57,9 @@ typedef struct ascend_sim_trace_event {
 const ascend_sim_trace_event* ascend_sim_report_events(const ascend_sim_report* report, uint64_t* count);
 void ascend_sim_report_free(ascend_sim_report* report);
 
+// Instructions that the running launch has issued; may be asked from another thread.
+uint64_t ascend_sim_progress(void);
+
 // GM memory: 512 B aligned, zeroed, between guard pages.
 void* ascend_sim_gm_alloc(uint64_t bytes);
 void ascend_sim_gm_free(void* address, uint64_t bytes);

@@ -4,12 +4,15 @@
 #include <cstdio>
 
 #include "core/engine.h"
+#include "core/watchdog.h"
 
 namespace ascend_sim {
 
 namespace {
 constexpr uint32_t kYieldEvery = 256;  // instructions between visits of the scheduler, keeps cores close in time
 }  // namespace
+
+volatile uint64_t g_instructions = 0;
 
 void IssueErased(const void* instruction, const InstructionOps& ops, Site site) {
   CurrentMachine().Issue(instruction, ops, site);
@@ -19,14 +22,16 @@ void Machine::CountStep(Core& core, Site site, const char* name) {
   core.last_site = site;
   core.last_name = name;
   ++core.issued;
+  g_instructions = instructions_;
   if (++instructions_ > options.instruction_budget) {
     Report(Rule::kEndlessLoop, site, name, Pipe::kS,
            Format("the launch's budget of %llu instructions is used up: an endless loop?",
                   static_cast<unsigned long long>(options.instruction_budget)));
   }
-  if (options.order == OrderMode::kRandom && !options.timing_only
-          ? order.random()() % 16 == 0
-          : (++since_yield_ >= kYieldEvery || timeline.Frontier(core.index) > horizon_)) {
+  const bool yields = options.order == OrderMode::kRandom && !options.timing_only
+                          ? order.random()() % 16 == 0
+                          : (++since_yield_ >= kYieldEvery || timeline.Frontier(core.index) > horizon_);
+  if (yields || Watchdog::Interrupted()) {
     since_yield_ = 0;
     in_engine = false;
     core.fiber.Yield();

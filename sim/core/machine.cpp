@@ -77,7 +77,10 @@ bool Machine::Run(const std::function<void(CoreType)>& entry) {
     core.state = Core::State::kDead;
     Finding finding;
     finding.site = Place{core.last_site.file, core.last_site.line, core.last_name, core.index, Pipe::kS};
-    if (fault.endless) {
+    if (Watchdog::Interrupted()) {
+      finding.rule = Rule::kLaunch;
+      finding.message = "interrupted";
+    } else if (fault.endless) {
       finding.rule = Rule::kEndlessLoop;
       finding.message = Format("the kernel ran %.1f s without issuing an instruction; its last call is given",
                                options.watchdog_seconds);
@@ -89,6 +92,14 @@ bool Machine::Run(const std::function<void(CoreType)>& entry) {
     stopped_ = true;
   }
   while (!stopped_) {
+    if (Watchdog::Interrupted()) {
+      Finding finding;
+      finding.rule = Rule::kLaunch;
+      finding.message = "interrupted";
+      findings.Add(std::move(finding));
+      stopped_ = true;
+      break;
+    }
     Core* core = PickNext();
     if (core == nullptr) break;
     g_machine = this;

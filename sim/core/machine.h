@@ -182,5 +182,7 @@ Machine& CurrentMachine();
 bool MachineRunning();
 Core& CurrentCore();
 void SetCurrent(Machine* machine, Core* core);
+// Of the launch that runs, for whoever watches from another thread.
+extern volatile uint64_t g_instructions;
 
 }  // namespace ascend_sim

@@ -19,6 +19,8 @@ int TickSignal() { return SIGRTMIN + 5; }
 Machine* g_watched = nullptr;
 volatile uint64_t g_last_progress = 0;
 volatile int g_stalled_ticks = 0;
+volatile sig_atomic_t g_interrupted = 0;
+struct sigaction g_old_interrupt;
 int g_limit_ticks = 0;
 
 void* ProgramCounter(void* context) {
@@ -51,6 +53,10 @@ void Watchdog::OnFault(int signal, siginfo_t* info, void* context) {
 void Watchdog::OnTick(int, siginfo_t*, void* context) {
   Machine* machine = g_watched;
   if (machine == nullptr || !machine->fiber_running || machine->in_engine) return;
+  if (g_interrupted != 0) {
+    machine->fault.endless = true;
+    siglongjmp(machine->fault_return, 1);
+  }
   if (machine->progress != g_last_progress) {
     g_last_progress = machine->progress;
     g_stalled_ticks = 0;
@@ -62,6 +68,14 @@ void Watchdog::OnTick(int, siginfo_t*, void* context) {
   machine->fault.pc = ProgramCounter(context);
   machine->fault.endless = true;
   siglongjmp(machine->fault_return, 1);
+}
+
+bool Watchdog::Interrupted() { return g_interrupted != 0; }
+
+// The host's own handler still hears of it, and acts when the launch has returned.
+void Watchdog::OnInterrupt(int signal) {
+  g_interrupted = 1;
+  if ((g_old_interrupt.sa_flags & SA_SIGINFO) == 0) g_old_interrupt.sa_handler(signal);
 }
 
 Watchdog::Watchdog(Machine& machine, double seconds) {
@@ -78,6 +92,17 @@ Watchdog::Watchdog(Machine& machine, double seconds) {
   action.sa_sigaction = &Watchdog::OnTick;
   action.sa_flags |= SA_RESTART;
   sigaction(TickSignal(), &action, &old_[5]);
+  // Ctrl-C: where the host handles it, as Python does, the launch ends early; elsewhere it ends the process as ever.
+  g_interrupted = 0;
+  sigaction(SIGINT, nullptr, &g_old_interrupt);
+  handles_interrupt_ = (g_old_interrupt.sa_flags & SA_SIGINFO) == 0 && g_old_interrupt.sa_handler != SIG_DFL &&
+                       g_old_interrupt.sa_handler != SIG_IGN;
+  if (handles_interrupt_) {
+    struct sigaction interrupt = g_old_interrupt;
+    interrupt.sa_handler = &Watchdog::OnInterrupt;
+    interrupt.sa_flags |= SA_ONSTACK;
+    sigaction(SIGINT, &interrupt, nullptr);
+  }
   g_watched = &machine;
   g_stalled_ticks = 0;
   g_limit_ticks = static_cast<int>(seconds / kTickSeconds) + 1;
@@ -102,6 +127,7 @@ Watchdog::Watchdog(Machine& machine, double seconds) {
 Watchdog::~Watchdog() {
   if (has_timer_) timer_delete(timer_);
   g_watched = nullptr;
+  if (handles_interrupt_) sigaction(SIGINT, &g_old_interrupt, nullptr);
   for (size_t i = 0; i < 5; ++i) sigaction(kFaults[i], &old_[i], nullptr);
   sigaction(TickSignal(), &old_[5], nullptr);
   // Leaving an alternate stack registered is harmless, leaving none where there was one is not.

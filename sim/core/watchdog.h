@@ -18,15 +18,18 @@ class Watchdog {
   Watchdog& operator=(const Watchdog&) = delete;
 
   static void UnblockSignals();
+  static bool Interrupted();  // by SIGINT, since the launch began
   static std::string Describe(const Machine::Fault& fault, const Core& core);
 
  private:
   static void OnFault(int signal, siginfo_t* info, void* context);
+  static void OnInterrupt(int signal);
   static void OnTick(int signal, siginfo_t* info, void* context);
   struct sigaction old_[6];
   stack_t old_stack_;
   timer_t timer_;
   bool has_timer_ = false;
+  bool handles_interrupt_ = false;
 };
 
 }  // namespace ascend_sim

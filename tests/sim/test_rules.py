@@ -146,7 +146,8 @@ def test_atomic_left_set(kernels):
 
 def test_two_task_types(kernels):
     kernels("rules").launch("two_types", type="aiv_only").raise_on_findings()
-    assert "KERNEL_TASK_TYPE, or several" in only(kernels("rules").launch("two_types"), "launch").message
+    with pytest.raises(ValueError, match="KERNEL_TASK_TYPE, or several"):
+        kernels("rules").launch("two_types")
 
 
 def test_more_findings_than_are_kept(kernels):

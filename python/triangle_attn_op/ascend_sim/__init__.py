@@ -1,23 +1,29 @@
 """Runs Ascend C kernels on a simulated AI Core: results, findings and modelled time.
 
->>> library = load("build/libvector_add.so")
+>>> library = build("vector_add.cpp", include=["common"])
 >>> report = library.launch("vector_add", x, y, out, block_dim=2)
 >>> report.raise_on_findings()
 """
 
-from .launch import Kernel, KernelLibrary, Struct, load, socs
+from ._building import build, build_program
+from ._compiler import CompileError
+from .launch import Kernel, KernelLibrary, LaunchError, Struct, load, socs
 from .report import PIPES, Finding, KernelError, Place, Report, SyncCall
 
 __all__ = [
     "PIPES",
+    "CompileError",
     "Finding",
     "Kernel",
     "KernelError",
     "KernelLibrary",
+    "LaunchError",
     "Place",
     "Report",
     "Struct",
     "SyncCall",
+    "build",
+    "build_program",
     "load",
     "socs",
 ]

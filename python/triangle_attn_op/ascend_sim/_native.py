@@ -88,6 +88,8 @@ class Engine:
         h.ascend_sim_gm_alloc.argtypes = [ctypes.c_uint64]
         h.ascend_sim_gm_free.restype = None
         h.ascend_sim_gm_free.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
+        h.ascend_sim_progress.restype = ctypes.c_uint64
+        h.ascend_sim_progress.argtypes = []
         h.ascend_sim_socs.restype = ctypes.c_void_p
         h.ascend_sim_free.restype = None
         h.ascend_sim_free.argtypes = [ctypes.c_void_p]

@@ -6,12 +6,13 @@ import ctypes
 import os
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ._cache import check_owned
 from ._native import BufferC, Engine, OptionsC, TraceEventC
 from .report import Report
 
@@ -28,33 +29,53 @@ class Struct:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel of a library. type: what it declares ("unset" if nothing); args: kind and bytes of each argument."""
+    """A kernel of a library. type: what it declares ("unset" if nothing); args: kind and bytes of each argument;
+    parameters: their names, where the library was made by build().
+    """
 
     name: str
     type: str
     args: tuple[tuple[str, int], ...]
+    parameters: tuple[str, ...] = ()
+
+    def argument(self, index: int) -> str:
+        """How a message names an argument: "argument 2 (out)"."""
+        return f"argument {index} ({self.parameters[index]})" if index < len(self.parameters) else f"argument {index}"
+
+
+class LaunchError(ValueError):
+    """A launch that cannot be made as it was asked for: no such kernel or chip, wrong arguments, no core type."""
+
+
+def _engine_at(path: Path) -> Engine:
+    key = str(path.resolve())
+    if key not in _engines:
+        check_owned(path.resolve().parent)
+        _engines[key] = Engine(key)
+    return _engines[key]
 
 
 def _find_engine(library: Path) -> Engine:
-    """The libascend_sim.so that `library` was linked to: environment, then next to it, then through its run path."""
+    """The libascend_sim.so that `library` was linked to: ASCEND_SIM_LIBRARY, else next to it, else in sim/ next to it.
+
+    Nowhere else: a folder further up may be another user's.
+    """
     candidates = []
-    if "ASCEND_SIM_LIBRARY" in os.environ:
+    if os.environ.get("ASCEND_SIM_LIBRARY"):
         candidates.append(Path(os.environ["ASCEND_SIM_LIBRARY"]))
     candidates += [library.parent / "libascend_sim.so", library.parent / "sim" / "libascend_sim.so"]
-    for parent in library.parents:
-        candidates.append(parent / "build" / "sim" / "libascend_sim.so")
     for candidate in candidates:
         if candidate.exists():
-            key = str(candidate.resolve())
-            if key not in _engines:
-                _engines[key] = Engine(key)
-            return _engines[key]
-    raise FileNotFoundError(f"libascend_sim.so: not found near {library}; set ASCEND_SIM_LIBRARY to its path")
+            return _engine_at(candidate)
+    raise FileNotFoundError(f"libascend_sim.so: not found next to {library}; set ASCEND_SIM_LIBRARY to its path")
 
 
-def load(path: str | os.PathLike[str]) -> KernelLibrary:
-    """Loads a kernel library built by ascend_sim_add_kernel. Raises OSError where it cannot be loaded."""
-    return KernelLibrary(Path(path).resolve())
+def load(path: str | os.PathLike[str], engine: str | os.PathLike[str] | None = None) -> KernelLibrary:
+    """Loads a kernel library built by ascend_sim_add_kernel. Raises OSError where it cannot be loaded.
+
+    engine: the libascend_sim.so that it was linked to, by default the one next to it.
+    """
+    return KernelLibrary(Path(path).resolve(), None if engine is None else Path(engine))
 
 
 def socs(engine_library: str | os.PathLike[str]) -> dict[str, Any]:
@@ -156,11 +177,12 @@ def _as_array(value: Any) -> np.ndarray[Any, Any] | None:
 class KernelLibrary:
     """The kernels of one shared library."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, engine: Path | None = None) -> None:
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such kernel library")
+        check_owned(path.parent)
         self.path = path
-        self.engine = _find_engine(path)
+        self.engine = _find_engine(path) if engine is None else _engine_at(engine)
         error = self.engine.handle.ascend_sim_load(str(path).encode())
         if error:
             raise OSError(f"{path}: {error.decode()}")
@@ -168,6 +190,13 @@ class KernelLibrary:
         self.kernels = {
             k["name"]: Kernel(k["name"], k["type"], tuple((a["kind"], a["bytes"]) for a in k["args"])) for k in listing
         }
+
+    def name_parameters(self, names: Mapping[str, tuple[str, ...]]) -> None:
+        """Tells the names of kernels' parameters, for messages and findings."""
+        for name, kernel in self.kernels.items():
+            given = names.get(name.split("<")[0].split("::")[-1].strip(), ())
+            if len(given) == len(kernel.args):
+                self.kernels[name] = replace(kernel, parameters=given)
 
     def gm_array(self, nbytes: int) -> np.ndarray[Any, Any]:
         """Zeros in simulated global memory, as bytes: an argument that lies there is neither copied in nor out.
@@ -226,8 +255,20 @@ class KernelLibrary:
             of that line), "file.h:12 SetFlag<M_FIX>" (of that name), or "file.h:12 -> file.h:34" (flags set at one
             place and waited for at another are taken, but order nothing). See Report.sync_calls and sync_pairs.
             ValueError for one that the kernel did not come by.
+
+        Raises LaunchError, a ValueError, for a kernel, chip, core type or option that is not there and for arguments
+        that the kernel does not take; what the kernel itself does wrong is in the report.
         """
         known = self.kernels.get(kernel)
+        if known is not None and len(args) != len(known.args):
+            listed = f" ({', '.join(known.parameters)})" if known.parameters else ""
+            raise LaunchError(f"kernel '{kernel}' takes {len(known.args)} arguments{listed}, got {len(args)}")
+        if names is None and known is not None and known.parameters:
+            names = known.parameters
+
+        def which(index: int) -> str:
+            return f"argument {index}" if known is None else known.argument(index)
+
         if order not in ("eager", "lazy", "random"):
             raise ValueError(f'{kernel}: order: expected "eager", "lazy" or "random", got {order!r}')
         for index in uninitialised:
@@ -248,9 +289,9 @@ class KernelLibrary:
                 if (kind == "pointer" and not is_pointer) or (
                     kind not in ("", "pointer") and (array is not None or value is None)
                 ):
-                    raise TypeError(f"{kernel}: argument {i}: expected {kind}, got {given}")
+                    raise TypeError(f"{kernel}: {which(i)}: expected {kind}, got {given}")
                 if kind == "integer" and isinstance(value, float):
-                    raise TypeError(f"{kernel}: argument {i}: expected integer, got {given} {value}")
+                    raise TypeError(f"{kernel}: {which(i)}: expected integer, got {given} {value}")
                 if kind == "float" and isinstance(value, (int, np.integer, np.floating)):
                     value = float(value)
                 twin = next((block for block in gm if array is not None and block.is_same(array)), None)
@@ -280,10 +321,10 @@ class KernelLibrary:
                     try:
                         number = int(value).to_bytes(size, "little", signed=int(value) < 0)
                     except OverflowError:
-                        raise OverflowError(f"{kernel}: argument {i}: {value} does not fit {size} bytes") from None
+                        raise OverflowError(f"{kernel}: {which(i)}: {value} does not fit {size} bytes") from None
                     cell = (ctypes.c_uint8 * size).from_buffer_copy(number)
                 else:
-                    raise TypeError(f"{kernel}: argument {i}: expected {kind or 'an array or number'}, got {given}")
+                    raise TypeError(f"{kernel}: {which(i)}: expected {kind or 'an array or number'}, got {given}")
                 storage.append(cell)
                 pointers[i] = ctypes.addressof(cell)
                 sizes[i] = ctypes.sizeof(cell)
@@ -314,6 +355,11 @@ class KernelLibrary:
                 len(buffers),
             )
             data = self.engine.take_json(self.engine.handle.ascend_sim_report_json(handle))
+            if refused := [f["message"] for f in data["findings"] if f["rule"] == "launch"]:
+                self.engine.handle.ascend_sim_report_free(handle)
+                if "interrupted" in refused:
+                    raise KeyboardInterrupt
+                raise LaunchError(refused[0])
             report = Report.from_json(data, self._trace_writer(handle) if trace else None)
             if trace:
                 report.events = self._events(handle)

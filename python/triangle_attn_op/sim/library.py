@@ -8,15 +8,14 @@ the operator, not the simulator's sources).
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import hashlib
 import os
-import shutil
-import subprocess
 from functools import cache
 from pathlib import Path
 
 from ..ascend_sim import KernelLibrary, load
+from ..ascend_sim._ninja import build as ninja_build
+from ..ascend_sim._ninja import build_folder
 
 
 def source_tree() -> Path:
@@ -32,16 +31,8 @@ def source_tree() -> Path:
 
 
 def build_directory(root: Path) -> Path:
-    if "TRIANGLE_SIM_BUILD" in os.environ:
-        return Path(os.environ["TRIANGLE_SIM_BUILD"])
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return cache_home / "triangle_attn_op" / f"sim-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+    """Made if it is not there; PermissionError where it is not the user's own."""
+    return build_folder("TRIANGLE_SIM_BUILD", f"sim-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}")
 
 
 @cache
@@ -49,17 +40,8 @@ def build() -> Path:
     """The build directory, up to date. Once per process."""
     root = source_tree()
     directory = build_directory(root)
-    for tool in ("cmake", "ninja"):
-        if shutil.which(tool) is None:
-            raise FileNotFoundError(
-                f"triangle_attn_op.sim: `{tool}` is needed to build the kernels: pip install {tool}"
-            )
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / ".lock", "w") as lock:  # several processes may start at once
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (directory / "build.ninja").exists():
-            _run(["cmake", "-S", str(root / "op_kernel"), "-B", str(directory), "-G", "Ninja"])
-        _run(["ninja", "-C", str(directory), "libtriangle_kernels.so", "libtriangle_tiling.so"])
+    libraries = ["sim/libascend_sim.so", "libtriangle_kernels.so", "libtriangle_tiling.so"]
+    ninja_build(root / "op_kernel", directory, libraries, "triangle_attn_op.sim")
     return directory
 
 

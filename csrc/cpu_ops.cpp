@@ -8,6 +8,7 @@
 #include "calls.h"
 #include "cpu/attention.h"
 #include "cpu/parallel.h"
+#include "cpu_tensors.h"
 #include "operators.h"
 
 namespace triangle {
@@ -24,50 +25,34 @@ void run_workers(int workers, const std::function<void(int)>& f) {
 
 }  // namespace cpu
 
+cpu::Problem problem_of(const Sizes& s, const Options& options, const Tensor& q, const OptTensor& alibi_slopes,
+                        const std::vector<double>& sinks) {
+  cpu::Problem p;
+  p.batch = s.batch;
+  p.heads_q = s.heads_q;
+  p.heads_kv = s.heads_kv;
+  p.seq_q = s.seq_q;
+  p.seq_k = s.seq_k;
+  p.dim = std::max<int64_t>(s.dim, 1);
+  p.dim_v = std::max<int64_t>(s.dim_v, 1);
+  p.dtype = dtype_of(q, "q");
+  // The kernels count columns in 32 bits.
+  check(std::max(p.dim, p.dim_v) <= int64_t{1} << 30, "q, v: expected last dimensions of at most 2^30, got ", p.dim,
+        " and ", p.dim_v);
+  check(p.dtype != cpu::DType::kBool, "q: expected float32, bfloat16, float16 or float64, got torch.bool");
+  p.scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(p.dim)));
+  p.window_left = options.window_size_left.value_or(-1);
+  p.softcap = options.softcap.value_or(0.0);
+  if (alibi_slopes.has_value()) {
+    p.alibi_slopes = static_cast<const float*>(alibi_slopes->data_ptr());
+    p.alibi_head = alibi_slopes->stride(alibi_slopes->dim() - 1);
+    if (alibi_slopes->dim() == 2) p.alibi_batch = alibi_slopes->stride(0);
+  }
+  if (!sinks.empty()) p.sinks = sinks.data();
+  return p;
+}
+
 namespace {
-
-cpu::DType dtype_of(const Tensor& t, const char* name) {
-  switch (t.scalar_type()) {
-    case ScalarType::Float:
-      return cpu::DType::kFloat32;
-    case ScalarType::Double:
-      return cpu::DType::kFloat64;
-    case ScalarType::BFloat16:
-      return cpu::DType::kBFloat16;
-    case ScalarType::Half:
-      return cpu::DType::kFloat16;
-    case ScalarType::Bool:
-      return cpu::DType::kBool;
-    default:
-      check(false, name, ": expected float32, bfloat16, float16 or float64, got ", dtype_text(t.scalar_type()));
-      return cpu::DType::kFloat32;
-  }
-}
-
-// [B, H, S, D], or [T, H, D] with rows in dimension 0.
-cpu::Tensor view(const Tensor& t) {
-  if (t.dim() == 4) return {t.data_ptr(), t.stride(0), t.stride(1), t.stride(2)};
-  return {t.data_ptr(), 0, t.stride(1), t.stride(0)};
-}
-
-// lse is [B, Hq, Sq], or packed [T, Hq].
-cpu::Tensor lse_view(const Tensor& t) {
-  if (t.dim() == 3) return {t.data_ptr(), t.stride(0), t.stride(1), t.stride(2)};
-  return {t.data_ptr(), 0, t.stride(1), t.stride(0)};
-}
-
-double number(const void* data, int64_t index, ScalarType dtype) {
-  switch (dtype) {
-    case ScalarType::Double:
-      return static_cast<const double*>(data)[index];
-    case ScalarType::BFloat16:
-      return static_cast<float>(static_cast<const BFloat16*>(data)[index]);
-    case ScalarType::Half:
-      return static_cast<float>(static_cast<const Half*>(data)[index]);
-    default:
-      return static_cast<const float*>(data)[index];
-  }
-}
 
 cpu::Mask mask_view(const Tensor& mask) {
   cpu::Mask view{mask.data_ptr(), dtype_of(mask, "attn_mask")};
@@ -77,37 +62,13 @@ cpu::Mask mask_view(const Tensor& mask) {
   return view;
 }
 
-// [Hq] as doubles, whatever their dtype: few numbers.
-std::vector<double> sinks_of(const OptTensor& sinks) {
-  std::vector<double> values(sinks.has_value() ? sinks->size(0) : 0);
-  for (size_t i = 0; i < values.size(); ++i)
-    values[i] = number(sinks->data_ptr(), static_cast<int64_t>(i) * sinks->stride(0), sinks->scalar_type());
-  return values;
-}
-
-// `sinks` outlives the problem.
 cpu::Problem make_problem(const Arguments& a, const std::vector<double>& sinks) {
   const Sizes& s = a.sizes;
   const Options& options = a.options;
-  cpu::Problem p;
-  p.batch = s.batch;
-  p.heads_q = s.heads_q;
-  p.heads_kv = s.heads_kv;
-  p.seq_q = s.seq_q;
-  p.seq_k = s.seq_k;
-  p.dim = std::max<int64_t>(s.dim, 1);
-  p.dim_v = std::max<int64_t>(s.dim_v, 1);
-  p.dtype = dtype_of(a.q, "q");
-  // The kernels count columns in 32 bits.
-  check(std::max(p.dim, p.dim_v) <= int64_t{1} << 30, "q, v: expected last dimensions of at most 2^30, got ", p.dim,
-        " and ", p.dim_v);
-  check(p.dtype != cpu::DType::kBool, "q: expected float32, bfloat16, float16 or float64, got torch.bool");
-  p.scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(p.dim)));
+  cpu::Problem p = problem_of(s, options, a.q, a.alibi_slopes, sinks);
   p.bottom_right = !options.diagonal.has_value() && options.alignment == "bottom_right";
   // Not clamped: the window hangs from the diagonal, and make_band() takes any of them.
   p.diagonal = options.diagonal.value_or(0);
-  p.window_left = -1;
-  if (options.window_size_left.has_value()) p.window_left = *options.window_size_left;
   if (s.packed) {
     // They are at hand here, and a wrong one would read out of bounds.
     check_cu_seq_values("cu_seq_q", *a.cu_seq_q, s.seq_q, options.max_q, "max_q");
@@ -117,14 +78,6 @@ cpu::Problem make_problem(const Arguments& a, const std::vector<double>& sinks) 
   }
   if (a.attn_mask.has_value()) p.mask = mask_view(*a.attn_mask);
   p.mask.hides = options.mask_hides;
-  p.softcap = options.softcap.value_or(0.0);
-  if (a.alibi_slopes.has_value()) {
-    const Tensor& slopes = *a.alibi_slopes;
-    p.alibi_slopes = static_cast<const float*>(slopes.data_ptr());
-    p.alibi_head = slopes.stride(slopes.dim() - 1);
-    if (slopes.dim() == 2) p.alibi_batch = slopes.stride(0);
-  }
-  if (a.sinks.has_value()) p.sinks = sinks.data();
   if (a.startend_row_indices.has_value()) {
     const Tensor& bounds = *a.startend_row_indices;
     p.startend = static_cast<const int32_t*>(bounds.data_ptr());

@@ -6,8 +6,6 @@
 #include <numeric>
 
 namespace triangle {
-namespace {
-
 void check_options(const Options& options, ScalarType dtype) {
   // As the kernels use it: in fp32, and divided by.
   const double softcap = options.softcap.value_or(0.0);
@@ -30,6 +28,7 @@ void check_options(const Options& options, ScalarType dtype) {
     check(longest >= 0, name, ": expected an upper bound of a document's length, >= 0, got ", longest);
 }
 
+namespace {
 std::string device_text(const Tensor& t) {
   const auto device = t.device();
   const std::string type = device.type() == DeviceType::CPU           ? "cpu"
@@ -37,6 +36,8 @@ std::string device_text(const Tensor& t) {
                                                                       : "another kind";
   return device.type() == DeviceType::CPU ? type : type + ":" + std::to_string(device.index());
 }
+
+}  // namespace
 
 void check_device(const char* name, const Tensor& t, const Tensor& q) {
   if (t.device() == q.device()) return;  // the usual case makes no strings
@@ -49,8 +50,7 @@ void check_aligned(const char* name, const Tensor& t, size_t bytes) {
         bytes, " bytes");
 }
 
-void check_cu_seq(const char* name, const OptTensor& cu_seq, const Tensor& q) {
-  const Tensor& t = *cu_seq;
+void check_cu_seq(const char* name, const Tensor& t, const Tensor& q) {
   check(t.dim() == 1 && t.size(0) >= 1 && t.scalar_type() == ScalarType::Int, name,
         ": expected int32 [documents + 1], got ", dtype_text(t.scalar_type()), " ", shape_text(t));
   check(t.is_contiguous(), name, ": expected a contiguous tensor, got stride ", t.stride(0));
@@ -76,6 +76,8 @@ void check_sinks(const Tensor& sinks, const Tensor& q, const Sizes& s) {
   check_device("sinks", sinks, q);
   check_aligned("sinks", sinks, dtype == ScalarType::Double ? 8 : dtype == ScalarType::Float ? 4 : 2);
 }
+
+namespace {
 
 void check_startend(const Tensor& t, const Tensor& q, const Sizes& s) {
   const int64_t batch = s.packed ? 1 : s.batch;
@@ -149,8 +151,8 @@ Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptT
     check_device(name, t, q);
   }
   if (packed) {  // their sizes are read below
-    check_cu_seq("cu_seq_q", cu_seq_q, q);
-    check_cu_seq("cu_seq_k", cu_seq_k, q);
+    check_cu_seq("cu_seq_q", *cu_seq_q, q);
+    check_cu_seq("cu_seq_k", *cu_seq_k, q);
   }
   const int64_t row = packed ? 0 : 2, head = 1;
   const Sizes s{packed,           packed ? cu_seq_q->size(0) - 1 : q.size(0),

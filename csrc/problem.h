@@ -50,6 +50,14 @@ Sizes check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const OptT
                    const OptTensor& alibi_slopes, const OptTensor& sinks, const OptTensor& startend_row_indices,
                    const Options& options);
 
+// Parts of it, for operators with other arguments. `dtype`: q's. `s` needs its batch and heads_q only.
+void check_options(const Options& options, ScalarType dtype);
+void check_device(const char* name, const Tensor& t, const Tensor& q);
+void check_aligned(const char* name, const Tensor& t, size_t bytes);  // of tensors whose elements are read one by one
+void check_cu_seq(const char* name, const Tensor& t, const Tensor& q);
+void check_slopes(const Tensor& slopes, const Tensor& q, const Sizes& s);
+void check_sinks(const Tensor& sinks, const Tensor& q, const Sizes& s);
+
 // Strides of a fresh tensor of `sizes` whose B, H, S (or T, H) dimensions are ordered in memory as `like`'s are; last
 // dimension innermost.
 std::vector<int64_t> strides_like(const Tensor& like, const std::vector<int64_t>& sizes);

@@ -1,6 +1,8 @@
 // The operators' schemas. They carry every argument of the specification from the first release, so that they never
 // have to break.
 //
+// `attn_kvcache` appends k and v to the caches in place. It is for inference alone: python/triangle_attn_op/kvcache.py.
+//
 // `attn` and `attn_varlen` are composites: Python (python/triangle_attn_op/ops.py) checks, casts under autocast, draws
 // the random state and calls `attn_lse`, which has one kernel per backend. Tensor arguments are positional because
 // torch.library.register_autograd refuses keyword-only tensors.
@@ -33,4 +35,9 @@ TRIANGLE_LIBRARY(triangle, m) {
       "SymInt? max_q=None, SymInt? max_k=None, " TRIANGLE_OPTIONS TRIANGLE_RAW_OPTIONS
       ") -> (Tensor dq, Tensor dk, Tensor dv, Tensor "
       "dsinks)");
+  m.def(
+      "attn_kvcache(Tensor q, Tensor(a!) k_cache, Tensor(b!) v_cache, Tensor cache_seqlens, Tensor? k=None, Tensor? "
+      "v=None, Tensor? block_table=None, Tensor? cu_seq_q=None, Tensor? cache_batch_idx=None, Tensor? "
+      "alibi_slopes=None, Tensor? sinks=None, *, SymInt? max_q=None, float? scale=None, SymInt? window_size_left=None, "
+      "float? softcap=None) -> (Tensor out, Tensor lse)");
 }

@@ -23,6 +23,9 @@ VERSION_2 = {
     "flash_attn_varlen_func": f"q k v {OFFSETS}{COMMON_2} block_table",
     "flash_attn_varlen_kvpacked_func": f"q kv {OFFSETS}{COMMON_2}",
     "flash_attn_varlen_qkvpacked_func": f"qkv cu_seqlens max_seqlen {COMMON_2}",
+    "flash_attn_with_kvcache": "q k_cache v_cache k v rotary_cos rotary_sin cache_seqlens cache_batch_idx "
+    "cache_leftpad block_table softmax_scale causal=False window_size=(-1,-1) softcap=0.0 rotary_interleaved=True "
+    "alibi_slopes num_splits=0 return_softmax_lse=False",
 }
 DESCALE = "q_descale k_descale v_descale window_size=(-1,-1) attention_chunk=0 softcap=0.0 "
 LAST = "num_splits=1 pack_gqa deterministic=False sm_margin=0 return_attn_probs=False"
@@ -31,6 +34,10 @@ VERSION_3 = {
     "flash_attn_qkvpacked_func": f"qkv softmax_scale causal=False {DESCALE}deterministic=False num_heads_q sm_margin=0 "
     "return_attn_probs=False",
     "flash_attn_varlen_func": f"q k v {OFFSETS}seqused_q seqused_k softmax_scale causal=False qv {DESCALE}{LAST}",
+    "flash_attn_with_kvcache": "q k_cache v_cache k v qv rotary_cos rotary_sin cache_seqlens cache_batch_idx "
+    "cache_leftpad page_table cu_seqlens_q cu_seqlens_k_new max_seqlen_q rotary_seqlens q_descale k_descale v_descale "
+    "softmax_scale causal=False window_size=(-1,-1) attention_chunk=0 softcap=0.0 rotary_interleaved=True "
+    "scheduler_metadata num_splits=0 pack_gqa sm_margin=0 return_softmax_lse=False",
 }
 
 
@@ -127,6 +134,90 @@ def test_scores_are_bent_and_dropped_as_by_the_operator() -> None:
     own = triangle_attn_op.triangle_attention(*(t.transpose(1, 2) for t in (q, k, v)), dropout_p=0.5)
     assert torch.equal(dropped, own.transpose(1, 2))
     assert not torch.equal(dropped, flash_attn.flash_attn_func(q, k, v, dropout_p=0.0, causal=True))
+
+
+def test_a_cache_in_both_versions() -> None:
+    """Appended in place; causal, with a window, and every key to every row."""
+    keys, values, q = torch.randn(2, 60, 2, 16), torch.randn(2, 60, 2, 16), torch.randn(2, 3, 4, 16)
+    lengths = torch.tensor([20, 41], dtype=torch.int32)
+    table = torch.tensor([[4, 1, 7, 0], [3, 6, 2, 5]], dtype=torch.int32)
+
+    def caches() -> tuple[Tensor, Tensor]:
+        pages = torch.zeros(8, 16, 2, 16), torch.zeros(8, 16, 2, 16)
+        for page, whole in zip(pages, (keys, values)):
+            padded = torch.nn.functional.pad(whole, (0, 0, 0, 0, 0, 4)).view(2, 4, 16, 2, 16)
+            page[table.long()] = padded
+        return pages
+
+    new = torch.randn(2, 3, 2, 16), torch.randn(2, 3, 2, 16)
+    for causal, window in ((True, (-1, -1)), (True, (7, 0)), (False, (-1, -1))):
+        k_cache, v_cache = caches()
+        common = {"cache_seqlens": lengths, "causal": causal, "window_size": window, "return_softmax_lse": True}
+        out, lse = flash_attn.flash_attn_with_kvcache(q, k_cache, v_cache, *new, block_table=table, **common)
+        for b in range(2):
+            n = int(lengths[b])
+            k, v = (torch.cat([old[b : b + 1, :n], t[b : b + 1]], 1) for old, t in zip((keys, values), new))
+            wanted, wanted_lse = reference(q[b : b + 1], k, v, window[0], 0 if causal else window[1])
+            torch.testing.assert_close(out[b : b + 1].double(), wanted, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(lse[b : b + 1].double(), wanted_lse, rtol=1e-5, atol=1e-5)
+        again = caches()
+        third, third_lse = flash_attn_interface.flash_attn_with_kvcache(q, *again, *new, page_table=table, **common)
+        assert torch.equal(third, out)
+        assert torch.equal(third_lse, lse)
+        assert all(map(torch.equal, again, (k_cache, v_cache)))
+        if causal:
+            again = caches()
+            packed, packed_lse = flash_attn_interface.flash_attn_with_kvcache(
+                q.flatten(0, 1),
+                *again,
+                *(t.flatten(0, 1) for t in new),
+                page_table=table,
+                cu_seqlens_q=torch.tensor([0, 3, 6], dtype=torch.int32),
+                max_seqlen_q=3,
+                **common,
+            )
+            assert torch.equal(packed.view_as(out), out)
+            assert torch.equal(packed_lse, lse.transpose(0, 1).flatten(1))
+    # One row sees every key with and without `causal`; an int is the length of all, None the whole cache.
+    step = q[:, :1]
+    whole = flash_attn.flash_attn_with_kvcache(step, keys, values)
+    assert torch.equal(flash_attn.flash_attn_with_kvcache(step, keys, values, cache_seqlens=60, causal=True), whole)
+    for wrong in ({"rotary_cos": step}, {"cache_leftpad": lengths}, {"window_size": (3, 2)}):
+        with pytest.raises(NotImplementedError, match=r"rotary_cos: not|cache_leftpad: not|causal: expected True"):
+            flash_attn.flash_attn_with_kvcache(q, keys, values, cache_seqlens=lengths, **wrong)
+
+
+def test_scaled_dot_product_attention_is_pytorchs() -> None:
+    function = triangle_attn_op.scaled_dot_product_attention
+    torch_own = torch.nn.functional.scaled_dot_product_attention
+    names = "query key value attn_mask dropout_p=0.0 is_causal=False scale enable_gqa=False"
+    assert signature(function) == names
+    mask = torch.rand(5, 7) < 0.7
+    mask[:, 0] = True
+    for lead, key_lead in (
+        ((), ()),
+        ((3,), (3,)),
+        ((2, 4), (2, 4)),
+        ((2, 3, 4), (2, 1, 4)),
+        ((1, 2, 3, 4), (5, 2, 3, 4)),
+    ):
+        q, k, v = torch.randn(*lead, 5, 16), torch.randn(*key_lead, 7, 16), torch.randn(*key_lead, 7, 8)
+        for options in ({}, {"is_causal": True}, {"scale": 0.1}, {"attn_mask": mask}, {"attn_mask": torch.randn(5, 7)}):
+            torch.testing.assert_close(function(q, k, v, **options), torch_own(q, k, v, **options))
+        whole = torch.randn(*torch.broadcast_shapes(lead, key_lead), 5, 7)
+        torch.testing.assert_close(function(q, k, v, whole), torch_own(q, k, v, whole))
+    q, k, v = draw(2, 8, 5, 16), draw(2, 2, 5, 16), draw(2, 2, 5, 16)
+    results = [f(q, k, v, is_causal=True, enable_gqa=True) for f in (function, torch_own)]
+    torch.testing.assert_close(*results)
+    ours, theirs = (torch.autograd.grad(out.square().sum(), (q, k, v)) for out in results)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    for wrong, message in (
+        ({"enable_gqa": False}, "enable_gqa: expected True"),
+        ({"attn_mask": mask, "is_causal": True}, "attn_mask: expected None with is_causal"),
+        ({"key": k[:1].expand(3, -1, -1, -1), "enable_gqa": True}, "key: expected leading dimensions that broadcast"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            function(**({"query": q, "key": k, "value": v} | wrong))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 // Shapes are dense [B, H, S, D] or packed [T, H, D] (then `batch` counts documents and cu_seq_* delimit them).
 #pragma once
 #include <cstdint>
+#include <functional>
 
 namespace triangle::cpu {
 
@@ -23,6 +24,15 @@ struct Mask {
   bool hides = false;
 };
 
+// Keys and values in a cache, each sequence with a length of its own. Without pages k and v are [entries, S, Hkv, D];
+// with them [pages, page_size, Hkv, D], and Tensor::batch leads from one page to the next. All numbers are checked.
+struct Cache {
+  const int64_t* lengths = nullptr;  // [batch], keys of each sequence; null: there is no cache
+  const int32_t* entries = nullptr;  // [batch], the sequence's entry; null: its own number
+  const int32_t* pages = nullptr;    // [batch][table_row], a sequence's pages in order; null: none
+  int64_t table_row = 0, page_size = 0;
+};
+
 struct Problem {
   int64_t batch = 0, heads_q = 0, heads_kv = 0;
   int64_t seq_q = 0, seq_k = 0;  // packed: total rows T of q and of k
@@ -35,7 +45,8 @@ struct Problem {
   int64_t diagonal = 0;
   int64_t window_left = -1;           // -1: none
   const int32_t* cu_seq_q = nullptr;  // [batch + 1], packed only; already checked; rows outside see nothing
-  const int32_t* cu_seq_k = nullptr;
+  const int32_t* cu_seq_k = nullptr;  // null with a cache
+  Cache cache;
   double softcap = 0;  // 0: none
   // Element (batch entry or document, q head) at [index * alibi_batch + head * alibi_head]; null: none.
   const float* alibi_slopes = nullptr;
@@ -65,7 +76,8 @@ struct Backward {
   double* dsinks = nullptr;  // [Hq], written where there are sinks
 };
 
-void forward(const Forward& args);
+// first: called once all memory that the call needs is there and before keys and values are read.
+void forward(const Forward& args, const std::function<void()>& first = {});
 void backward(const Backward& args);
 
 // Which instruction set runs ("avx512_bf16", "avx512", "avx2", "neon", "portable"), chosen once from the CPU and

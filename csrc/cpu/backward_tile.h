@@ -96,8 +96,10 @@ void begin_column(const BackwardColumn& column) {
     };
     fetch(k, keys.k_row, common.dim);
     fetch(v, keys.v_row, common.dim_v);
-    pack_transposed<E, S>(k, keys.k_row, column.count, common.dim, s.k_transposed);
-    pack_transposed<E, S>(v, keys.v_row, column.count, common.dim_v, s.v_transposed);
+    pack_transposed<E, S>([&](int key) { return k + key * keys.k_row; }, keys.k_row, column.count, common.dim,
+                          s.k_transposed);
+    pack_transposed<E, S>([&](int key) { return v + key * keys.v_row; }, keys.v_row, column.count, common.dim_v,
+                          s.v_transposed);
     pack_inner_rows<E, S>([&](int r) { return k + r * keys.k_row; }, column.count, common.dim, s.k,
                           ptrdiff_t(G::kKeysBackward) * G::kNr);
   });

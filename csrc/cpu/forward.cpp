@@ -18,6 +18,7 @@ struct Unit {
   const Sequence* sequence = nullptr;
   int64_t kv_head = 0;
   bool packed = false;
+  int64_t first_key = 0;                   // visible to some row
   int64_t chunk_begin = 0, chunk_end = 0;  // visible to some row
   int64_t packs = 0, tiles = 0;
   int64_t first_task = 0;
@@ -41,16 +42,19 @@ class ForwardPass {
         sequences_(sequences(args.problem)),
         intervals_(args.problem, sequences_, kernels_) {
     plan();
-  }
-
-  void run() {
+    scratch_ = kernels_.forward_scratch(common_.dim, common_.dim_v);
     left_ = std::vector<std::atomic<int64_t>>(2 * units_.size());
     for (size_t u = 0; u < units_.size(); ++u) {
       packs_left(u).store(units_[u].packs, std::memory_order_relaxed);
       tiles_left(u).store(units_[u].tiles, std::memory_order_relaxed);
     }
-    run_tasks(tasks_, workers_, kernels_.forward_scratch(common_.dim, common_.dim_v),
-              [this](int64_t task, void* scratch) { run_task(task, scratch); });
+  }
+
+  // What this thread would ask for in run(); it is kept until then.
+  void reserve() const { thread_scratch(scratch_); }
+
+  void run() {
+    run_tasks(tasks_, workers_, scratch_, [this](int64_t task, void* scratch) { run_task(task, scratch); });
   }
 
  private:
@@ -65,7 +69,8 @@ class ForwardPass {
       Unit unit;
       unit.sequence = &s;
       if (!rows.empty()) {
-        unit.chunk_begin = visible_keys(s.band, rows.begin).begin / kernels_.chunk;
+        unit.first_key = visible_keys(s.band, rows.begin).begin;
+        unit.chunk_begin = unit.first_key / kernels_.chunk;
         unit.chunk_end = ceil_div(visible_keys(s.band, rows.end - 1).end, kernels_.chunk);
       }
       unit.packed = s.band.sq * group_ > kernels_.rows_forward;
@@ -122,11 +127,18 @@ class ForwardPass {
   Keys keys_of(const Unit& unit) const {
     const Sequence& s = *unit.sequence;
     Keys keys;
-    keys.k = address(args_.k, s, unit.kv_head, s.k_row, 0, bytes_);
-    keys.v = address(args_.v, s, unit.kv_head, s.k_row, 0, bytes_);
+    keys.k = key_address(args_.k, s, unit.kv_head, bytes_);
+    keys.v = key_address(args_.v, s, unit.kv_head, bytes_);
     keys.k_row = args_.k.row;
     keys.v_row = args_.v.row;
     keys.count = s.band.sk;
+    keys.first = unit.first_key;
+    if (const Cache& cache = problem_.cache; cache.pages) {
+      keys.pages = cache.pages + s.index * cache.table_row;
+      keys.page_size = cache.page_size;
+      keys.k_page = args_.k.batch;
+      keys.v_page = args_.v.batch;
+    }
     if (unit.packed) {
       char* slot = static_cast<char*>(packed_.data()) + (k_elements_ + v_elements_) * unit.slot * kernels_.operand;
       keys.packed_k = slot;
@@ -175,7 +187,8 @@ class ForwardPass {
     if (unit.slot_before >= 0)
       wait_until([&] { return tiles_left(unit.slot_before).load(std::memory_order_acquire) == 0; });
     const Keys keys = keys_of(unit);
-    const int64_t begin = chunk * kernels_.chunk, end = std::min(begin + kernels_.chunk, keys.count);
+    const int64_t begin = std::max(chunk * kernels_.chunk, keys.first / kernels_.key_block * kernels_.key_block);
+    const int64_t end = std::min((chunk + 1) * kernels_.chunk, keys.count);
     kernels_.pack_k(common_, keys, begin, end);
     kernels_.pack_v(common_, keys, begin, end);
     packs_left(u).fetch_sub(1, std::memory_order_release);
@@ -247,6 +260,7 @@ class ForwardPass {
   std::vector<std::atomic<int64_t>> left_;  // packs and tiles each unit has still to finish
   int64_t tasks_ = 0;
   int workers_ = 1;
+  size_t scratch_ = 0;                       // bytes a thread needs
   int64_t k_elements_ = 0, v_elements_ = 0;  // of one slot
   Memory packed_;
   Memory partials_;
@@ -254,6 +268,13 @@ class ForwardPass {
 
 }  // namespace
 
-void forward(const Forward& args) { ForwardPass(args).run(); }
+void forward(const Forward& args, const std::function<void()>& first) {
+  ForwardPass pass(args);
+  if (first) {
+    pass.reserve();
+    first();
+  }
+  pass.run();
+}
 
 }  // namespace triangle::cpu

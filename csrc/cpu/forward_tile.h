@@ -85,19 +85,21 @@ inline bool classify(ForwardContext<E>& x, int64_t key0) {
   return x.active.count > 0;
 }
 
+// At most a block of keys.
 template <class E>
 void pack_block_k(const Common& common, const Keys& keys, int64_t key0, int count, E* to) {
   with_storage<E>(common.dtype, [&](auto* s) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(s)>::type>::type;
-    pack_transposed<E, S>(static_cast<const S*>(keys.k) + key0 * keys.k_row, keys.k_row, count, common.dim, to);
+    const auto rows = rows_of_k<Sum<E>, S>(keys, key0, count);
+    pack_transposed<E, S>([&](int key) { return rows.template at<S>(key); }, rows.row, count, common.dim, to);
   });
 }
 template <class E>
 void pack_block_v(const Common& common, const Keys& keys, int64_t key0, int count, E* to) {
   with_storage<E>(common.dtype, [&](auto* s) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(s)>::type>::type;
-    const S* from = static_cast<const S*>(keys.v) + key0 * keys.v_row;
-    pack_inner_rows<E, S>([&](int r) { return from + r * keys.v_row; }, count, common.dim_v, to,
+    const auto rows = rows_of_v<Sum<E>, S>(keys, key0, count);
+    pack_inner_rows<E, S>([&](int key) { return rows.template at<S>(key); }, count, common.dim_v, to,
                           ptrdiff_t(Tiles<Sum<E>>::kKeyBlock) * Tiles<Sum<E>>::kNr);
   });
 }
@@ -345,19 +347,15 @@ bool stream_block(ForwardContext<E>& x, int64_t key0) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(storage)>::type>::type;
     constexpr int n = decltype(rows)::value;
     Stream<E> stream;
-    stream.k = static_cast<const S*>(keys.k) + key0 * keys.k_row;
-    stream.v = static_cast<const S*>(keys.v) + key0 * keys.v_row;
-    stream.k_row = keys.k_row;
-    stream.v_row = keys.v_row;
     stream.dim = x.common.dim;
     stream.dim_v = x.common.dim_v;
     stream.keys = int(smaller<int64_t>(block, x.micro.hi - key0));
+    stream.k = rows_of_k<T, S>(keys, key0, stream.keys);
+    stream.v = rows_of_v<T, S>(keys, key0, stream.keys);
     const int after = int(smaller<int64_t>(block, x.micro.hi - key0 - stream.keys));
-    const int64_t k_stride = keys.k_row * int64_t(sizeof(S)), v_stride = keys.v_row * int64_t(sizeof(S));
-    stream.next_v = Prefetcher(static_cast<const char*>(stream.v) + begin * v_stride,
-                               x.common.dim_v * int64_t(sizeof(S)), v_stride, stream.keys - begin);
-    stream.next_k = Prefetcher(static_cast<const char*>(stream.k) + stream.keys * k_stride,
-                               x.common.dim * int64_t(sizeof(S)), k_stride, after);
+    const KeyRows<T> next_k = rows_of_k<T, S>(keys, key0 + stream.keys, after);
+    stream.next_v = Prefetcher(stream.v, begin, stream.keys - begin, x.common.dim_v * int64_t(sizeof(S)));
+    stream.next_k = Prefetcher(next_k, 0, after, x.common.dim * int64_t(sizeof(S)));
     stream.rows = x.tile.rows;
     stream.q = s.stream_q;
     stream.alpha = T(x.common.scale);

@@ -31,8 +31,11 @@ size_t column_panels(int dim, int dim_v) {
 
 template <class E>
 void pack_k(const Common& common, const Keys& keys, int64_t k0, int64_t k1) {
-  E* to = static_cast<E*>(const_cast<void*>(keys.packed_k)) + k0 * padded(common.dim, kStep<E>);
-  pack_block_k<E>(common, keys, k0, int(k1 - k0), to);
+  using G = Tiles<Sum<E>>;
+  for (; k0 < k1; k0 += G::kKeyBlock) {
+    E* to = static_cast<E*>(const_cast<void*>(keys.packed_k)) + k0 * padded(common.dim, kStep<E>);
+    pack_block_k<E>(common, keys, k0, int(smaller<int64_t>(G::kKeyBlock, k1 - k0)), to);
+  }
 }
 template <class E>
 void pack_v(const Common& common, const Keys& keys, int64_t k0, int64_t k1) {

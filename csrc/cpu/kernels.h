@@ -62,6 +62,10 @@ struct Keys {
   const void* v = nullptr;
   int64_t k_row = 0, v_row = 0;
   int64_t count = 0;  // Sk
+  int64_t first = 0;  // keys before this one are seen by no row, and their pages are not read
+  // With pages: key j is row j % page_size of page pages[j / page_size], pages k_page and v_page elements apart.
+  const int32_t* pages = nullptr;
+  int64_t page_size = 0, k_page = 0, v_page = 0;
   const void* packed_k = nullptr;
   const void* packed_v = nullptr;
 };

@@ -51,26 +51,27 @@ TRIANGLE_INLINE void pack_inner_rows(RowOf row_of, int rows, int columns, E* to,
   }
 }
 
-// from [keys][dim], rows `stride` elements apart -> to [keys / nr][dim / step][nr][step], the right operand of a
-// product over dim; lanes past the last key are zeros, and so is what the last word has beyond dim.
-template <class E, class S>
-TRIANGLE_INLINE void pack_transposed(const S* from, int64_t stride, int keys, int dim, E* to) {
+// run_of(key) [lanes][dim], rows `stride` elements apart -> to [keys / nr][dim / step][nr][step], the right operand of
+// a product over dim; lanes past the last key are zeros, and so is what the last word has beyond dim.
+template <class E, class S, class RunOf>
+TRIANGLE_INLINE void pack_transposed(RunOf run_of, int64_t stride, int keys, int dim, E* to) {
   using T = Sum<E>;
   constexpr int lanes = kLanes<T>, step = kStep<E>, width = kWidth<E>;
   constexpr int nr = Tiles<T>::kNr;
   for (int key = 0; key < padded(keys, nr); key += lanes) {
     E* panel = to + ptrdiff_t(key / nr) * padded(dim, step) * nr + key % nr * step;
     const int present = keys - key;
+    const S* const from = present > 0 ? run_of(key) : nullptr;
     for (int d = 0; d < dim; d += width) {
       Vector<T> square[lanes];
       const int wide = dim - d;
       if (present >= lanes && wide >= width) {
-        const S* p = from + key * stride + d;
+        const S* p = from + d;
 #pragma GCC unroll 16
         for (int i = 0; i < lanes; ++i) square[i] = load_words<E>(p + i * stride);
       } else {
         for (int i = 0; i < lanes; ++i)
-          square[i] = i < present ? load_words_part<E>(from + (key + i) * stride + d, wide) : Vector<T>{};
+          square[i] = i < present ? load_words_part<E>(from + i * stride + d, wide) : Vector<T>{};
       }
       transpose<T>(square);
       if (wide >= width) {

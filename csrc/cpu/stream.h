@@ -2,8 +2,8 @@
 // where it lies, and while one is worked on the other is prefetched. Every element is the same chain of multiply-adds
 // as in gemm.h, so the bits are the same; only what surrounds the chain differs.
 #pragma once
+#include "csrc/cpu/key_rows.h"
 #include "csrc/cpu/operands.h"
-#include "csrc/cpu/tiles.h"
 
 namespace triangle::cpu::TRIANGLE_ISA {
 
@@ -27,17 +27,21 @@ struct Prefetcher {
   static constexpr int kLine = 64;
   const char* at = nullptr;
   const char* row_end = nullptr;
-  int64_t row_bytes = 0, gap = 0;  // of a row, and from its end to the next
-  int rows = 0;                    // left
+  int64_t row_bytes = 0, gap = 0;    // of a row, and from its end to the next
+  int rows = 0;                      // left of the run at hand
+  const char* const* run = nullptr;  // the next one, in pages
+  int after = 0;                     // rows from there on
 
   Prefetcher() = default;
-  Prefetcher(const void* first, int64_t row_bytes, int64_t stride, int rows)
-      : at(static_cast<const char*>(first)), row_bytes(row_bytes), gap(stride - row_bytes), rows(rows) {
-    if (gap == 0 && rows > 0) {  // one long row
-      this->row_bytes *= rows;
-      this->rows = 1;
-    }
-    row_end = at + this->row_bytes;
+  // Rows [first, first + count) of a block, row_bytes of each; `of` outlives this.
+  template <class T>
+  Prefetcher(const KeyRows<T>& of, int first, int count, int64_t row_bytes)
+      : row_bytes(row_bytes), gap(of.row_bytes - row_bytes) {
+    if (count <= 0) return;
+    const int here = of.paged ? smaller(count, kRun - first % kRun) : count;
+    run = of.run + first / kRun + 1;
+    after = count - here;
+    start(of.run[first / kRun] + first % kRun * of.row_bytes, here);
   }
 
   TRIANGLE_INLINE void next() {
@@ -45,18 +49,30 @@ struct Prefetcher {
     __builtin_prefetch(at, 0, 2);
     at += kLine;
     if (at < row_end) return;
-    at = row_end + gap;
-    row_end = at + row_bytes;
-    --rows;
+    if (gap != 0 && --rows > 0) {
+      at = row_end + gap;
+      row_end = at + row_bytes;
+      return;
+    }
+    const int here = smaller(after, kRun);
+    after -= here;
+    rows = 0;
+    if (here > 0) start(*run++, here);
+  }
+
+ private:
+  TRIANGLE_INLINE void start(const char* first, int count) {
+    at = first;
+    row_end = at + (gap == 0 ? row_bytes * count : row_bytes);  // without gaps one long row
+    rows = count;
   }
 };
 
 template <class E>
 struct Stream {
+  KeyRows<Sum<E>> k;  // [keys][dim]
+  KeyRows<Sum<E>> v;  // [keys][dim_v]
   int64_t dim = 0;
-  const void* k = nullptr;  // [keys][dim], rows `k_row` elements apart
-  const void* v = nullptr;  // [keys][dim_v]
-  int64_t k_row = 0, v_row = 0;
   int dim_v = 0;
   int keys = 0;          // present in this block
   Prefetcher next_v;     // this block's V, while its K is worked on
@@ -95,7 +111,7 @@ template <class E, class S, int kRows>
 void stream_scores(Stream<E>& x, int begin, int end, Sum<E>* s) {
   using T = Sum<E>;
   constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr, step = kStep<E>, width = kWidth<E>;
-  const S* const k = static_cast<const S*>(x.k);
+  const int64_t k_row = x.k.row;
   Prefetcher next_v = x.next_v, next_k = x.next_k;
   const int v_lines = int((x.dim_v + x.dim - 1) / x.dim);
   // For each line of K that was read, as much of V and half as much of the next K. `i` counts vectors of `bytes`.
@@ -110,7 +126,7 @@ void stream_scores(Stream<E>& x, int begin, int end, Sum<E>* s) {
     Vector<T> sum[kRows];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) sum[r] = Vector<T>{};
-    const S* from = k + key * x.k_row;
+    const S* from = x.k.template at<S>(key);
     const E* q = x.q;
     const auto add = [&](Vector<T> word) __attribute__((always_inline)) {
 #pragma GCC unroll 8
@@ -123,7 +139,7 @@ void stream_scores(Stream<E>& x, int begin, int end, Sum<E>* s) {
       for (; present >= lanes && d + 2 * lanes <= x.dim; d += 2 * lanes, from += 2 * lanes) {
         Vector<T> pairs[lanes];
 #pragma GCC unroll 16
-        for (int i = 0; i < lanes; ++i) pairs[i] = load(reinterpret_cast<const float*>(from + i * x.k_row));
+        for (int i = 0; i < lanes; ++i) pairs[i] = load(reinterpret_cast<const float*>(from + i * k_row));
         transpose<T>(pairs);
 #pragma GCC unroll 16
         for (int i = 0; i < lanes; ++i) {
@@ -135,7 +151,7 @@ void stream_scores(Stream<E>& x, int begin, int end, Sum<E>* s) {
     }
     for (; d + width <= x.dim; d += width, from += width) {
       Vector<T> word[lanes];
-      load_transposed<E, S>(from, x.k_row, present, word);
+      load_transposed<E, S>(from, k_row, present, word);
 #pragma GCC unroll 16
       for (int i = 0; i < lanes; ++i) {
         prefetch(i, width * int(sizeof(S)));
@@ -147,7 +163,7 @@ void stream_scores(Stream<E>& x, int begin, int end, Sum<E>* s) {
         const int left = int(x.dim - d);
         Vector<T> word[lanes];
         for (int i = 0; i < lanes; ++i)
-          word[i] = i < present ? load_words_part<E>(from + i * x.k_row, left) : Vector<T>{};
+          word[i] = i < present ? load_words_part<E>(from + i * k_row, left) : Vector<T>{};
         transpose<T>(word);
         for (int i = 0; i * step < left; ++i) add(word[i]);
       }
@@ -187,7 +203,8 @@ template <class E, class S, int kRows, int kVectors>
 void stream_value_columns(Stream<E>& x, int begin, int end, const E* p, const Sum<E>* factor, int first, Sum<E>* acc) {
   using T = Sum<E>;
   constexpr int lanes = kLanes<T>, nr = Tiles<T>::kNr, step = kStep<E>;
-  const S* v = static_cast<const S*>(x.v) + begin * x.v_row + first;
+  constexpr int run = smaller(nr, kRun);
+  const int64_t v_row = x.v.row;
   Vector<T> sum[kRows][kVectors];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
@@ -203,14 +220,15 @@ void stream_value_columns(Stream<E>& x, int begin, int end, const E* p, const Su
   constexpr int lines = (larger(bytes / Prefetcher::kLine, 1) * 3 + 3) / 4;
   for (int key = begin; key < end;) {
     const E* weights = p + ptrdiff_t(key / nr) * x.rows * nr + key % nr;
-    for (const int past = smaller(end, key / nr * nr + nr); key < past;
-         key += step, weights += step, v += step * x.v_row) {
+    const S* v = x.v.template at<S>(key) + first;
+    for (const int past = smaller(end, key / run * run + run); key < past;
+         key += step, weights += step, v += step * v_row) {
       if (reads == 1 || key / step % reads == 0) {
 #pragma GCC unroll 8
         for (int i = 0; i < lines; ++i) next_k.next();
       }
       Vector<T> column[kVectors];
-      load_value_words<E, kVectors>(v, step == 1 || key + 1 >= end ? nullptr : v + x.v_row, column);
+      load_value_words<E, kVectors>(v, step == 1 || key + 1 >= end ? nullptr : v + v_row, column);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
         const Vector<T> weight = splat_word(weights + row[r]);

@@ -90,9 +90,11 @@ void add_undocumented(const Problem& problem, std::vector<Sequence>& all) {
     s.band = make_band(sq, sk, 0, problem.window_left);
     all.push_back(s);
   };
-  const int64_t q_end = problem.cu_seq_q[problem.batch], k_end = problem.cu_seq_k[problem.batch];
+  const int64_t q_end = problem.cu_seq_q[problem.batch];
   add(0, problem.cu_seq_q[0], 0, 0);
   add(q_end, problem.seq_q - q_end, 0, 0);
+  if (!problem.cu_seq_k) return;
+  const int64_t k_end = problem.cu_seq_k[problem.batch];
   add(0, 0, 0, problem.cu_seq_k[0]);
   add(0, 0, k_end, problem.seq_k - k_end);
 }
@@ -104,13 +106,17 @@ std::vector<Sequence> sequences(const Problem& problem) {
   for (int64_t b = 0; b < problem.batch; ++b) {
     Sequence& s = all[b];
     s.index = b;
+    s.entry = problem.cache.pages ? 0 : problem.cache.entries ? problem.cache.entries[b] : b;
     int64_t sq = problem.seq_q, sk = problem.seq_k;
     if (problem.cu_seq_q) {
       s.q_row = problem.cu_seq_q[b];
-      s.k_row = problem.cu_seq_k[b];
       sq = problem.cu_seq_q[b + 1] - s.q_row;
+    }
+    if (problem.cu_seq_k) {
+      s.k_row = problem.cu_seq_k[b];
       sk = problem.cu_seq_k[b + 1] - s.k_row;
     }
+    if (problem.cache.lengths) sk = problem.cache.lengths[b];
     const int64_t diagonal = problem.bottom_right ? bottom_right_diagonal(sq, sk) : problem.diagonal;
     s.band = make_band(sq, sk, diagonal, problem.window_left);
     s.diagonal = diagonal;

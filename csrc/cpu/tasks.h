@@ -63,6 +63,7 @@ int worth_workers(double products);
 struct Sequence {
   int64_t index = 0;             // batch entry or document
   int64_t q_row = 0, k_row = 0;  // first row in q and in k
+  int64_t entry = 0;             // of k and v: the batch entry; 0 where pages say where keys are
   bool outside = false;          // of no document: rows or keys, which see nothing, a sink neither
   Band band;
   int64_t diagonal = 0;  // as it was given: the band's may be clamped
@@ -74,6 +75,10 @@ Common common_of(const Problem& problem, const Kernels& kernels);
 // Address of row `row` of head `head` of a sequence.
 inline char* address(const Tensor& t, const Sequence& s, int64_t head, int64_t first_row, int64_t row, int64_t bytes) {
   return static_cast<char*>(t.data) + (s.index * t.batch + head * t.head + (first_row + row) * t.row) * bytes;
+}
+// Of its first key; in pages, of the first key of page 0.
+inline char* key_address(const Tensor& t, const Sequence& s, int64_t head, int64_t bytes) {
+  return static_cast<char*>(t.data) + (s.entry * t.batch + head * t.head + s.k_row * t.row) * bytes;
 }
 // Intervals of hidden rows a key, and elements from one of their bounds to the next: see intervals.h.
 inline int interval_count(const Problem& p) { return p.startend == nullptr ? 0 : p.startend_bounds == 4 ? 2 : 1; }

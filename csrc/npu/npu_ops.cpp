@@ -14,6 +14,7 @@
 #include "calls.h"
 #include "capture.h"
 #include "cores.h"
+#include "kvcache.h"
 #include "loader.h"
 #include "op_host/tiling_backward.h"
 #include "operators.h"
@@ -256,11 +257,18 @@ Gradients backward(Arguments a, Saved saved) {
   return {dq, dk, dv, dsinks};
 }
 
+OutLse attend(CacheArguments) {
+  check(false,
+        "k_cache, v_cache: keys and values in a cache are not supported on the NPU yet, expected tensors on cpu");
+  return {};
+}
+
 }  // namespace
 
 TRIANGLE_LIBRARY_IMPL(triangle, PrivateUse1, m) {
   m.impl("attn_lse", TRIANGLE_KERNEL((&attn_lse<&forward>)));
   m.impl("attn_backward", TRIANGLE_KERNEL((&attn_backward<&backward>)));
+  m.impl("attn_kvcache", TRIANGLE_KERNEL((&attn_kvcache<&attend>)));
 }
 
 }  // namespace triangle::npu

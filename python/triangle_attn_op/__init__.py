@@ -13,7 +13,9 @@ from . import ops  # noqa: E402, F401  registers the operators
 from .arguments import add_arguments  # noqa: E402
 from .backends import call_counts, last_backend  # noqa: E402
 from .functional import merge_attention, triangle_attention, triangle_attention_varlen  # noqa: E402
+from .kvcache import triangle_attention_with_kvcache  # noqa: E402
 from .module import TriangleAttention  # noqa: E402
+from .sdpa import scaled_dot_product_attention  # noqa: E402
 from .warm import warm_up  # noqa: E402
 
 __all__ = [
@@ -23,8 +25,10 @@ __all__ = [
     "call_counts",
     "last_backend",
     "merge_attention",
+    "scaled_dot_product_attention",
     "triangle_attention",
     "triangle_attention_varlen",
+    "triangle_attention_with_kvcache",
     "warm_up",
 ]
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .flash_attn import _call
+from .flash_attn import _cached, _call
 
 Result = Tensor | tuple[Tensor, Tensor]
 
-__all__ = ["flash_attn_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func"]
+__all__ = ["flash_attn_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func", "flash_attn_with_kvcache"]
 
 
 def flash_attn_func(
@@ -150,6 +150,74 @@ def flash_attn_varlen_func(
         deterministic=deterministic,
     )
     return (out, lse) if return_attn_probs else out
+
+
+def flash_attn_with_kvcache(
+    q: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    k: Tensor | None = None,
+    v: Tensor | None = None,
+    qv: Tensor | None = None,
+    rotary_cos: Tensor | None = None,
+    rotary_sin: Tensor | None = None,
+    cache_seqlens: int | Tensor | None = None,
+    cache_batch_idx: Tensor | None = None,
+    cache_leftpad: Tensor | None = None,
+    page_table: Tensor | None = None,
+    cu_seqlens_q: Tensor | None = None,
+    cu_seqlens_k_new: Tensor | None = None,
+    max_seqlen_q: int | None = None,
+    rotary_seqlens: Tensor | None = None,
+    q_descale: Tensor | None = None,
+    k_descale: Tensor | None = None,
+    v_descale: Tensor | None = None,
+    softmax_scale: float | None = None,
+    causal: bool = False,
+    window_size: tuple[int, int] = (-1, -1),
+    attention_chunk: int = 0,
+    softcap: float = 0.0,
+    rotary_interleaved: bool = True,
+    scheduler_metadata: Tensor | None = None,
+    num_splits: int = 0,
+    pack_gqa: bool | None = None,
+    sm_margin: int = 0,
+    return_softmax_lse: bool = False,
+) -> Result:
+    """`triangle_attn_op.flash_attn.flash_attn_with_kvcache`, and with `cu_seqlens_q` q `[T, Hq, D]`, each sequence with
+    rows of its own: k and v are then packed as q is, `cu_seqlens_k_new` is None or the same tensor, and softmax_lse is
+    `[Hq, T]`. `scheduler_metadata` is a hint too.
+    """
+    _refuse(
+        attention_chunk,
+        qv=qv,
+        q_descale=q_descale,
+        k_descale=k_descale,
+        v_descale=v_descale,
+        rotary_cos=rotary_cos,
+        rotary_sin=rotary_sin,
+        rotary_seqlens=rotary_seqlens,
+        cache_leftpad=cache_leftpad,
+    )
+    if cu_seqlens_k_new is not None and cu_seqlens_k_new is not cu_seqlens_q:
+        raise NotImplementedError("cu_seqlens_k_new: expected None or the tensor given as cu_seqlens_q")
+    out, lse = _cached.with_kvcache(
+        q,
+        k_cache,
+        v_cache,
+        k,
+        v,
+        cache_seqlens=cache_seqlens,
+        cache_batch_idx=cache_batch_idx,
+        block_table=page_table,
+        softmax_scale=softmax_scale,
+        causal=causal,
+        window_size=window_size,
+        softcap=softcap,
+        cu_seq_q=cu_seqlens_q,
+        max_q=None if cu_seqlens_q is None else max_seqlen_q,
+    )
+    return (out, lse) if return_softmax_lse else out
 
 
 def _refuse(attention_chunk: int, **tensors: Tensor | None) -> None:

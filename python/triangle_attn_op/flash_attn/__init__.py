@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from . import _call
+from . import _cached, _call
 
 Result = Tensor | tuple[Tensor, Tensor, None]
 
@@ -27,6 +27,7 @@ __all__ = [
     "flash_attn_varlen_func",
     "flash_attn_varlen_kvpacked_func",
     "flash_attn_varlen_qkvpacked_func",
+    "flash_attn_with_kvcache",
 ]
 
 
@@ -232,6 +233,59 @@ def flash_attn_varlen_qkvpacked_func(
         deterministic,
         return_attn_probs,
     )
+
+
+def flash_attn_with_kvcache(
+    q: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    k: Tensor | None = None,
+    v: Tensor | None = None,
+    rotary_cos: Tensor | None = None,
+    rotary_sin: Tensor | None = None,
+    cache_seqlens: int | Tensor | None = None,
+    cache_batch_idx: Tensor | None = None,
+    cache_leftpad: Tensor | None = None,
+    block_table: Tensor | None = None,
+    softmax_scale: float | None = None,
+    causal: bool = False,
+    window_size: tuple[int, int] = (-1, -1),
+    softcap: float = 0.0,
+    rotary_interleaved: bool = True,
+    alibi_slopes: Tensor | None = None,
+    num_splits: int = 0,
+    return_softmax_lse: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Attention of q `[B, Sq, Hq, D]` over the keys and values of a cache, to which k and v `[B, new, Hkv, D]` are
+    appended in place first. Inference only.
+
+    k_cache, v_cache: `[B_cache, S_cache, Hkv, D]`, or with block_table int32 `[B, max_pages]` pages `[pages, page_size,
+    Hkv, D]` of a multiple of 16 keys. cache_seqlens: int, or int32 `[B]`, keys before the call; None: the whole cache.
+    cache_batch_idx: int32 `[B]`, each sequence's entry. `num_splits` has no effect: keys are split between threads in
+    fixed pieces, so that results do not depend on it.
+
+    More rows of q than keys, and entries that two sequences append to, are errors. Rotary embedding, which
+    FlashAttention can apply in the same call, is expected to be applied before; `cache_leftpad` is not supported.
+
+    Returns out `[B, Sq, Hq, Dv]`; with `return_softmax_lse` (out, softmax_lse `[B, Hq, Sq]`).
+    """
+    _call.refuse(rotary_cos=rotary_cos, rotary_sin=rotary_sin, cache_leftpad=cache_leftpad)
+    out, lse = _cached.with_kvcache(
+        q,
+        k_cache,
+        v_cache,
+        k,
+        v,
+        cache_seqlens=cache_seqlens,
+        cache_batch_idx=cache_batch_idx,
+        block_table=block_table,
+        softmax_scale=softmax_scale,
+        causal=causal,
+        window_size=window_size,
+        softcap=softcap,
+        alibi_slopes=alibi_slopes,
+    )
+    return (out, lse) if return_softmax_lse else out
 
 
 def _parts(t: Tensor, name: str, count: int, rank: int) -> tuple[Tensor, ...]:

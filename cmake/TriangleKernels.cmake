@@ -9,7 +9,8 @@
 #                    which LAUNCH, plain C++, includes. TRIANGLE_LAUNCH_ASCENDC_LIBRARY.
 #   sim              g++ and this project's simulator; SIM_LIBRARIES are what LAUNCH calls. TRIANGLE_LAUNCH_SIM.
 #
-# triangle_add_npu_library([SIM_LIBRARIES targets]) adds this project's kernels so: libtriangle_attn_npu.so.
+# triangle_add_npu_library([SIM_LIBRARIES targets]) adds this project's kernels so: libtriangle_attn_npu.so, and beside it
+# the kernel that measures a chip's rates (npu_bench --calibrate): libtriangle_attn_measure.so.
 #
 # bisheng inserts no synchronisation of its own in any of them: what the simulator checks is what runs.
 #
@@ -114,6 +115,10 @@ function(triangle_add_npu_library)
     SOURCES ${TRIANGLE_ROOT}/op_kernel/forward.cpp ${TRIANGLE_ROOT}/op_kernel/backward.cpp
     LAUNCH ${TRIANGLE_ROOT}/op_kernel/launch.cpp
     INCLUDES ${TRIANGLE_ROOT}/op_kernel ${TRIANGLE_ROOT} ${ARGN})
+  triangle_add_kernels(triangle_attn_measure
+    SOURCES ${TRIANGLE_ROOT}/op_kernel/measure/measure.cpp
+    LAUNCH ${TRIANGLE_ROOT}/op_kernel/measure/launch.cpp
+    INCLUDES ${TRIANGLE_ROOT}/op_kernel/measure ${TRIANGLE_ROOT}/op_kernel ${TRIANGLE_ROOT} ${ARGN})
 endfunction()
 
 function(_triangle_asc name sources launch includes definitions)

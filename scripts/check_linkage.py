@@ -4,10 +4,10 @@ version of a symbol that is too new.
 
     scripts/check_linkage.py dist/triangle_attn_op-0.1.0-cp310-abi3-linux_x86_64.whl [more wheels or .so files]
 
-_C.abi3.so loads on a machine without CANN, so it may need nothing of CANN. libtriangle_attn_npu.so is opened in a
+_C.abi3.so loads on a machine without CANN, so it may need nothing of CANN. The libraries of kernels are opened in a
 process that has CANN's libraries; it may name them, but not where they were when it was built: no RPATH or RUNPATH, no
 '/' in a name. _C.abi3.so loads wherever torch's own wheels do (manylinux_2_28: glibc 2.28, libstdc++ of GCC 7), and
-libtriangle_attn_npu.so in the oldest system of CANN's containers (openEuler 22.03: glibc 2.34, GCC 10). Exit code 1
+those of kernels in the oldest system of CANN's containers (openEuler 22.03: glibc 2.34, GCC 10). Exit code 1
 when something else is found.
 """
 
@@ -29,12 +29,13 @@ CANN = (
     r"lib(ascendcl|acl_rt|runtime|register|error_manager|profapi|ge_common_base|ascendalog|unified_dlog|mmpa|"
     r"ascend_dump|c_sec)\.so(\.\d+)?"
 )
-ALLOWED = {"_C.abi3.so": f"{SYSTEM}|{TORCH}", "libtriangle_attn_npu.so": f"{SYSTEM}|{CANN}"}
+KERNELS = ("libtriangle_attn_npu.so", "libtriangle_attn_measure.so")
+ALLOWED = {"_C.abi3.so": f"{SYSTEM}|{TORCH}", **dict.fromkeys(KERNELS, f"{SYSTEM}|{CANN}")}
 
 # The newest version of each kind of symbol that may be asked for.
 NEWEST = {
     "_C.abi3.so": {"GLIBC": "2.28", "GLIBCXX": "3.4.24", "CXXABI": "1.3.11", "GCC": "7.0.0"},
-    "libtriangle_attn_npu.so": {"GLIBC": "2.34", "GLIBCXX": "3.4.28", "CXXABI": "1.3.12", "GCC": "7.0.0"},
+    **{name: {"GLIBC": "2.34", "GLIBCXX": "3.4.28", "CXXABI": "1.3.12", "GCC": "7.0.0"} for name in KERNELS},
 }
 
 

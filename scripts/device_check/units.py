@@ -13,7 +13,13 @@ ROOT = Path(__file__).resolve().parents[2]
 DECLARATIONS = Path(__file__).resolve().parent / "include"
 KERNELS = ROOT / "op_kernel"
 HOST_STUB = ROOT / "tests" / "toolchain" / "ascendc_library" / "host_stub.py"  # stands in for CANN's generator
-INCLUDES = (f"-I{KERNELS}", f"-I{ROOT}", f"-I{ROOT / 'sim' / 'acl' / 'include'}", f"-I{ROOT / 'sim'}")
+INCLUDES = (
+    f"-I{KERNELS}",
+    f"-I{KERNELS / 'measure'}",
+    f"-I{ROOT}",
+    f"-I{ROOT / 'sim' / 'acl' / 'include'}",
+    f"-I{ROOT / 'sim'}",
+)
 VERSION = '-DTRIANGLE_CANN_VERSION="check"'
 
 
@@ -35,7 +41,8 @@ WAYS = {
     "asc": ("-DTRIANGLE_LAUNCH_ASC",),
     "sim": ("-DTRIANGLE_LAUNCH_SIM",),
 }
-SOURCES = [KERNELS / "forward.cpp", KERNELS / "backward.cpp"]
+SOURCES = [KERNELS / "forward.cpp", KERNELS / "backward.cpp", KERNELS / "measure" / "measure.cpp"]
+LAUNCHES = [KERNELS / "launch.cpp", KERNELS / "measure" / "launch.cpp"]
 
 
 def own_units(scratch: Path) -> list[tuple[Unit, str]]:
@@ -44,7 +51,7 @@ def own_units(scratch: Path) -> list[tuple[Unit, str]]:
     result = []
     for way, macros in WAYS.items():
         options = (f"-I{DECLARATIONS}", *INCLUDES, f"-I{generated}", VERSION, *macros)
-        for source in [*(SOURCES if way == "ascendc_library" else []), KERNELS / "launch.cpp"]:
+        for source in [*(SOURCES if way == "ascendc_library" else []), *LAUNCHES]:
             has_kernels = source in SOURCES or way == "asc"
             result += [
                 (Unit(source, way, (*options, *core_option(core)), has_kernels and core != HOST), core)
@@ -66,7 +73,7 @@ def cann_units(
     Not for the host: the shim of what bisheng has built in serves the device only.
     """
     adapted = trees.options(tree, lists, scratch)
-    own = sources or ([KERNELS / "launch.cpp"] if tree.is_new else SOURCES)
+    own = sources or (LAUNCHES if tree.is_new else SOURCES)
     macros = WAYS[tree.way][:1]
     return [
         (

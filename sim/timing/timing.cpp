@@ -257,20 +257,6 @@ extern "C" __global__ __aicore__ void loads(GM_ADDR x, int32_t count, int32_t by
   }
 }
 
-// `count` stores of `bytes` from UB to GM, each waiting for the one before.
-extern "C" __global__ __aicore__ void stores(GM_ADDR x, int32_t count, int32_t bytes) {
-  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
-  if ASCEND_IS_AIV {
-    const GlobalTensor<float> gx = Gm<float>(x);
-    const uint32_t elements = static_cast<uint32_t>(bytes) / 4;
-    const LocalTensor<float> ub(TPosition::VECOUT, 0, elements);
-    for (int32_t i = 0; i < count; ++i) {
-      DataCopy(gx[static_cast<uint64_t>(i) * elements], ub, elements);
-      PipeBarrier<PIPE_MTE3>();
-    }
-  }
-}
-
 // A load of bytes that L2 holds behind one that it does not.
 extern "C" __global__ __aicore__ void miss_then_hit(GM_ADDR x) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);

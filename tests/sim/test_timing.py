@@ -518,43 +518,6 @@ def test_rows_of_a_file(
         assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {},
-        {
-            **{"fixpipe_bytes_per_cycle": 95, "fix_latency_cycles": 300, "fixpipe_atomic_bytes_per_cycle": 60},
-            **{"l2_read_bytes_per_cycle": 100, "mte_latency_cycles": 250, "ddr_read_bytes_per_cycle": 40},
-            **{"hbm_latency_cycles": 350, "vector_add_cycles": 1.5, "ub_read_conflict_cycles": 1.2, "ghz": 1.5},
-            **{"cube_head_cycles": 10, "ub_write_bytes_per_cycle": 50, "launch_microseconds": 2},
-        },
-    ],
-)
-def test_calibration_gives_back_the_parameters(timing: Any, given: dict[str, float]) -> None:
-    import ascend_sim
-    from ascend_sim.calibrate import calibrate, simulated
-
-    own = ascend_sim.socs(timing.path)["chips"]["Ascend910B2"] | given
-    found = calibrate(simulated(timing, "Ascend910B2", given))
-    assert set(given) <= set(found)
-    for name, value in found.items():
-        assert value == pytest.approx(own[name], rel=0.02), name
-
-
-def test_calibration_writes_a_parameter_file(
-    timing: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    from ascend_sim import calibrate
-
-    monkeypatch.setattr(calibrate, "timing_library", lambda: timing)
-    assert calibrate.main([str(tmp_path / "chip.json"), "--set", "fixpipe_bytes_per_cycle=100"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert all(line.startswith("simulated ") for line in lines)
-    written = json.loads((tmp_path / "chip.json").read_text())
-    assert len(written) == len(lines)
-    assert written["fixpipe_bytes_per_cycle"] == pytest.approx(100, rel=0.02)
-
-
 def test_sensitivity(timing: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from ascend_sim import sensitivity
 

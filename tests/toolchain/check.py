@@ -30,12 +30,12 @@ INCLUDES = (str(ROOT / "op_kernel"), str(ROOT))
 # The kernels in the order in which CANN 8.1 numbers them, and what a launch returns with runtime.cpp.
 KERNELS = [f"triangle_attn_fwd_{t}_{d}" for t in ("bf16", "fp16") for d in (128, 256)]
 KERNELS += [f"triangle_attn_bwd_{t}" for t in ("bf16", "fp16")]
-LAUNCHES = {kernel: 1000 + number for number, kernel in enumerate(KERNELS)}
+LAUNCHES = {kernel: 1000 + number for number, kernel in enumerate(KERNELS)} | {"triangle_measure": 1000}
 
 
 @dataclass(frozen=True)
 class Built:
-    """stand_in: with the calls of this build; library: libtriangle_attn_npu.so."""
+    """stand_in: with the calls of this build; library: libtriangle_attn_npu.so, which has another one beside it."""
 
     stand_in: cann.StandIn
     version: str
@@ -64,13 +64,13 @@ def build(stand_in: cann.StandIn, folder: Path) -> Built:
 
 
 def problems(built: Built) -> list[str]:
-    """What is wrong with the recorded command lines and with the library; empty where all is as it should be."""
-    found = LINKAGE["problems"](built.library)
-    # The process that opens the library has CANN's libraries, but not for everyone: it must name them itself.
-    needed = [value for tag, value in LINKAGE["dynamic"](built.library) if tag == "NEEDED"]
-    found += [
-        f"{built.library.name}: does not name {n}" for n in ("libruntime.so", "libascendcl.so") if n not in needed
-    ]
+    """What is wrong with the recorded command lines and with the libraries; empty where all is as it should be."""
+    found = []
+    for library in (built.library, built.library.with_name("libtriangle_attn_measure.so")):
+        found += LINKAGE["problems"](library)
+        # The process that opens the library has CANN's libraries, but not for everyone: it must name them itself.
+        needed = [value for tag, value in LINKAGE["dynamic"](library) if tag == "NEEDED"]
+        found += [f"{library.name}: does not name {n}" for n in ("libruntime.so", "libascendcl.so") if n not in needed]
     if built.way == "asc":
         return found + _asc_problems(built.stand_in, built.version) + _launch_problems(built)
     return found + _ascendc_library_problems(built.stand_in) + _launch_problems(built)
@@ -100,27 +100,37 @@ def _asc_problems(stand_in: cann.StandIn, version: str) -> list[str]:
     calls = [call.arguments for call in stand_in.calls("bisheng")]
     compiles = [a for a in calls if "-c" in a]
     links = [a for a in calls if "-c" not in a]
-    if len(compiles) != 1 or len(links) != 1:
-        return [f"bisheng: expected one compilation and one link, got {calls}"]
-    source = compiles[0][-1]
+    sources = [ROOT / "op_kernel" / "measure" / "launch.cpp", ROOT / "op_kernel" / "launch.cpp"]
+    if len(compiles) != len(sources) or len(links) != len(sources):
+        return [f"bisheng: expected a compilation and a link for each library, got {calls}"]
+    found = []
+    for source, compiled in zip(sources, sorted(compiles, key=lambda arguments: arguments[-1])):
+        found += _asc_compile_problems(stand_in, version, compiled, source)
+    for link in links:
+        found += _missing("bisheng, linking", link, ["-shared"])
+    return found
+
+
+def _asc_compile_problems(stand_in: cann.StandIn, version: str, arguments: list[str], launch: Path) -> list[str]:
+    source = arguments[-1]
     wanted = ["--npu-arch=dav-2201", "-fPIC", "-DTRIANGLE_LAUNCH_ASC", f'-DTRIANGLE_CANN_VERSION="{version}"']
     wanted += [f"-I{stand_in.home / 'include'}"]
     batch = tuple(int(part) for part in version.split(".")[:2]) >= (9, 1)  # __schedmode__ is documented from there on
-    if batch != ("-DTRIANGLE_BATCH_SCHEDULING" in compiles[0]):
+    if batch != ("-DTRIANGLE_BATCH_SCHEDULING" in arguments):
         return [f"bisheng: -DTRIANGLE_BATCH_SCHEDULING is {'missing' if batch else 'given'} for CANN {version}"]
-    found = _common("bisheng", compiles[0]) + _missing("bisheng", compiles[0], wanted)
+    found = _common("bisheng", arguments) + _missing("bisheng", arguments, wanted)
     if not source.endswith(".asc"):
         found.append(f"bisheng: compiles {source}, not an .asc source")
-    elif Path(source).read_text().split() != ["#include", f'"{ROOT / "op_kernel" / "launch.cpp"}"']:
-        found.append(f"{source}: expected to include op_kernel/launch.cpp, got {Path(source).read_text()}")
-    return found + _missing("bisheng, linking", links[0], ["-shared"])
+    elif Path(source).read_text().split() != ["#include", f'"{launch}"']:
+        found.append(f"{source}: expected to include {launch}, got {Path(source).read_text()}")
+    return found
 
 
 def _ascendc_library_problems(stand_in: cann.StandIn) -> list[str]:
     compiles = [c.arguments for c in stand_in.calls("ascendc_compiler") if "-c" in c.arguments]
     compiles = [a for a in compiles if "-E" not in a]
     found = []
-    for kernel in ("forward", "backward"):
+    for kernel in ("forward", "backward", "measure"):
         for core in ("vec", "cube"):
             name = f"ascendc_compiler, {kernel} for dav-c220-{core}"
             mine = [a for a in compiles if f"--cce-aicore-arch=dav-c220-{core}" in a and f"{kernel}.cpp" in a[-1]]
@@ -161,6 +171,8 @@ def call_library(built: Built, registration: int = 0) -> tuple[str, list[int]]:
         "    print('returned', library.triangle_npu_forward(bf16, wide, 20, memory, memory, None))\n"
         "for bf16 in (1, 0):\n"
         "    print('returned', library.triangle_npu_backward(bf16, 20, memory, memory, None))\n"
+        "measure = ctypes.CDLL(sys.argv[1].replace('_npu.so', '_measure.so'))\n"
+        "print('returned', measure.triangle_measure_launch(20, memory, memory, None))\n"
     )
     env = {
         **os.environ,

@@ -40,7 +40,8 @@ def build() -> Path:
     """The build directory, up to date. Once per process."""
     root = source_tree()
     directory = build_directory(root)
-    libraries = ["sim/libascend_sim.so", "libtriangle_kernels.so", "libtriangle_tiling.so"]
+    kernels = ["libtriangle_kernels.so", "libtriangle_measure.so"]
+    libraries = ["sim/libascend_sim.so", *kernels, "libtriangle_tiling.so"]
     ninja_build(root / "op_kernel", directory, libraries, "triangle_attn_op.sim")
     return directory
 
@@ -48,6 +49,12 @@ def build() -> Path:
 @cache
 def kernels() -> KernelLibrary:
     return load(build() / "libtriangle_kernels.so")
+
+
+@cache
+def measure() -> KernelLibrary:
+    """The kernel of op_kernel/measure."""
+    return load(build() / "libtriangle_measure.so")
 
 
 @cache

@@ -40,8 +40,8 @@ def build() -> Path:
     """The build directory, up to date. Once per process."""
     root = source_tree()
     directory = build_directory(root)
-    kernels = ["libtriangle_kernels.so", "libtriangle_measure.so"]
-    libraries = ["sim/libascend_sim.so", *kernels, "libtriangle_tiling.so"]
+    both = ["libtriangle_kernels.so", "libtriangle_measure.so"]
+    libraries = ["sim/libascend_sim.so", *both, "libtriangle_tiling.so"]
     ninja_build(root / "op_kernel", directory, libraries, "triangle_attn_op.sim")
     return directory
 

@@ -20,10 +20,11 @@ NPU_ARGS ?=
 RUN_ARGS ?=
 TEST_ARGS ?=
 
-.PHONY: help run test npu-test npu-build lint format bench sim-report check-device check-cann wheel sdist test-torches check-old-torch clean install
+.PHONY: help run rollout test npu-test npu-build lint format bench sim-report check-device check-cann wheel sdist test-torches check-old-torch clean install
 
 help:
 	@echo "make run      train a small Llama on real text with triangle attention, and compare (1 to 3 minutes)"
+	@echo "make rollout  generate with a paged cache, recompute as training does, compare the bits (under a minute)"
 	@echo "make test     all tests"
 	@echo "make npu-test the tests of the NPU path: torch_npu on the simulator; REAL=1: on this machine's NPU and CANN"
 	@echo "make lint     ruff, mypy, clang-format, check-device"
@@ -52,6 +53,9 @@ build/.installed: $(VENV)/.ready $(NATIVE) pyproject.toml setup.py VERSION CMake
 
 run: build/.installed
 	$(BIN)/python examples/pretrain_llama.py --preset demo $(RUN_ARGS)
+
+rollout: build/.installed
+	$(BIN)/python examples/rollout.py --simulator $(ROLLOUT_ARGS)
 
 test: build/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST_ARGS)

@@ -37,6 +37,7 @@ if Version(transformers.__version__) < Version(OLDEST):
 from transformers.integrations.sdpa_attention import sdpa_attention_forward  # noqa: E402
 from transformers.masking_utils import causal_mask_function, eager_mask, prepare_padding_mask, sdpa_mask  # noqa: E402
 
+from triangle_attn_op.integrations import _transformers_continuous  # noqa: E402
 from triangle_attn_op.integrations._transformers_mask import (  # noqa: E402
     EAGER,
     BidirectionalMask,
@@ -58,7 +59,7 @@ _UNSUPPORTED = {
     "position_bias": f'use attn_implementation="{OR_SDPA}" or "eager"',
     "sinks": f"a model's sinks are expected as s_aux; {EAGER}",
     "head_mask": EAGER,
-    "cache": "paged caches (continuous batching) are not supported, use generate()",
+    "cache": "a cache inside the attention is not supported, use generate() or generate_batch()",
 }
 # What sdpa would ignore, in a layer that is left to it.
 _IGNORED_BY_SDPA = {name: f"in a layer left to sdpa; {EAGER}" for name in (*_OPERATOR_OPTIONS, *_UNSUPPORTED)} | {
@@ -78,6 +79,7 @@ def register() -> None:
     """Makes both names known to transformers; done on import, harmless when repeated."""
     register_for_routing_models(NAME, triangle_attention_forward, triangle_mask)
     register_for_routing_models(OR_SDPA, triangle_or_sdpa_forward, triangle_or_sdpa_mask)
+    _transformers_continuous.register((NAME, OR_SDPA), triangle_attention_forward)
 
 
 def triangle_attention_forward(

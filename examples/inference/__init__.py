@@ -1,0 +1,1 @@
+"""Parts of examples/rollout.py: pages of a cache, continuous batching, layers whose bits do not depend on the batch."""

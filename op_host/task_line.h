@@ -153,12 +153,18 @@ TRIANGLE_FN int64_t span_cost_before(const TaskLine& line, const BlockSpan& span
   return blocks_cost(line.cost, block - span.begin, full);
 }
 
+// Spans of `chunks` > 0 units that are passed before a task's unit number `unit`. Units are counted in 32 bits (Start),
+// so where the quotient is not 0, both numbers fit them, and the division is no long routine.
+TRIANGLE_FN int64_t whole_spans(int64_t unit, int64_t chunks) {
+  return unit < chunks ? 0 : static_cast<uint32_t>(unit) / static_cast<uint32_t>(chunks);
+}
+
 // Cost of the task's first `unit` units.
 TRIANGLE_FN int64_t task_cost_before(const TaskLine& line, const BlockSpan& span, int64_t unit) {
   if (unit == 0) return 0;
   const int64_t chunks = span_chunks(line, span);
   if (chunks == 0) return line.cost.task;
-  const int64_t spans = unit < chunks ? 0 : TRIANGLE_DIVIDE(unit, chunks);
+  const int64_t spans = whole_spans(unit, chunks);
   return line.cost.task + spans * span_cost_before(line, span, span.end) +
          span_cost_before(line, span, chunk_begin(line, span, unit - spans * chunks));
 }

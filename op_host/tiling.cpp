@@ -87,6 +87,8 @@ ForwardPlan make_forward_plan(const ForwardProblem& problem) {
 
   CutSlots cut;
   if (problem.packed) {
+    check("q, k", std::max(problem.sq, problem.sk) <= kMaxLength, "at most 2^31 tokens of the kernels",
+          std::max(problem.sq, problem.sk));
     // Lengths are on the device: its cores find the partition, of whole tasks.
     t.line.batch = 1;
     t.line.heads_q = problem.heads_q;

@@ -98,7 +98,8 @@ TRIANGLE_FN int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 TRIANGLE_FN int64_t clamp64(int64_t x, int64_t low, int64_t high) { return x < low ? low : (x > high ? high : x); }
 // Rounding down and up for any sign of a; b > 0.
 TRIANGLE_FN int64_t floor_div(int64_t a, int64_t b) {
-  return a >= 0 ? TRIANGLE_DIVIDE(a, b) : -TRIANGLE_DIVIDE(-a + b - 1, b);
+  const int64_t quotient = TRIANGLE_DIVIDE(a >= 0 ? a : -a + b - 1, b);
+  return a >= 0 ? quotient : -quotient;
 }
 TRIANGLE_FN int64_t ceil_div(int64_t a, int64_t b) { return -floor_div(-a, b); }
 

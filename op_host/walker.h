@@ -41,7 +41,7 @@ class Walker {
     const BlockSpan span = tasks_.span(row_);
     const int64_t chunks = span_chunks(line_, span);
     const int64_t units = task_units(line_, span);
-    if (begins_) query_ = at_.unit < chunks || chunks == 0 ? 0 : TRIANGLE_DIVIDE(at_.unit, chunks);
+    if (begins_) query_ = chunks == 0 ? 0 : whole_spans(at_.unit, chunks);
     begins_ = false;
     const int64_t query = query_;
     const bool same_task = at_.sequence == end_.sequence && at_.task == end_.task;

@@ -91,7 +91,7 @@ class BackwardRows {
   class Tile {
    public:
     __aicore__ inline Tile(int64_t first, int64_t step, int64_t batches, int64_t heads, int64_t total, int64_t at_once)
-        : batches_(batches), heads_(heads), total_(total), at_once_(at_once), per_head_(ceil_div(total, at_once)) {
+        : batches_(batches), heads_(heads), total_(total), at_once_(at_once), per_head_(tiles_of(total, at_once)) {
       if (per_head_ == 0) batches_ = 0;
       step_heads_ = heads_in(step);
       step_tiles_ = step - step_heads_ * per_head_;
@@ -118,8 +118,12 @@ class BackwardRows {
     __aicore__ inline int64_t flat_row() const { return (batch_ * heads_ + head_) * total_ + row(); }
 
    private:
+    // Lengths are at most kMaxLength, and vector cores few: divisions of 32 bits, which are no long routine, do.
+    __aicore__ static inline int64_t tiles_of(int64_t total, int64_t at_once) {
+      return (static_cast<uint32_t>(total) + static_cast<uint32_t>(at_once) - 1) / static_cast<uint32_t>(at_once);
+    }
     __aicore__ inline int64_t heads_in(int64_t tiles) const {
-      return tiles < per_head_ || per_head_ == 0 ? 0 : divide(tiles, per_head_);
+      return tiles < per_head_ || per_head_ == 0 ? 0 : static_cast<uint32_t>(tiles) / static_cast<uint32_t>(per_head_);
     }
     __aicore__ inline void settle() {
       for (; batch_ < batches_ && head_ >= heads_; ++batch_) head_ -= heads_;

@@ -8,7 +8,8 @@ stack      the deepest path of frames and return addresses; the API's own frames
            were given have their bodies
 arguments  sizeof of each parameter, rounded up to 8
 depth      functions on the longest path of calls, the kernel included, after inlining
-divisions  64-bit divisions and remainders in LLVM IR: each is a long routine of the scalar unit
+divisions  64-bit divisions and remainders in LLVM IR: each is a long routine of the scalar unit. One in a function that
+           the kernel calls in several places counts for each place
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,9 +71,18 @@ def measure(clang: Clang, code: str) -> dict[str, Measure]:
     for kernel, arguments in kernels.items():
         names = module.reachable(kernel)
         stack, depth = _deepest(module, kernel, stacks)
-        divisions = sum(bool(DIVISION.search(line)) for name in names for line in module.functions[name].lines)
+        divisions = _divisions(module, names)
         result[kernel] = Measure(sum(sizes.get(name, 0) for name in names), stack, arguments, depth, divisions)
     return result
+
+
+def _divisions(module: Module, names: list[str]) -> int:
+    """Places of the functions `names` where a division is done: where it stands, or where its function is called."""
+    calls = Counter(callee for name in names for callee, _ in module.functions[name].calls)
+    return sum(
+        max(calls[name], 1) * sum(bool(DIVISION.search(line)) for line in module.functions[name].lines)
+        for name in names
+    )
 
 
 def _sizes(output: Path) -> dict[str, int]:

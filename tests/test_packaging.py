@@ -101,3 +101,21 @@ def test_torch_that_fits_is_not_complained_about(cuda_torch: Path) -> None:
     (cuda_torch / "torch" / "version.py").write_text("__version__ = '2.13.0+cu130'\ncuda: Optional[str] = '13.0'\n")
     done = run([sys.executable, PACKAGE / "_pairing.py"], cuda_torch, **path)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_releases_run_is_pinned() -> None:
+    """Actions by commit, PyPA's containers by digest, tools by version; CANN's containers by their version's tag."""
+    text = "".join(path.read_text() for path in sorted((ROOT / ".github" / "workflows").glob("*.yml")))
+    actions = re.findall(r"uses: (\S+)", text)
+    assert actions
+    assert [action for action in actions if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)] == []
+    images = re.findall(r"manylinux\S*", text)
+    assert images
+    assert [image for image in images if not re.search(r"@sha256:[0-9a-f]{64}\b", image)] == []
+    assert re.findall(r"pipx run (\S+)", text) == ["twine==7.0.0"]
+    lines = (ROOT / "requirements-build.txt").read_text().splitlines()
+    pinned = [line for line in lines if not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w-]+==[\d.]+", line) for line in pinned), pinned
+    required = re.search(r"^requires = (\[.*?\])", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert required is not None
+    assert set(re.findall(r'"([^"]+)"', required[1])) <= set(pinned)

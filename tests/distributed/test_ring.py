@@ -14,6 +14,7 @@ from context_cases import CASES, Case, bends, compare, inputs, local_inputs
 from torch import Tensor
 from triangle_attn_op import backends, distributed, ops, triangle_attention
 from triangle_attn_op.distributed import ContextLayout, plan
+from triangle_attn_op.distributed.agreement import poison
 
 pytestmark = pytest.mark.xdist_group("distributed")
 
@@ -295,6 +296,45 @@ def disagree(rank: int, n: int) -> list[str]:
     except ValueError as error:
         messages.append(str(error))
     return messages
+
+
+def disagree_later(rank: int, n: int) -> list[str]:
+    q = torch.zeros(1, 4, 8, 8)
+    messages = []
+    for attend in (distributed.ring_attention, distributed.ulysses_attention):
+        attend(q, q, q)
+        for options in (
+            {"scale": 0.5 + rank},
+            {"window_size_left": 3 if rank else None},
+            {"layout": (ContextLayout.contiguous if rank else ContextLayout.zigzag)(16, 2)},
+            {"dropout_p": 0.1 * rank},
+            {},
+        ):
+            try:
+                attend(q, q, q, **options)
+                messages.append("no error")
+            except (ValueError, NotImplementedError) as error:
+                messages.append(str(error))
+    return messages
+
+
+def test_later_calls_are_compared_too() -> None:
+    for rank, messages in enumerate(ranks.run(disagree_later, 2)):
+        for what, got in (("ring attention", messages[:5]), ("all-to-all attention", messages[5:])):
+            no_dropout = f"dropout_p: not supported in {what} yet, expected 0.0, got 0.1"
+            assert got[0] == f"{what}: scale: expected the same on all ranks, got rank 0: 0.5, rank 1: 1.5"
+            assert got[1].startswith(f"{what}: window_size_left: expected the same on all ranks, got rank 0: None")
+            assert got[2].startswith(f"{what}: layout: expected the same on all ranks, got rank 0: ('zigzag', 16")
+            assert got[3] == (no_dropout if rank else f"{what}: rank 1: {no_dropout}")
+            assert got[4] == "no error"
+
+
+def test_a_disagreement_that_the_host_does_not_wait_for_poisons_the_result() -> None:
+    out = torch.ones(2)
+    poison(out, torch.tensor(False))
+    assert out.tolist() == [1, 1]
+    poison(out, torch.tensor(True))
+    assert out.isnan().all()
 
 
 def test_disagreement_is_reported_with_the_ranks_values() -> None:

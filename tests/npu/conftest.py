@@ -51,6 +51,8 @@ def npu_process(tmp_path):
         report = tmp_path / "report.jsonl"
         report.unlink(missing_ok=True)
         paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        if "LD_PRELOAD" in environment:  # what is preloaded already stays so
+            environment["LD_PRELOAD"] = " ".join([environment["LD_PRELOAD"], os.environ.get("LD_PRELOAD", "")])
         env = {**os.environ, "ASCEND_SIM_REPORT": str(report), "PYTHONPATH": paths, **environment}
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(source)], capture_output=True, text=True, env=env, timeout=timeout

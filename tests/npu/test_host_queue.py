@@ -133,13 +133,27 @@ def test_a_torch_npu_with_no_way_to_its_stream(npu_process: Any, other_torch_npu
     assert said.startswith("RuntimeError: npu: expected torch_npu in this process (import torch_npu), found no")
 
 
-@pytest.mark.parametrize(
-    "setting", [{"TASK_QUEUE_ENABLE": "0"}, {"TASK_QUEUE_ENABLE": "2"}, {"TRIANGLE_ATTN_NPU_LAUNCH": "drain"}], ids=str
-)
-def test_other_ways_to_launch(npu_process: Any, setting: dict[str, str]) -> None:
-    done = npu_process(START + "for _ in range(2):\n    tell(right=step())\n", **setting)
+IN_THE_QUEUE = {}, {"TASK_QUEUE_ENABLE": "2"}
+BY_THE_CALLER = {"TASK_QUEUE_ENABLE": "0"}, {"TRIANGLE_ATTN_NPU_LAUNCH": "drain"}
+
+
+@pytest.mark.parametrize("setting", [*IN_THE_QUEUE, *BY_THE_CALLER], ids=str)
+def test_ways_to_launch(npu_process: Any, setting: dict[str, str]) -> None:
+    """The process's first call is on an external stream, behind operators that torch_npu has queued for it."""
+    source = """
+    external = torch.npu.ExternalStream(torch.npu.Stream().npu_stream)
+    torch.npu.synchronize()
+    with torch.npu.stream(external):
+        doubled = [t.detach() + t.detach() for t in device]
+        out = triangle_attention(*(t / 2 for t in doubled))
+    torch.npu.synchronize()
+    tell(right=close(out))
+    tell(right=step())
+    """
+    done = npu_process(START + _flat(source), **setting)
     own = {told(done)[0]["thread"]}
-    assert (forward_threads(done) == own) == (setting != {"TASK_QUEUE_ENABLE": "2"})
+    assert (forward_threads(done) == own) == (setting in BY_THE_CALLER)
+    assert len({launch["stream"] for launch in done.launches()}) == 2
 
 
 def test_blocking_launches_fail_where_they_are_called(npu_process: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a context-parallel call was given: checked on this rank, and on a group's first call compared over its ranks."""
+"""What a context-parallel call was given: checked on this rank, and compared over the group's ranks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .._checks import check_dense, check_varlen
-from .agreement import check_once
+from .agreement import check_agreement
 from .layout import ContextLayout
 from .slots import rows_dim
 
@@ -28,8 +28,8 @@ def agree(
     return_lse: bool,
     bends: dict[str, Any],
     check_heads: Callable[[int, int, int], None] | None = None,
-) -> ContextLayout:
-    """The checked layout. What must be equal on all ranks is compared once for a group.
+) -> tuple[ContextLayout, Tensor | None]:
+    """The checked layout, and what `check_agreement` says of what must be equal on all ranks.
 
     `bends`: alibi_slopes, softcap and sinks, whose shapes are compared, of softcap its value.
     `check_heads(Hq, Hkv, ranks)` raises ValueError for heads that the method cannot divide.
@@ -64,13 +64,13 @@ def agree(
         else layout,
     }
     try:
-        check_once(what, group, common, problem)
+        differs = check_agreement(what, group, common, problem, q.device if isinstance(q, Tensor) else None)
     except ValueError:
         if error is not None and not isinstance(error, ValueError):
             raise error from None
         raise
     assert layout is not None
-    return layout
+    return layout, differs
 
 
 def _shape_without(t: Any, dim: int | None) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .. import ops
 from ..functional import merge_attention
+from .agreement import poison
 from .exchange import count_calls
 from .inputs import agree
 from .layout import ContextLayout
@@ -103,8 +104,8 @@ def ring_attention(
         whose kernels take 16-bit only, of partial results in q's dtype (`partial_dtype`).
 
     Raises:
-        ValueError, TypeError: bad arguments; on the group's first call also where ranks disagree, on all of them, with
-            the ranks' values.
+        ValueError, TypeError: bad arguments; also where ranks disagree, on all of them, with the ranks' values. On an
+            accelerator later calls than the group's first are not waited for: there a disagreement gives NaN.
         NotImplementedError: dropout_p > 0.
         RuntimeError: a rank is gone, or did not answer within the group's timeout.
     """
@@ -115,9 +116,11 @@ def ring_attention(
         q, k, v = ops.autocast(q, k, v)
         sinks = ops.autocast_sinks(q, sinks)
     bends = {"alibi_slopes": alibi_slopes, "softcap": softcap, "sinks": sinks}
-    layout = agree("ring attention", q, k, v, group, layout, scale, window_size_left, dropout_p, return_lse, bends)
+    layout, differs = agree(
+        "ring attention", q, k, v, group, layout, scale, window_size_left, dropout_p, return_lse, bends
+    )
     plan = schedule(layout, dist.get_rank(group), window_size_left, alibi_slopes is not None)
-    out, lse = _Ring.apply(q, k, v, alibi_slopes, sinks, group, plan, scale, softcap)
+    out, lse = _Ring.apply(q, k, v, alibi_slopes, sinks, group, plan, scale, softcap, differs)
     return (out, lse) if return_lse else out
 
 
@@ -134,9 +137,11 @@ class _Ring(torch.autograd.Function):
         plan: Schedule,
         scale: float | None,
         softcap: float | None,
+        differs: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         scores = Scores(scale, softcap, alibi_slopes)
         out, lse = _forward(q, k, v, sinks, group, plan, scores)
+        poison(out, differs)
         ctx.save_for_backward(q, k, v, out, lse, sinks)
         ctx.group, ctx.plan, ctx.scores = group, plan, scores
         ctx.set_materialize_grads(False)
@@ -150,7 +155,7 @@ class _Ring(torch.autograd.Function):
         dout = torch.zeros_like(out) if dout is None else dout
         dq, dk, dv = _backward(dout, dlse, q, k, v, out, lse, ctx.group, ctx.plan, ctx.scores)
         dsinks = None if sinks is None else _dsinks(dout, dlse, out, lse, sinks)
-        return dq, dk, dv, None, dsinks, None, None, None, None
+        return dq, dk, dv, None, dsinks, None, None, None, None, None
 
 
 @dataclass(frozen=True)

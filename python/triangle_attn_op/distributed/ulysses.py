@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .. import ops
 from ..functional import triangle_attention
+from .agreement import poison
 from .exchange import count_calls
 from .inputs import agree
 from .layout import ContextLayout
@@ -82,8 +83,8 @@ def ulysses_attention(
     head goes to each rank whose query heads read it. A row's result has the bits of the operator on one device.
 
     Raises:
-        ValueError, TypeError: bad arguments, heads that do not divide; on the group's first call also where ranks
-            disagree, on all of them.
+        ValueError, TypeError: bad arguments, heads that do not divide; also where ranks disagree, on all of them. On
+            an accelerator later calls than the group's first are not waited for: there a disagreement gives NaN.
         NotImplementedError: dropout_p > 0.
         RuntimeError: a rank is gone, or did not answer within the group's timeout.
     """
@@ -94,7 +95,7 @@ def ulysses_attention(
         q, k, v = ops.autocast(q, k, v)
         sinks = ops.autocast_sinks(q, sinks)
     bends = {"alibi_slopes": alibi_slopes, "softcap": softcap, "sinks": sinks}
-    layout = agree(
+    layout, differs = agree(
         "all-to-all attention",
         q,
         k,
@@ -109,7 +110,7 @@ def ulysses_attention(
         check_heads,
     )
     options = {"scale": scale, "softcap": softcap, "window_size_left": window_size_left}
-    out, lse = _Ulysses.apply(q, k, v, alibi_slopes, sinks, group, layout, options, return_lse)
+    out, lse = _Ulysses.apply(q, k, v, alibi_slopes, sinks, group, layout, options, return_lse, differs)
     return (out, lse) if return_lse else out
 
 
@@ -154,6 +155,7 @@ class _Ulysses(torch.autograd.Function):
         layout: ContextLayout,
         score_options: dict[str, Any],
         with_lse: bool,
+        differs: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         trade = Trade(group, layout, q.shape[1], k.shape[1], rows_dim(q))
         whole_q, whole_k, whole_v = trade.to_heads([q, k, v], [True, False, False])
@@ -172,6 +174,7 @@ class _Ulysses(torch.autograd.Function):
         )
         out = ops.like_layout(q, [*q.shape[:-1], v.shape[-1]]).zero_()
         trade.to_tokens([whole_out], [True], [out])
+        poison(out, differs)
         lse = whole_lse.new_zeros(q.shape[:-1] if with_lse else [0])
         if with_lse:
             trade.to_tokens([whole_lse], [True], [lse])
@@ -221,7 +224,7 @@ class _Ulysses(torch.autograd.Function):
             trade.to_tokens([dq.to(dout.dtype)], [True], targets[:1])
             trade.to_tokens([dk, dv], [False, False], targets[1:])
         gradients = (target.to(like.dtype) for target, like in zip(targets, ctx.like))
-        return *gradients, None, dsinks, None, None, None, None
+        return *gradients, None, dsinks, None, None, None, None, None
 
 
 def _count(whole_q: Tensor, layout: ContextLayout, window_size_left: int | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from . import measures
+from . import cached, measures
 from .goals import Criterion, Goal
 from .measures import Measurement
 from .problem import DTYPES, Problem
@@ -21,6 +21,7 @@ FAMILIES = (
     "packed",
     "bent",
     "decode",
+    "cache",
     "small",
     "odd",
     "scaling",
@@ -58,6 +59,10 @@ class Sizes:
     document: int = 1024
     decode: int = 8192
     decode_batches: tuple[int, ...] = (1, 8)
+    caches: tuple[tuple[int, int], ...] = ((1, 1024), (1, 8192), (1, 32768), (8, 8192), (32, 1024))
+    """(B, Sk) of decoding over a cache."""
+    chunk: tuple[int, int] = (512, 8192)
+    """Rows of a chunk of a prompt, and its keys."""
     small: tuple[int, ...] = (64, 128, 256)
     odd: tuple[int, int] = (1000, 1024)
     one_head: int = 4096
@@ -77,6 +82,8 @@ QUICK = Sizes(
     long_heads=1,
     long=8192,
     decode_batches=(1,),
+    caches=((1, 8192),),
+    chunk=(512, 4096),
     memory=4096,
     few_dtypes=("fp32",),
 )
@@ -92,6 +99,8 @@ TINY = Sizes(
     document=64,
     decode=256,
     decode_batches=(1, 2),
+    caches=((2, 256),),
+    chunk=(32, 256),
     small=(16,),
     odd=(50, 64),
     one_head=128,
@@ -198,6 +207,28 @@ def _decode(sizes: Sizes) -> Iterator[Case]:
             yield Case("decode", problem, "forward", goal, measures.decode)
 
 
+def _cache(sizes: Sizes) -> Iterator[Case]:
+    base = Problem(32, 8, 1, sizes.decode, 128, 128)
+    bandwidth = "of read bandwidth"
+    for batch, length in sizes.caches:
+        for dtype in sizes.dtypes:
+            problem = base.with_(seq_k=length, batch=batch, dtype=dtype)
+            for page in (0, 16, 64, 256):
+                row = f"decode over pages of {page}" if page else "decode over a cache"
+                goal = {
+                    0: _at_least(row, bandwidth, 0.8),
+                    64: _at_least(row, "x one piece", 0.95),
+                }.get(page, Goal(row, "none"))
+                yield Case("cache", problem.with_(page_size=page), "forward", goal, cached.decode)
+    rows, keys = sizes.chunk
+    for dtype in sizes.dtypes:
+        problem = base.with_(seq_q=rows, seq_k=keys, dtype=dtype, page_size=64)
+        goal = _at_least(f"chunk of {rows} of a prompt of {keys}", "of the forward", 0.9)
+        yield Case("cache", problem, "forward", goal, cached.chunk)
+        goal = _at_least("decode over pages, 1 to 2 threads", "x 1 thread", 1.8)
+        yield Case("cache", base.with_(dtype=dtype, page_size=64), "forward", goal, cached.threads)
+
+
 def _small(sizes: Sizes) -> Iterator[Case]:
     for direction in ("forward", "forward+backward"):
         goal = _at_least(f"small, {direction}", "x SDPA", 1.0)
@@ -251,6 +282,7 @@ _FAMILY: dict[str, Callable[[Sizes], Iterator[Case]]] = {
     "packed": _packed,
     "bent": _bent,
     "decode": _decode,
+    "cache": _cache,
     "small": _small,
     "odd": _odd,
     "scaling": _scaling,

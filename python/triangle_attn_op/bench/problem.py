@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import triangle_attention, triangle_attention_varlen
+from .. import triangle_attention, triangle_attention_varlen, triangle_attention_with_kvcache
 from ..flops import visible_pairs
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -35,6 +35,8 @@ class Problem:
     documents: int = 1
     bend: str | None = None
     """What bends the scores, one of BENDS."""
+    page_size: int | None = None
+    """Keys and values lie in a cache, in pages of so many keys or, where it is 0, in one piece."""
 
     @staticmethod
     def square(heads: int, seq: int, dim: int, dtype: str = "fp32") -> Problem:
@@ -54,6 +56,8 @@ class Problem:
             text += f" as {self.documents} documents"
         if self.bend is not None:
             text += f" {self.bend}"
+        if self.page_size is not None:
+            text += f" in pages of {self.page_size}" if self.page_size else " in a cache"
         return text
 
     def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -112,6 +116,24 @@ def ours(problem: Problem, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         longest = problem.seq_q // problem.documents
         cu_seq = problem.cu_seq()
         return triangle_attention_varlen(q, k, v, cu_seq, cu_seq, longest, longest, window_size_left=window)
+    if problem.page_size is not None:
+        k_cache, v_cache, options = caches(problem, k, v)
+        lengths = torch.full((problem.batch,), problem.seq_k, dtype=torch.int32)
+        rows = q.detach().transpose(1, 2)
+        return triangle_attention_with_kvcache(rows, k_cache, v_cache, lengths, **options).transpose(1, 2)
     if window is None:
         return triangle_attention(q, k, v, **problem.bends())
     return triangle_attention(q, k, v, window_size_left=window, **problem.bends())
+
+
+def caches(problem: Problem, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """k and v `[B, Hkv, Sk, D]` in a cache `[B, Sk, Hkv, D]`, or in pages in random order with their block_table."""
+    rows = [t.detach().transpose(1, 2).contiguous() for t in (k, v)]
+    if not problem.page_size:
+        return rows[0], rows[1], {}
+    count = problem.batch * problem.seq_k // problem.page_size
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(20260))
+    k_cache, v_cache = (torch.empty_like(t).view(count, problem.page_size, *t.shape[2:]) for t in rows)
+    for cache, t in ((k_cache, rows[0]), (v_cache, rows[1])):
+        cache[order] = t.view_as(cache)
+    return k_cache, v_cache, {"block_table": order.int().view(problem.batch, -1)}

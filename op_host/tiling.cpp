@@ -130,7 +130,7 @@ ForwardPlan make_forward_plan(const ForwardProblem& problem) {
   const int64_t dv16 = round_up(t.dv, 16);
   t.slot_scores_bytes = int64_t{rows} * kChunkKeys * 4;
   t.slot_out_bytes = align(rows * dv16 * 4);
-  t.ring_bytes = kRingSlots * (t.slot_scores_bytes + t.slot_out_bytes);
+  t.ring_bytes = kRingSlots * (t.slot_scores_bytes + t.slot_out_bytes + t.slot_scores_bytes / 2);
   result.ring_bytes = problem.cores * t.ring_bytes;
   t.cut_offset = result.ring_bytes;
   t.cut_first_slots = static_cast<int32_t>(cut.first);

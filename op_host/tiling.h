@@ -123,7 +123,7 @@ struct TriangleForwardTiling {
   int64_t diagonal = 0;
   int64_t window_left = triangle::kNoWindow;
   triangle::Strides q, k, v, out, lse, mask;
-  int64_t ring_bytes = 0;  // workspace of one core: slots of scores (P overwrites them), then of P V
+  int64_t ring_bytes = 0;  // workspace of one core: slots of scores, then of P V, then of P
   int64_t slot_scores_bytes = 0;
   int64_t slot_out_bytes = 0;
   int64_t cut_offset = 0;         // workspace: first byte of the chunk partials

@@ -17,19 +17,24 @@ struct AivBuffers {
   static_assert(kMaskHalves + kSlotFloats <= kScoresBytes, "half a slot of scores and its mask fit the slot");
   static constexpr uint32_t kProbs = kScores + 2 * kScoresBytes;  // 2 x 16 KiB, 16-bit
   static constexpr uint32_t kProbsBytes = kSlotFloats * 2;
-  static constexpr uint32_t kAcc = kProbs + 2 * kProbsBytes;  // 64 KiB: [128, 128] or [64, 256]
+  // 64 KiB: [128, 128] or [64, 256]; 256 B off the scores' slots, so that a tile of P V that is added to it meets it in
+  // no bank group of UB.
+  static constexpr uint32_t kAcc = kProbs + 2 * kProbsBytes + 256;
   static constexpr uint32_t kAccBytes = 16384 * 4;
-  // Scratch: partial maxima of a tile [rows, width / 8]; partial sums [32, 64], which outlive their tile by two
-  // barriers. In a merge instead the factors of the accumulator and of P V, each [128, 8].
+  // Scratch: partial maxima of a tile [rows, width / 8], later what its scores are reduced by [rows, 8]; partial sums
+  // [32, 64], which outlive their tile by two barriers. In a merge instead the factors of the accumulator and of P V,
+  // each [128, 8].
   static constexpr uint32_t kScratch = kAcc + kAccBytes;
   static constexpr uint32_t kMaxPartsBytes = kSlotFloats / 8 * 4;   // 4 KiB
   static constexpr uint32_t kSumParts = kScratch + kMaxPartsBytes;  // 8 KiB
   static constexpr uint32_t kSumPartsBytes = kChunkRows * kLanes * 4;
   static constexpr uint32_t kSumTail = kSumParts + kSumPartsBytes;  // [32, 8]: the sums' next level
   static constexpr uint32_t kSumTailBytes = kChunkRows * 32;
-  static constexpr uint32_t kRowMax = kSumTail + kSumTailBytes;  // [32, 8]: what a row's scores are reduced by
-  static constexpr uint32_t kRowMaxBytes = kChunkRows * 32;
-  static constexpr uint32_t kColumns = kRowMax + kRowMaxBytes;  // 0 .. 511 as floats
+  // What scores are multiplied by, in the 16 bank groups: [16, 8]; 1, [8, 8]; the first once more, negative, [8, 8].
+  static constexpr uint32_t kFactors = kSumTail + kSumTailBytes;
+  static constexpr uint32_t kFactorsBytes = 1024;
+  static_assert(kFactors % 512 == kScratch % 512, "row i's block and factor i ^ 1 lie in the same half of UB's banks");
+  static constexpr uint32_t kColumns = kFactors + kFactorsBytes;  // 0 .. 511 as floats
   static constexpr uint32_t kColumnsBytes = kChunkKeys * 4;
   // [32, 512] bits of a mask; then, of a full tile, the maxima's next level [16, 8].
   static constexpr uint32_t kBits = kColumns + kColumnsBytes;

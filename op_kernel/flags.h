@@ -31,5 +31,7 @@ constexpr int32_t kEventStats = 4;   // statistics of chunk partials
 constexpr int32_t kEventProbs = 0;  // and 1: the 16-bit slots, of P and of the result
 constexpr int32_t kEventLse = 2;
 constexpr int32_t kEventCutStats = 3;
+// AIV, V_S and S_V: what a core reads of the largest scores.
+constexpr int32_t kEventLarge = 0;
 
 }  // namespace triangle

@@ -21,7 +21,7 @@ class ForwardAiv {
         merge_(tiling, sequences, share),
         half_(half),
         dv16_(round_up(tiling->dv, 16)) {
-    chip_.Init();
+    chip_.Init(scale_first() ? 1.0f : tiling->scale);
   }
 
   __aicore__ inline void run() {
@@ -83,8 +83,13 @@ class ForwardAiv {
       // As many rows as a slot holds; half of it is the mask's where there is one.
       int32_t at_once = width > kChunkKeys / 2 ? AivBuffers::kChunkRows / 2 : AivBuffers::kChunkRows;
       if (tiling_->has_mask) at_once /= 2;
-      for (int32_t row = 0; row < rows; row += at_once) {
-        softmax_rows(stage, columns, first, row, smaller(at_once, rows - row), width);
+      const Part part = {&stage, columns, first, rows, width, at_once};
+      softmax_rows(part);
+      if (!scale_first() && finish_and_find_large(stage, rows)) {
+        // Their P is made again; the stores of the first one must not come after those of the second.
+        AscendC::PipeBarrier<PIPE_MTE3>();
+        softmax_rows(part);
+        large_[0] = large_[1] = 0;
       }
     }
     pending_.finish(chip_);
@@ -97,18 +102,87 @@ class ForwardAiv {
     }
   }
 
-  __aicore__ inline void softmax_rows(const Stage& stage, const Columns& columns, int32_t first, int32_t row,
-                                      int32_t rows, int32_t width) {
+  // Smaller and negative scales multiply the scores before their maximum is taken.
+  __aicore__ inline bool scale_first() const { return !(tiling_->scale >= kLeastScale); }
+
+  // A vector core's part of a stage: rows first .. first + rows of the task, and at_once rows a tile.
+  struct Part {
+    const Stage* stage;
+    Columns columns;
+    int32_t first, rows, width, at_once;
+  };
+
+  // Tile by tile; the next one's maximum begins while this one's P is rounded.
+  __aicore__ inline void softmax_rows(const Part& part) {
+    SoftmaxTile t = load_tile(part, 0);
+    WaitFlag<HardEvent::MTE2_V>(kEventScores + ((slots_used_ - 1) & 1));
+    barrier();
+    begin_tile(chip_, t);
+    for (int32_t row = 0; row < part.rows; row += part.at_once) {
+      const int32_t slot = (slots_used_ - 1) & 1;
+      softmax_exp(chip_, t, pending_);
+      take_accumulator();
+      const bool more = row + part.at_once < part.rows;
+      SoftmaxTile next;
+      if (more) next = load_tile(part, row + part.at_once);
+      store_probs(part, t, row, slot);
+      if (more) {
+        WaitFlag<HardEvent::MTE2_V>(kEventScores + ((slots_used_ - 1) & 1));
+        begin_tile(chip_, next);
+        t = next;
+      }
+    }
+  }
+
+  // Whether rows of the stage have so large a maximum that its rounding, which their exponents hold, matters: from
+  // about 2^24 on; which ones is then in large_. A row's own scores decide, so that its bits depend on no other row.
+  __aicore__ inline bool finish_and_find_large(const Stage& stage, int32_t rows) {
+    constexpr float kMost = 1.0f;
+    const Floats slip = chip_.temporary(0), most = chip_.temporary(1);
+    barrier();
+    pending_.second_level(chip_);
+    AscendC::FusedMulAdd(slip, chip_.minus_factor(), chip_.chunk_max(stage.slot),
+                         static_cast<uint64_t>(AivBuffers::kLanes), uint8_t{AivBuffers::kRows / AivBuffers::kLanes},
+                         AscendC::BinaryRepeatParams(1, 0, 1, 8, 0, 8));
+    barrier();
+    pending_.third_level(chip_);
+    AscendC::Abs(slip, slip, rows);
+    barrier();
+    for (int32_t row = 0; row < rows; row += AivBuffers::kLanes) {
+      AscendC::WholeReduceMax(most[row], slip[row], smaller(AivBuffers::kLanes, rows - row), 1, 1, 1, 8,
+                              AscendC::ReduceOrder::ORDER_ONLY_VALUE);
+    }
+    SetFlag<HardEvent::V_S>(kEventLarge);
+    WaitFlag<HardEvent::V_S>(kEventLarge);
+    bool any = most.GetValue(0) > kMost;
+    if (rows > AivBuffers::kLanes) any = any || most.GetValue(AivBuffers::kLanes) > kMost;
+    for (int32_t row = 0; any && row < rows; ++row) {
+      if (slip.GetValue(row) > kMost) large_[row >> 6] |= uint64_t{1} << (row & 63);
+    }
+    SetFlag<HardEvent::S_V>(kEventLarge);
+    WaitFlag<HardEvent::S_V>(kEventLarge);
+    return any;
+  }
+
+  // The tile that begins at `row` of the part, on its way into the next slot; V waits for it.
+  __aicore__ inline SoftmaxTile load_tile(const Part& part, int32_t row) {
+    const Stage& stage = *part.stage;
+    const Columns& columns = part.columns;
+    const int32_t first = part.first, width = part.width, rows = smaller(part.at_once, part.rows - row);
     const int32_t slot = slots_used_++ & 1;
     const int32_t cols16 = round_up(columns.cols, 16);
     SoftmaxTile t;
     t.tile = chip_.scores(slot);
     t.max = chip_.chunk_max(stage.slot)[row];
     t.sum = chip_.chunk_sum(stage.slot)[row];
+    t.largest = chip_.temporary(0)[row];
+    t.minus_max = chip_.temporary(1)[row];
     t.rows = rows;
     t.width = width;
     t.chunk_column = stage.chunk_column + columns.col0;
     t.scale = tiling_->scale;
+    t.scale_first = scale_first();
+    t.large = static_cast<uint32_t>(large_[row >> 6] >> (row & 63) & ((uint64_t{1} << rows) - 1));
     t.edges = tile_edges(stage, first + row, columns.col0, width);
 
     if (tiling_->has_mask) {
@@ -133,10 +207,14 @@ class ForwardAiv {
                                               to16((width - cols16) / 8)));
     if (t.mask.given) load_mask(stage, t.mask, first + row, rows, columns);
     SetFlag<HardEvent::MTE2_V>(kEventScores + slot);
-    WaitFlag<HardEvent::MTE2_V>(kEventScores + slot);
-    barrier();
-    softmax_exp(chip_, t, pending_);
+    return t;
+  }
 
+  // P of a tile in `slot` of the scores, in 16 bits.
+  __aicore__ inline void store_probs(const Part& part, const SoftmaxTile& t, int32_t row, int32_t slot) {
+    const Stage& stage = *part.stage;
+    const Columns& columns = part.columns;
+    const int32_t rows = t.rows, width = t.width, cols16 = round_up(columns.cols, 16), first = part.first;
     const int32_t p = probs_used_++ & 1;
     const AscendC::LocalTensor<T> probs = chip_.template probs<T>(p);
     WaitFlag<HardEvent::MTE3_V>(kEventProbs + p);
@@ -204,10 +282,11 @@ class ForwardAiv {
       WaitFlag<HardEvent::V_MTE2>(kEventAcc);
       AscendC::DataCopy(accumulator, chunk, static_cast<uint32_t>(rows * dv16_));
       SetFlag<HardEvent::MTE2_V>(kEventAcc);
+      loading_ = true;
       first_stats(chip_, max, sum, rows);
-      WaitFlag<HardEvent::MTE2_V>(kEventAcc);
       return;
     }
+    take_accumulator();
     merge_stats(chip_, max, sum, rows);
     mul_rows(accumulator, chip_.own_factor(), rows, dv16_);
     barrier();
@@ -225,6 +304,14 @@ class ForwardAiv {
     }
   }
 
+  // V waits for the first chunk's P V, which the next stage's softmax need not: but its P tells the cube that P V was
+  // loaded.
+  __aicore__ inline void take_accumulator() {
+    if (!loading_) return;
+    loading_ = false;
+    WaitFlag<HardEvent::MTE2_V>(kEventAcc);
+  }
+
   // ---- results ----
 
   // A task none of whose rows sees a key.
@@ -235,6 +322,7 @@ class ForwardAiv {
 
   __aicore__ inline void finish(const Stage& stage) {
     const int32_t first = own_row(stage), rows = own_rows(stage);
+    take_accumulator();
     if (state_.fresh) {  // no chunk had a key for these rows
       WaitFlag<HardEvent::V_MTE2>(kEventAcc);
       barrier();
@@ -388,6 +476,8 @@ class ForwardAiv {
   AivChip chip_;
   RowState state_;
   PendingSum pending_;
+  uint64_t large_[2] = {0, 0};  // rows of the part whose softmax is being made again: bit `row`
+  bool loading_ = false;        // the accumulator is on its way
   int32_t slots_used_ = 0, probs_used_ = 0;
 };
 

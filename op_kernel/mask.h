@@ -10,8 +10,8 @@ namespace triangle {
 // (-inf) - (-inf) is NaN. Scaled by anything in [kLeastScale, 1e8], exp(kHidden - kLeastMax) is 0, so a row that sees
 // nothing gets P = 0, and so is exp(kLeastMax - any real maximum), so it loses against every chunk that it sees.
 constexpr float kHidden = -1.0e36f;
-constexpr float kLeastMax = -1.0e30f;
-constexpr float kLeastScale = 1.0e-20f;  // smaller and negative scales multiply the scores first
+constexpr float kLeastMax = -1.2676506e30f;  // -2^100: a power of two, whose product with the scale is exact
+constexpr float kLeastScale = 1.0e-20f;      // smaller and negative scales multiply the scores first
 
 // Rows row .. row + rows of the task against columns col0 .. col0 + cols of the stage.
 struct TileEdges {

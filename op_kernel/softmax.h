@@ -8,16 +8,19 @@ namespace triangle {
 // One tile [rows, width] of scores in a UB slot and what belongs to it; width a multiple of 64 up to 512.
 struct SoftmaxTile {
   Floats tile;
-  Floats max, sum;  // of these rows
+  Floats max, sum;            // of these rows
+  Floats largest, minus_max;  // of them too: the maximum before scaling, and -max
   int32_t rows = 0, width = 0;
   int32_t chunk_column = 0;  // of the tile's first column, in its chunk
   float scale = 1.0f;
+  bool scale_first = false;  // before the maximum is taken
+  uint32_t large = 0;        // bit i: row i is scaled first, by itself
   TileEdges edges;
   TileMask mask;
 };
 
-// The last two of the three levels of a tile's sums, left to the next tile's first barriers: alone they would cost two
-// of their own. Every level adds 8 neighbours, so a row's sum is one fixed tree over its chunk's 512 places.
+// The last two of the three levels of a tile's sums, left to the next tile's barriers: alone they would cost two of
+// their own. Every level adds 8 neighbours, so a row's sum is one fixed tree over its chunk's 512 places.
 class PendingSum {
  public:
   __aicore__ inline void begin(const SoftmaxTile& t) {
@@ -57,19 +60,14 @@ __aicore__ inline void begin_sum(AivChip& chip, const SoftmaxTile& t) {
   }
 }
 
-// Replaces scores by exp(scale * score - max) and writes max; completes the sums of the tile before. max(scale * s) is
-// scale * max(s) bit for bit where scale > 0, so scaling shares a barrier with the maximum's second level. Scaling and
-// subtracting in one FusedMulAdd would be 8% faster, but its single rounding leaves half an ulp of the maximum in the
-// exponent: scores of 1e10, which fp16 inputs reach, then overflow or vanish.
-__aicore__ inline void softmax_exp(AivChip& chip, const SoftmaxTile& t, PendingSum& pending) {
+// Scores ready for their maximum, and its first level. Shares its barriers with the end of the tile before.
+__aicore__ inline void begin_tile(AivChip& chip, const SoftmaxTile& t) {
   const int32_t count = t.rows * t.width;
-  const bool edge = t.edges.hides(t.rows), hides = edge || t.mask.given;
-  const bool scale_first = !(t.scale >= kLeastScale);
-  if (scale_first) {
+  if (t.scale_first) {
     AscendC::Muls(t.tile, t.tile, t.scale, count);
     barrier();
   }
-  if (edge) {
+  if (t.edges.hides(t.rows)) {
     hide_edges(chip, t.tile, t.edges, t.rows);
     barrier();
   }
@@ -77,35 +75,58 @@ __aicore__ inline void softmax_exp(AivChip& chip, const SoftmaxTile& t, PendingS
     hide_masked(chip, t.tile, t.mask, t.rows, t.width);
     barrier();
   }
-
   AscendC::BlockReduceMax(chip.max_parts(), t.tile, count / AivBuffers::kLanes, AivBuffers::kLanes, 1, 1, 8);
-  pending.second_level(chip);
+}
+
+// tile = scale * tile - max, in one instruction: its only rounding is that of the difference. What `max` was rounded by
+// stays in the exponents of the whole row; P and its sum are relative to `max` all the same, so nothing is lost, as
+// long as it is small: of rows in `large` it is not, and their products are rounded as the maximum's was.
+__aicore__ inline void subtract_max(AivChip& chip, const SoftmaxTile& t) {
+  if (t.large == 0) {
+    scale_add_rows(t.tile, chip.factors(), chip.row_max(), t.rows, t.width);
+    return;
+  }
+  for (int32_t row = 0; row < t.rows; ++row) {
+    if ((t.large >> row & 1) != 0) AscendC::Muls(t.tile[row * t.width], t.tile[row * t.width], t.scale, t.width);
+  }
   barrier();
-  pending.third_level(chip);
-  if (!scale_first) AscendC::Muls(t.tile, t.tile, t.scale, count);
+  for (int32_t row = 0; row < t.rows; ++row) {
+    scale_add_row(t.tile[row * t.width], (t.large >> row & 1) != 0 ? chip.one() : chip.factors(),
+                  chip.row_max()[row * 8], t.width);
+  }
+}
+
+// Replaces scores by exp(scale * score - max) and writes max and, before scaling, largest; completes the sums of the
+// tile before. max(scale * s) is scale * max(s) bit for bit where scale > 0.
+__aicore__ inline void softmax_exp(AivChip& chip, const SoftmaxTile& t, PendingSum& pending) {
+  barrier();
+  pending.second_level(chip);
   if (t.width == kChunkKeys && t.rows % 8 == 0) {
     AscendC::BlockReduceMax(chip.max_tail(), chip.max_parts(), t.rows, AivBuffers::kLanes, 1, 1, 8);
     barrier();
-    AscendC::BlockReduceMax(t.max, chip.max_tail(), t.rows / 8, AivBuffers::kLanes, 1, 1, 8);
+    pending.third_level(chip);
+    AscendC::BlockReduceMax(t.largest, chip.max_tail(), t.rows / 8, AivBuffers::kLanes, 1, 1, 8);
+    barrier();
   } else {
-    AscendC::WholeReduceMax(t.max, chip.max_parts(), t.width / 8, t.rows, 1, 1, t.width / 64,
+    AscendC::WholeReduceMax(t.largest, chip.max_parts(), t.width / 8, t.rows, 1, 1, t.width / 64,
                             AscendC::ReduceOrder::ORDER_ONLY_VALUE);
+    barrier();
+    pending.third_level(chip);
     AscendC::Duplicate(chip.sum_parts(), 0.0f, t.rows * AivBuffers::kLanes);
   }
-  barrier();
-  if (hides) {
-    AscendC::Maxs(t.max, t.max, kLeastMax, t.rows);
+  if (t.mask.given || t.edges.hides(t.rows)) {
+    AscendC::Maxs(t.largest, t.largest, kLeastMax, t.rows);
     barrier();
   }
-  if (!scale_first) {
-    AscendC::Muls(t.max, t.max, t.scale, t.rows);
-    barrier();
-  }
-  spread_rows(chip.row_max(), t.max, t.rows);
+  const float factor = t.scale_first ? 1.0f : t.scale;
+  AscendC::Muls(t.max, t.largest, factor, t.rows);
+  AscendC::Muls(t.minus_max, t.largest, -factor, t.rows);
   barrier();
-  sub_rows(t.tile, chip.row_max(), t.rows, t.width);
+  spread_rows(chip.row_max(), t.minus_max, t.rows);
   barrier();
-  AscendC::Exp(t.tile, t.tile, count);
+  subtract_max(chip, t);
+  barrier();
+  AscendC::Exp(t.tile, t.tile, t.rows * t.width);
   barrier();
 }
 

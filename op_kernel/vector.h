@@ -29,18 +29,25 @@ __aicore__ inline void spread_rows(const Floats& dst, const Floats& src, int32_t
 // column of rows that are a multiple of 512 B apart it never does.
 constexpr int32_t kLongRow = 4 * AivBuffers::kLanes;
 
-__aicore__ inline void sub_rows(const Floats& tile, const Floats& by, int32_t rows, int32_t width) {
-  if (width >= kLongRow && width % AivBuffers::kLanes == 0) {
-    const AscendC::BinaryRepeatParams in_row(1, 1, 0, 8, 8, 0);
-    for (int32_t row = 0; row < rows; ++row) {
-      AscendC::Sub(tile[row * width], tile[row * width], by[row * 8], static_cast<uint64_t>(AivBuffers::kLanes),
-                   static_cast<uint8_t>(width / AivBuffers::kLanes), in_row);
-    }
+// One row [width] = row * factor + by; both are blocks of 8 equal values; width a multiple of 64.
+__aicore__ inline void scale_add_row(const Floats& row, const Floats& factor, const Floats& by, int32_t width) {
+  AscendC::FusedMulAdd(row, factor, by, static_cast<uint64_t>(AivBuffers::kLanes),
+                       static_cast<uint8_t>(width / AivBuffers::kLanes), AscendC::BinaryRepeatParams(1, 0, 0, 8, 0, 0));
+}
+// tile = tile * factor + by, of [rows, 8]; factors: [16, 8] of equal values, in both halves of the bank groups. A row
+// takes the one next to its own block of `by`: then a repeat waits for a bank where it meets the half that both are in,
+// every other time, and not twice.
+__aicore__ inline void scale_add_rows(const Floats& tile, const Floats& factors, const Floats& by, int32_t rows,
+                                      int32_t width) {
+  if (width >= kLongRow) {
+    for (int32_t row = 0; row < rows; ++row)
+      scale_add_row(tile[row * width], factors[((row ^ 1) & 15) * 8], by[row * 8], width);
     return;
   }
+  const uint8_t pitch = static_cast<uint8_t>(width / 8);
   for (int32_t column = 0; column < width; column += AivBuffers::kLanes) {
-    AscendC::Sub(tile[column], tile[column], by, static_cast<uint64_t>(smaller(AivBuffers::kLanes, width - column)),
-                 static_cast<uint8_t>(rows), by_row(width));
+    AscendC::FusedMulAdd(tile[column], factors, by, static_cast<uint64_t>(AivBuffers::kLanes),
+                         static_cast<uint8_t>(rows), AscendC::BinaryRepeatParams(1, 0, 0, pitch, 0, 1));
   }
 }
 __aicore__ inline void mul_rows(const Floats& tile, const Floats& by, int32_t rows, int32_t width) {
@@ -62,8 +69,12 @@ __aicore__ inline void mul_add_rows(const Floats& sum, const Floats& tile, const
 // UB of the vector cores, by name.
 class AivChip {
  public:
-  __aicore__ inline void Init() {
+  // factor: of the scores.
+  __aicore__ inline void Init(float factor) {
     chip_.Init(0, AivBuffers::kEnd);
+    AscendC::Duplicate(factors(), factor, 128);
+    AscendC::Duplicate(one(), 1.0f, 64);
+    AscendC::Duplicate(minus_factor(), -factor, 64);
     AscendC::CreateVecIndex(columns(), 0.0f, static_cast<uint32_t>(kChunkKeys));
     // Brcb reads statistics in groups of 8 rows, past the last row that exists.
     AscendC::Duplicate(chip_.UB<float>(AivBuffers::kStats, AivBuffers::kStatsBytes / 4), 0.0f,
@@ -98,7 +109,11 @@ class AivChip {
   __aicore__ inline Floats chunk_factor() {
     return chip_.UB<float>(AivBuffers::kScratch + AivBuffers::kRows * 32, AivBuffers::kRows * 8);
   }
-  __aicore__ inline Floats row_max() { return chip_.UB<float>(AivBuffers::kRowMax, AivBuffers::kRowMaxBytes / 4); }
+  // In the place of the partial maxima, which are done with: what a row's scores are reduced by, negative, [rows, 8].
+  __aicore__ inline Floats row_max() { return chip_.UB<float>(AivBuffers::kScratch, AivBuffers::kChunkRows * 8); }
+  __aicore__ inline Floats factors() { return chip_.UB<float>(AivBuffers::kFactors, 128); }
+  __aicore__ inline Floats one() { return chip_.UB<float>(AivBuffers::kFactors + 512, 64); }
+  __aicore__ inline Floats minus_factor() { return chip_.UB<float>(AivBuffers::kFactors + 768, 64); }
   __aicore__ inline Floats columns() { return chip_.UB<float>(AivBuffers::kColumns, kChunkKeys); }
   __aicore__ inline AscendC::LocalTensor<uint8_t> bits() {
     return chip_.UB<uint8_t>(AivBuffers::kBits, AivBuffers::kBitsBytes);

@@ -15,11 +15,12 @@ class Workspace {
   __aicore__ inline AscendC::GlobalTensor<float> scores(const Stage& stage) const {
     return global<float>(ring() + stage.slot * tiling_->slot_scores_bytes);
   }
-  // P in the place of the scores: 16-bit, rows kProbsPitch elements apart
-  static constexpr int32_t kProbsPitch = 2 * kChunkKeys;
+  // P, 16-bit: beside the scores, which a vector core may read again (forward_aiv.h)
+  static constexpr int32_t kProbsPitch = kChunkKeys;
   template <class T>
   __aicore__ inline AscendC::GlobalTensor<T> probs(const Stage& stage) const {
-    return global<T>(ring() + stage.slot * tiling_->slot_scores_bytes);
+    return global<T>(ring() + kRingSlots * (tiling_->slot_scores_bytes + tiling_->slot_out_bytes) +
+                     stage.slot * (tiling_->slot_scores_bytes / 2));
   }
   // P V, [rows, dv16] fp32: in the ring, or for a cut task among the chunk partials
   __aicore__ inline AscendC::GlobalTensor<float> out(const Stage& stage) const {

@@ -160,7 +160,7 @@ class BackwardAiv {
     edges.last_key = section.band.sk - 1 - key0;
     edges.width = width;
     if (edges.hides(rows)) {
-      hide_edges(ub_, s, edges, rows);
+      hide_edges(s, edges, rows);
       barrier();
     }
     if (mask.given) {

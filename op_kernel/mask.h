@@ -37,40 +37,37 @@ __aicore__ inline TileEdges tile_edges(const Stage& stage, int32_t row, int32_t 
   return edges;
 }
 
-// tile [rows, width]: what the diagonal, the window or the end of the keys hides becomes kHidden. A selection, not an
-// addition: columns past the last key may hold anything.
-template <class Chip>  // AivChip or BackwardUb
-__aicore__ inline void hide_edges(Chip& chip, const Floats& tile, const TileEdges& edges, int32_t rows) {
+// Columns begin .. end of a row become kHidden: `end` a multiple of 64 or `begin` one.
+__aicore__ inline void hide_columns(const Floats& row, int32_t begin, int32_t end) {
+  constexpr int32_t kLanes = AivBuffers::kLanes;
+  const int32_t lane = begin % kLanes;
+  if (lane > 0) {
+    uint64_t lanes[2] = {~uint64_t{0} << lane, 0};
+    AscendC::Duplicate(row[begin - lane], kHidden, lanes, 1, 1, 8);
+    begin += kLanes - lane;
+  }
+  if (end - begin >= kLanes) {
+    AscendC::Duplicate(row[begin], kHidden, static_cast<uint64_t>(kLanes), static_cast<uint8_t>((end - begin) / kLanes),
+                       1, 8);
+    begin += (end - begin) / kLanes * kLanes;
+  }
+  if (end > begin) AscendC::Duplicate(row[begin], kHidden, static_cast<uint64_t>(end - begin), 1, 1, 8);
+}
+
+// tile [rows, width]: what the diagonal, the window or the end of the keys hides becomes kHidden. Written over, not
+// added to: columns past the last key may hold anything. Instructions of several rows need no barrier, which Select
+// has within.
+__aicore__ inline void hide_edges(const Floats& tile, const TileEdges& edges, int32_t rows) {
   const int32_t width = edges.width;
-  const AscendC::LocalTensor<uint8_t> bits = chip.bits();
-  const Floats columns = chip.columns();
-  constexpr int32_t kBitsPitch = kChunkKeys / 8;
-  // Only columns that some row does not see: from the first row's end on. Ends only grow.
-  const int32_t left =
-      static_cast<int32_t>(clamp64(edges.end(0) + 1, 0, width - 1)) / AivBuffers::kLanes * AivBuffers::kLanes;
-  for (int32_t row = 0; row < rows && edges.end(row) < width - 1; ++row) {
-    AscendC::CompareScalar(bits[row * kBitsPitch], columns[left], static_cast<float>(edges.end(row)),
-                           AscendC::CMPMODE::LE, static_cast<uint32_t>(width - left));
-  }
-  barrier();
-  for (int32_t row = 0; row < rows && edges.end(row) < width - 1; ++row) {
-    AscendC::Select(tile[row * width + left], bits[row * kBitsPitch], tile[row * width + left], kHidden,
-                    AscendC::SELMODE::VSEL_TENSOR_SCALAR_MODE, static_cast<uint32_t>(width - left));
-  }
-  if (edges.begin(rows - 1) <= 0) return;
-  barrier();
-  // Likewise up to the last row's beginning.
-  const int32_t right = round_up(static_cast<int32_t>(clamp64(edges.begin(rows - 1), 1, width)), AivBuffers::kLanes);
   for (int32_t row = 0; row < rows; ++row) {
-    if (edges.begin(row) <= 0) continue;
-    AscendC::CompareScalar(bits[row * kBitsPitch], columns, static_cast<float>(edges.begin(row)), AscendC::CMPMODE::GE,
-                           static_cast<uint32_t>(right));
-  }
-  barrier();
-  for (int32_t row = 0; row < rows; ++row) {
-    if (edges.begin(row) <= 0) continue;
-    AscendC::Select(tile[row * width], bits[row * kBitsPitch], tile[row * width], kHidden,
-                    AscendC::SELMODE::VSEL_TENSOR_SCALAR_MODE, static_cast<uint32_t>(right));
+    const int32_t begin = static_cast<int32_t>(clamp64(edges.begin(row), 0, width));
+    const int32_t end = static_cast<int32_t>(clamp64(edges.end(row) + 1, begin, width));
+    if (begin >= end) {
+      hide_columns(tile[row * width], 0, width);
+      continue;
+    }
+    hide_columns(tile[row * width], 0, begin);
+    hide_columns(tile[row * width], end, width);
   }
 }
 

@@ -68,7 +68,7 @@ __aicore__ inline void begin_tile(AivChip& chip, const SoftmaxTile& t) {
     barrier();
   }
   if (t.edges.hides(t.rows)) {
-    hide_edges(chip, t.tile, t.edges, t.rows);
+    hide_edges(t.tile, t.edges, t.rows);
     barrier();
   }
   if (t.mask.given) {

@@ -116,6 +116,22 @@ def test_adversarial_inputs(name: str, q: Tensor, k: Tensor, v: Tensor) -> None:
     assert max_abs(lse.double() - exact_lse) <= 8 * torch.finfo(torch.float32).eps * max(max_abs(exact_lse), 1.0)
 
 
+def test_rows_of_large_scores_leave_the_others_alone() -> None:
+    """Scores past 2^24 are made again, row by row: the rows beside keep the bits they have without such neighbours."""
+    q, k, v = (draw(i, 1, 1, 600, 16) for i in range(3))
+    large = q.clone()
+    rows = torch.tensor([3, 31, 32, 200, 599])
+    large[:, :, rows] *= 1e9
+    got, want = run(large, k, v, cores=1), run(q, k, v, cores=1)
+    others = torch.ones(600, dtype=torch.bool)
+    others[rows] = False
+    assert torch.equal(got[0][:, :, others], want[0][:, :, others])
+    assert torch.equal(got[1][:, :, others], want[1][:, :, others])
+    exact, exact_lse = reference.attention(large.double(), k.double(), v.double())
+    assert max_abs(got[0].double() - exact) <= 2 * torch.finfo(torch.bfloat16).eps * max_abs(exact)
+    assert ((got[1].double() / exact_lse - 1).abs()[:, :, rows] <= 8 * torch.finfo(torch.float32).eps).all()
+
+
 def test_row_pitch_past_16_bits() -> None:
     """q, k, v read in place from rows 70000 elements apart: Nd2Nz cannot say so in one instruction."""
     memory = torch.zeros(20, 70000, dtype=torch.bfloat16)

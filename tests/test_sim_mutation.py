@@ -53,20 +53,6 @@ REDUNDANT: list[Redundant] = [
     Redundant(
         "",
         (
-            "hide_edges",
-            "for (int32_t row = 0; row < rows && edges.end(row) < width - 1; ++row) { "
-            "AscendC::Select(tile[row * width + left], bits[row * kBitsPitch], tile[row * width + left], kHidden,",
-        ),
-        SELECT,
-    ),
-    Redundant(
-        "",
-        ("hide_edges", "for (int32_t row = 0; row < rows; ++row) { if (edges.begin(row) <= 0) continue;"),
-        SELECT,
-    ),
-    Redundant(
-        "",
-        (
             "hide_masked",
             "for (int32_t row = 0; row < rows; ++row) { "
             "AscendC::Select(tile[row * width], bits[row * kBitsPitch], tile[row * width], kHidden,",
@@ -182,6 +168,7 @@ KERNELS: dict[str, Callable[[], list[Run]]] = {
         forward(dense(1, 1, 700, 20, 16, 16)),  # tasks that see no key
         forward(packed((270, 20), 2, 16, 16)),
         forward(dense(1, 1, 300, 700, 16, 16, window_size_left=100)),
+        forward(dense(1, 1, 40, 520, 16, 16, scale=3e7)),  # rows scaled by themselves
         forward(dense(1, 1, 300, 2300, 16, 16, cores=3)),  # a task that is cut
         forward(dense(1, 1, 520, 2300, 16, 16, scale=-0.2)),  # a vector core without rows
         forward(dense(1, 1, 200, 2500, 16, 128)),  # a ragged chunk after merges of two tiles

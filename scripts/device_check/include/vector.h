@@ -124,6 +124,10 @@ template <typename T, bool isSetMask = true>
 VECTOR_INSTRUCTION void Duplicate(const LocalTensor<T>& dst, const T& scalarValue, uint64_t mask,
                                   const uint8_t repeatTime, const uint16_t dstBlockStride,
                                   const uint8_t dstRepeatStride);
+template <typename T, bool isSetMask = true>
+VECTOR_INSTRUCTION void Duplicate(const LocalTensor<T>& dst, const T& scalarValue, uint64_t mask[],
+                                  const uint8_t repeatTime, const uint16_t dstBlockStride,
+                                  const uint8_t dstRepeatStride);
 template <typename T>
 VECTOR_INSTRUCTION void Duplicate(const LocalTensor<T>& dst, const T& scalarValue, const int32_t& count);
 template <typename T, typename U>

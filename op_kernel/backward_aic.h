@@ -102,10 +102,15 @@ class BackwardAic {
                                        int32_t n) {
     const int32_t sums = old != nullptr ? old->blocks() : 0, scores = ahead != nullptr ? ahead->blocks() : 0;
     if (sums > 0) cube_.begin_sum();
-    for (int32_t block = 0; block < sums || block < scores; ++block) {
+    // One sum ahead: two score products then lie between a sum's last block and the next sum's first, which waits until
+    // Fixpipe has stored the one before.
+    const int32_t lag = sums > 0 ? 1 : 0;
+    for (int32_t block = 0; block < sums || block - lag < scores; ++block) {
       if (block < sums) sum(*old, block, gradient, n0, n);
-      if (block < scores && gradient != kDk) score(*ahead, block, 0);
-      if (block < scores && gradient != kDv) score(*ahead, block, 1);
+      const int32_t scored = block - lag;
+      if (scored < 0 || scored >= scores) continue;
+      if (gradient != kDk) score(*ahead, scored, 0);
+      if (gradient != kDv) score(*ahead, scored, 1);
     }
   }
 

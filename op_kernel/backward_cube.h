@@ -26,14 +26,16 @@ struct BackwardAicBuffers {
   static constexpr uint32_t kOperandBytes = kSquareTile + kWideTile;
   static constexpr uint32_t kL1End = kOperands + kOperandSlots * kOperandBytes;
   static_assert(kL1End <= 512 * 1024 - 256, "L1 is 512 KiB, of which mixed kernels lose 256 B");
-  // L0: two buffers each of L0A and L0B; L0C one tile for a sum over blocks, two halves for single products.
+  // L0: two buffers each of L0A and L0B; L0C one tile for a sum over blocks, four for quarters of single products: so
+  // many are on their way out while the cube computes the next, and Fixpipe's latency is not waited for.
   static constexpr uint32_t kL0Tile = kSquareTile;
-  static constexpr int32_t kHalfRows = kGradBlock / 2;
+  static constexpr int32_t kParts = 4;
+  static constexpr int32_t kPartRows = kGradBlock / kParts;
   static constexpr uint32_t kSum = 0;
   static constexpr uint32_t kSumBytes = kGradBlock * kGradBlock * 4;
-  static constexpr uint32_t kHalves = kSum + kSumBytes;
-  static constexpr uint32_t kHalfBytes = kHalfRows * kGradBlock * 4;
-  static_assert(2 * kL0Tile <= 64 * 1024 && kHalves + 2 * kHalfBytes <= 128 * 1024, "L0A, L0B 64 KiB, L0C 128 KiB");
+  static constexpr uint32_t kPart = kSum + kSumBytes;
+  static constexpr uint32_t kPartBytes = kPartRows * kGradBlock * 4;
+  static_assert(2 * kL0Tile <= 64 * 1024 && kPart + kParts * kPartBytes <= 128 * 1024, "L0A, L0B 64 KiB, L0C 128 KiB");
   // L1, MTE2_MTE1 "loaded" and MTE1_MTE2 "free again".
   static constexpr int32_t kEventAnchor = 0;
   static constexpr int32_t kEventKeys = kEventAnchor + kAnchorSlots;
@@ -41,9 +43,9 @@ struct BackwardAicBuffers {
   static_assert(kEventOperands + kOperandSlots <= 6, "event ids 6 and 7 are CANN's own");
 };
 
-// L0C, M_FIX "computed" and FIX_M "free again": the halves 0 and 1, and the sum.
-constexpr int32_t kEventHalf = 0;
-constexpr int32_t kEventSum = 2;
+// L0C, M_FIX "computed" and FIX_M "free again": the parts 0 .. 3, and the sum.
+constexpr int32_t kEventPart = 0;
+constexpr int32_t kEventSum = 4;
 
 // L0A, ZZ, of the transpose of a dense NZ tile of `rows` rows and `columns` columns: its own order of fractals, each
 // transposed.
@@ -77,12 +79,12 @@ class BackwardCube {
   __aicore__ inline void free_all() {
     for (int32_t i = 0; i < kL1Events; ++i) SetFlag<HardEvent::MTE1_MTE2>(i);
     for (int32_t i = 0; i < 2; ++i) SetFlag<HardEvent::M_MTE1>(i);
-    for (int32_t i = 0; i < 3; ++i) SetFlag<HardEvent::FIX_M>(i);
+    for (int32_t i = 0; i <= Buffers::kParts; ++i) SetFlag<HardEvent::FIX_M>(i);
   }
   __aicore__ inline void take_all() {
     for (int32_t i = 0; i < kL1Events; ++i) WaitFlag<HardEvent::MTE1_MTE2>(i);
     for (int32_t i = 0; i < 2; ++i) WaitFlag<HardEvent::M_MTE1>(i);
-    for (int32_t i = 0; i < 3; ++i) WaitFlag<HardEvent::FIX_M>(i);
+    for (int32_t i = 0; i <= Buffers::kParts; ++i) WaitFlag<HardEvent::FIX_M>(i);
   }
 
   // ---- GM -> L1 ----
@@ -154,23 +156,23 @@ class BackwardCube {
     SetFlag<HardEvent::FIX_M>(kEventSum);
   }
 
-  // dst [rows, n] = A B of the loaded operands; `first` and `last` where A B is a sum over several of them. In two
-  // halves of the rows, so that Fixpipe stores one while the cube computes the other.
+  // dst [rows, n] = A B of the loaded operands; `first` and `last` where A B is a sum over several of them. In parts of
+  // the rows, so that Fixpipe stores some while the cube computes the next.
   __aicore__ inline void multiply(int32_t ab, const Sums& dst, int32_t rows, int32_t n, int32_t k, int32_t pitch,
                                   bool first, bool last) {
-    const int32_t halves = rows > Buffers::kHalfRows ? 2 : 1;
-    for (int32_t i = 0; i < halves; ++i) {
-      const int32_t row = i * Buffers::kHalfRows, c = (halves_used_ + i) & 1;
-      const int32_t now = smaller(Buffers::kHalfRows, rows - row);
-      if (first) WaitFlag<HardEvent::FIX_M>(kEventHalf + c);
-      mmad(half_tile(c), l0a(ab)[row * round_up(k, 16)], l0b(ab), now, n, k, first);
+    const int32_t parts = (rows + Buffers::kPartRows - 1) / Buffers::kPartRows;
+    for (int32_t i = 0; i < parts; ++i) {
+      const int32_t row = i * Buffers::kPartRows, c = (parts_used_ + i) & (Buffers::kParts - 1);
+      const int32_t now = smaller(Buffers::kPartRows, rows - row);
+      if (first) WaitFlag<HardEvent::FIX_M>(kEventPart + c);
+      mmad(part_tile(c), l0a(ab)[row * round_up(k, 16)], l0b(ab), now, n, k, first);
       if (!last) continue;
-      SetFlag<HardEvent::M_FIX>(kEventHalf + c);
-      WaitFlag<HardEvent::M_FIX>(kEventHalf + c);
-      store_tile(dst[static_cast<int64_t>(row) * pitch], half_tile(c), now, n, pitch);
-      SetFlag<HardEvent::FIX_M>(kEventHalf + c);
+      SetFlag<HardEvent::M_FIX>(kEventPart + c);
+      WaitFlag<HardEvent::M_FIX>(kEventPart + c);
+      store_tile(dst[static_cast<int64_t>(row) * pitch], part_tile(c), now, n, pitch);
+      SetFlag<HardEvent::FIX_M>(kEventPart + c);
     }
-    if (last) halves_used_ += halves;
+    if (last) parts_used_ += parts;
   }
 
  private:
@@ -179,12 +181,12 @@ class BackwardCube {
   __aicore__ inline AscendC::LocalTensor<float> sum() {
     return chip_.template L0C<float>(Buffers::kSum, Buffers::kSumBytes / 4);
   }
-  __aicore__ inline AscendC::LocalTensor<float> half_tile(int32_t c) {
-    return chip_.template L0C<float>(Buffers::kHalves + c * Buffers::kHalfBytes, Buffers::kHalfBytes / 4);
+  __aicore__ inline AscendC::LocalTensor<float> part_tile(int32_t c) {
+    return chip_.template L0C<float>(Buffers::kPart + c * Buffers::kPartBytes, Buffers::kPartBytes / 4);
   }
 
   OnChip chip_;
-  int32_t operands_used_ = 0, ab_used_ = 0, halves_used_ = 0;
+  int32_t operands_used_ = 0, ab_used_ = 0, parts_used_ = 0;
 };
 
 }  // namespace triangle

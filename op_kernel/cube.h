@@ -93,15 +93,18 @@ __aicore__ inline void mmad(const AscendC::LocalTensor<float>& c, const AscendC:
   if ((params.m / 16) * (params.n / 16) < 10) AscendC::PipeBarrier<PIPE_M>();
 }
 
-// rows x n of L0C into GM rows `pitch` floats apart; n a multiple of 16.
+// rows x n of L0C into GM rows `pitch` floats apart; n a multiple of 16. By DataCopy: CANN's Fixpipe() begins with a
+// barrier that waits until the one before is complete, which flags tell where it matters.
 __aicore__ inline void store_tile(const AscendC::GlobalTensor<float>& dst, const AscendC::LocalTensor<float>& c,
                                   int32_t rows, int32_t n, int32_t pitch) {
-  AscendC::FixpipeParamsV220 params;
+  AscendC::DataCopyCO12DstParams params;
   params.nSize = to16(n);
   params.mSize = to16(rows);
   params.srcStride = to16(round_up(mmad_rows(rows), 16));
   params.dstStride = static_cast<uint32_t>(pitch);
-  AscendC::Fixpipe<float, float, AscendC::CFG_ROW_MAJOR>(dst, c, params);
+  params.nz2ndEn = true;
+  AscendC::SetFixpipeNz2ndFlag(1, 0, 0);
+  AscendC::DataCopy(dst, c, params);
 }
 
 }  // namespace triangle

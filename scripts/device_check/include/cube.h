@@ -79,6 +79,25 @@ CUBE_INSTRUCTION void InitConstValue(const LocalTensor<T>& dst, const InitConstV
 template <typename T, typename U, typename S>
 CUBE_INSTRUCTION void Mmad(const LocalTensor<T>& dst, const LocalTensor<U>& fm, const LocalTensor<S>& filter,
                            const MmadParams& mmadParams);
+struct DataCopyCO12DstParams {
+  __aicore__ DataCopyCO12DstParams() {}
+  uint8_t sid = 0;
+  uint16_t nSize = 0;
+  uint16_t mSize = 0;
+  uint32_t dstStride = 0;
+  uint16_t srcStride = 0;
+  uint8_t unitFlag = 0;
+  uint8_t clipReluPre = 0;
+  uint8_t eltWiseOp = 0;
+  QuantMode_t quantPre = NoQuant;
+  uint8_t reluPre = 0;
+  bool channelSplit = false;
+  bool nz2ndEn = false;
+};
+template <typename T, typename U>
+CUBE_INSTRUCTION void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<U>& src,
+                               const DataCopyCO12DstParams& intriParams);
+CUBE_INSTRUCTION void SetFixpipeNz2ndFlag(uint16_t ndNum, uint16_t srcNdStride, uint16_t dstNdStride);
 template <typename T, typename U, const FixpipeConfig& config = CFG_ROW_MAJOR>
 CUBE_INSTRUCTION void Fixpipe(const GlobalTensor<T>& dst, const LocalTensor<U>& src,
                               const FixpipeParamsV220& intriParams);

@@ -42,10 +42,9 @@ struct BackwardAivBuffers {
   static constexpr int32_t kValuesCount = 10;
   static constexpr uint32_t kBits = kValues + kValuesCount * kValuesBytes;  // of a comparison, rows as in mask.h
   static constexpr uint32_t kBitsBytes = kRows * kChunkKeys / 8;
-  static constexpr uint32_t kColumns = kBits + kBitsBytes;  // 0 .. 127 as floats
-  static constexpr uint32_t kEnd = kColumns + kGradBlock * 4;
+  static constexpr uint32_t kEnd = kBits + kBitsBytes;
   static_assert(kEnd <= 188160, "UB is 192 KiB, of which 183.75 KiB are a kernel's own");
-  static_assert(kSpread % 32 == 0 && kBits % 32 == 0 && kColumns % 32 == 0, "UB tensors are 32 B aligned");
+  static_assert(kSpread % 32 == 0 && kBits % 32 == 0, "UB tensors are 32 B aligned");
 };
 
 // UB of the vector cores, by name.
@@ -55,7 +54,6 @@ class BackwardUb {
 
   __aicore__ inline void Init() {
     chip_.Init(0, Buffers::kEnd);
-    AscendC::CreateVecIndex(columns(), 0.0f, static_cast<uint32_t>(kGradBlock));
     // Brcb reads values in groups of 8 rows, past the last row that exists.
     AscendC::Duplicate(chip_.UB<float>(Buffers::kValues, Buffers::kValuesCount * Buffers::kRows), 0.0f,
                        Buffers::kValuesCount * Buffers::kRows);
@@ -89,7 +87,6 @@ class BackwardUb {
     return chip_.UB<T>(Buffers::kDp + i * Buffers::kTileBytes / 2, Buffers::kTileFloats);
   }
 
-  __aicore__ inline Floats columns() { return chip_.UB<float>(Buffers::kColumns, kGradBlock); }
   __aicore__ inline AscendC::LocalTensor<uint8_t> bits() {
     return chip_.UB<uint8_t>(Buffers::kBits, Buffers::kBitsBytes);
   }

@@ -34,10 +34,8 @@ struct AivBuffers {
   static constexpr uint32_t kFactors = kSumTail + kSumTailBytes;
   static constexpr uint32_t kFactorsBytes = 1024;
   static_assert(kFactors % 512 == kScratch % 512, "row i's block and factor i ^ 1 lie in the same half of UB's banks");
-  static constexpr uint32_t kColumns = kFactors + kFactorsBytes;  // 0 .. 511 as floats
-  static constexpr uint32_t kColumnsBytes = kChunkKeys * 4;
   // [32, 512] bits of a mask; then, of a full tile, the maxima's next level [16, 8].
-  static constexpr uint32_t kBits = kColumns + kColumnsBytes;
+  static constexpr uint32_t kBits = kFactors + kFactorsBytes;
   static constexpr uint32_t kBitsBytes = kChunkRows * 64;
   // Per row: max and sum of the chunks in flight, then the running ones, two of the merge, and lse.
   static constexpr uint32_t kStats = kBits + kBitsBytes;

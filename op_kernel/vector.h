@@ -75,7 +75,6 @@ class AivChip {
     AscendC::Duplicate(factors(), factor, 128);
     AscendC::Duplicate(one(), 1.0f, 64);
     AscendC::Duplicate(minus_factor(), -factor, 64);
-    AscendC::CreateVecIndex(columns(), 0.0f, static_cast<uint32_t>(kChunkKeys));
     // Brcb reads statistics in groups of 8 rows, past the last row that exists.
     AscendC::Duplicate(chip_.UB<float>(AivBuffers::kStats, AivBuffers::kStatsBytes / 4), 0.0f,
                        static_cast<int32_t>(AivBuffers::kStatsBytes / 4));
@@ -114,7 +113,6 @@ class AivChip {
   __aicore__ inline Floats factors() { return chip_.UB<float>(AivBuffers::kFactors, 128); }
   __aicore__ inline Floats one() { return chip_.UB<float>(AivBuffers::kFactors + 512, 64); }
   __aicore__ inline Floats minus_factor() { return chip_.UB<float>(AivBuffers::kFactors + 768, 64); }
-  __aicore__ inline Floats columns() { return chip_.UB<float>(AivBuffers::kColumns, kChunkKeys); }
   __aicore__ inline AscendC::LocalTensor<uint8_t> bits() {
     return chip_.UB<uint8_t>(AivBuffers::kBits, AivBuffers::kBitsBytes);
   }

@@ -116,7 +116,6 @@ class ForwardAiv {
   __aicore__ inline void softmax_rows(const Part& part) {
     SoftmaxTile t = load_tile(part, 0);
     WaitFlag<HardEvent::MTE2_V>(kEventScores + ((slots_used_ - 1) & 1));
-    barrier();
     begin_tile(chip_, t);
     for (int32_t row = 0; row < part.rows; row += part.at_once) {
       const int32_t slot = (slots_used_ - 1) & 1;

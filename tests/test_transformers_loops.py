@@ -31,6 +31,14 @@ def test_peft():
     assert all("lora" in name for name in trained)
 
 
+def test_lightning():
+    before = sum(triangle_attn_op.call_counts().values())
+    names: dict[str, Any] = {}
+    exec(block("pytorch_lightning"), names)
+    assert names["trainer"].global_step == 2
+    assert sum(triangle_attn_op.call_counts().values()) - before == 8  # two steps of two layers, forward and backward
+
+
 def test_accelerate_launch_with_two_processes(tmp_path: Path):
     script = tmp_path / "train.py"
     script.write_text(block("accelerate"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,18 @@ def test_double_backward_of_rows_whose_lse_is_large(has_sinks: bool) -> None:
     (dv,) = torch.autograd.grad(out, v, dout, create_graph=True)
     (of_dout,) = torch.autograd.grad(dv.sum(), dout)
     torch.testing.assert_close(of_dout, torch.full_like(of_dout, 4 / 5 if has_sinks else 1.0))
+
+
+def test_double_backward_with_an_lse_merged_over_more_keys() -> None:
+    """Three units in the last place from the call's own: P is exp(-0.375), in the second gradient as in the first."""
+    q, v = torch.full((1, 1, 1, 1), 1024.0), torch.ones(1, 1, 1, 8)
+    out, own = attn_lse(q, q, v, scale=1.0)
+    assert own.item() == 2.0**20
+    dout = torch.ones_like(out, requires_grad=True)
+    dv = torch.ops.triangle.attn_backward(dout, None, q, q, v, out, own + 0.375, scale=1.0)[2]
+    (of_dout,) = torch.autograd.grad(dv.sum(), dout)
+    for got in (dv.detach(), of_dout):
+        torch.testing.assert_close(got, torch.full_like(got, math.exp(-0.375)))
 
 
 def test_double_backward_in_block_rows() -> None:

@@ -79,7 +79,13 @@ def double_backward(
             t = t.transpose(0, 1).unsqueeze(0)
         return t.to(wide).unflatten(1, (k.shape[1], t.shape[1] // max(k.shape[1], 1)))
 
-    likes = (q, k, v, dout, lse, q, k, v, out, lse)
+    # What the forward gives for these rows, bit for bit: an lse that is not this one was merged over more keys.
+    with torch.no_grad():
+        own = torch.ops.triangle.attn_lse(
+            *(t.detach() for t in (q, k, v)), mask, cu_q, cu_k, rng, slopes, sinks, bounds, **options
+        )[1]
+    tensors = (*tensors, own)
+    likes = (q, k, v, dout, lse, q, k, v, out, lse, lse)
     wide_tensors = [grouped(t, like) for t, like in zip(tensors, likes)]
     shape = wide_tensors[3].shape[1:3]  # Hkv, group
     at_sinks = None
@@ -103,10 +109,10 @@ def double_backward(
 
 
 def _whole(tensors: Sequence[Tensor], problem: Problem, sinks: tuple[Tensor, Tensor] | None) -> list[Tensor]:
-    """gq, gk, gv, dout, dlse, q, k, v, out, lse, each [B, Hkv, group, S, ..] -> gradients from dout's on,
-    and the sinks'; sinks: they and what comes for dsinks, [Hkv, group, 1].
+    """gq, gk, gv, dout, dlse, q, k, v, out, lse, the forward's lse, each [B, Hkv, group, S, ..] -> gradients from
+    dout's on, and the sinks'; sinks: they and what comes for dsinks, [Hkv, group, 1].
     """
-    gq, gk, gv, dout, dlse, q, k, v, out, lse = tensors
+    gq, gk, gv, dout, dlse, q, k, v, out, lse, own = tensors
     sq, sk = q.shape[3], k.shape[3]
     rows: list[list[Tensor]] = []
     to_k, to_v = torch.zeros_like(k), torch.zeros_like(v)
@@ -116,7 +122,7 @@ def _whole(tensors: Sequence[Tensor], problem: Problem, sinks: tuple[Tensor, Ten
         cols = sk
         if problem.cu_seq_q is None:  # keys beyond the last row's diagonal take no part
             cols = min(max(end + (sk - sq if problem.diagonal is None else problem.diagonal), 0), sk)
-        block = [t[:, :, :, begin:end] for t in (gq, dout, dlse, q, out, lse)]
+        block = [t[:, :, :, begin:end] for t in (gq, dout, dlse, q, out, lse, own)]
         keys = [t[:, :, :, :cols] for t in (gk, gv, k, v)]
         seen, factor, added = _pairs(problem, q, begin, end, cols, sk)
         *of_rows, of_k, of_v, of_sinks = _block_row(block, keys, seen, factor, added, problem, sinks)
@@ -139,10 +145,10 @@ def _block_row(
     problem: Problem,
     sinks: tuple[Tensor, Tensor] | None,
 ) -> tuple[Tensor, ...]:
-    """One block row [.., rows, cols] from its gq, dout, dlse, q, out, lse and all keys' gk, gv, k, v: gradients of its
-    dout, dlse, q, out and lse, and its share of k's, v's and the sinks'.
+    """One block row [.., rows, cols] from its gq, dout, dlse, q, out, lse, the forward's lse, and all keys' gk, gv, k, v:
+    gradients of its dout, dlse, q, out and lse, and its share of k's, v's and the sinks'.
     """
-    gq, dout, dlse, q, out, lse = rows
+    gq, dout, dlse, q, out, lse, own = rows
     gk, gv, k, v = keys
     empty = lse == -torch.inf
     dlse = torch.where(empty, 0.0, dlse)  # autograd may hand such rows NaN
@@ -155,7 +161,8 @@ def _block_row(
     if added is not None:
         s = s + added
     s = torch.where(seen, s, -torch.inf)
-    top, factor_p = _normaliser(s, torch.where(empty, torch.zeros_like(lse), lse), None if sinks is None else sinks[0])
+    finite = torch.where(empty, torch.zeros_like(lse), lse)
+    top, factor_p = _normaliser(s, finite, own, None if sinks is None else sinks[0])
     p = torch.where(seen & ~empty.unsqueeze(-1), torch.exp(s - top) * factor_p, 0.0)
     dropped = (lambda t: t) if factor is None else (lambda t: t * factor)
     dp = dropped(dout @ v.mT)
@@ -188,12 +195,13 @@ def _block_row(
     return to_dout, -to_delta.squeeze(-1), to_q, to_delta * dout, to_lse, to_k, to_v, to_sinks
 
 
-def _normaliser(s: Tensor, lse: Tensor, sink: Tensor | None) -> tuple[Tensor, Tensor]:
+def _normaliser(s: Tensor, lse: Tensor, own: Tensor, sink: Tensor | None) -> tuple[Tensor, Tensor]:
     """[.., rows, 1] shift and factor with P = exp(s - shift) * factor: lse and 1, but where lse is so large that its
     rounding is not small beside log(sum) the maximum and 1 / sum, made again, as csrc/cpu/large_lse.h does for the
-    first gradient. An lse merged over more keys stays.
+    first gradient, and by its rule: an lse further than 3/4 epsilon from the forward's own was merged over more keys
+    and stays.
 
-    s: -inf where hidden; lse [.., rows]; sink broadcasts to lse.
+    s: -inf where hidden; lse and own [.., rows]; sink broadcasts to lse.
     """
     given, s = lse.detach(), s.detach()  # P stays a function of score and lse, also where it is differentiated again
     limit, eps = 2.0**30 if lse.dtype is torch.float64 else 2.0**11, torch.finfo(lse.dtype).eps
@@ -202,7 +210,7 @@ def _normaliser(s: Tensor, lse: Tensor, sink: Tensor | None) -> tuple[Tensor, Te
     top = top.clamp(min=torch.finfo(lse.dtype).min)  # a row that sees nothing: no inf - inf
     total = torch.exp(s - top.unsqueeze(-1)).sum(-1) + torch.exp(low - top)
     again = (given.abs() > limit) & given.isfinite() & (total > 0)
-    again = again & ((top + total.log() - given).abs() <= 4 * eps * given.abs())
+    again = again & ((own - given).abs() <= 0.75 * eps * given.abs())
     shift = lse + torch.where(again, top - given, 0.0)  # exact: they are close
     return shift.unsqueeze(-1), torch.where(again, 1 / total, 1.0).unsqueeze(-1)
 

@@ -145,8 +145,8 @@ def _block_row(
     problem: Problem,
     sinks: tuple[Tensor, Tensor] | None,
 ) -> tuple[Tensor, ...]:
-    """One block row [.., rows, cols] from its gq, dout, dlse, q, out, lse, the forward's lse, and all keys' gk, gv, k, v:
-    gradients of its dout, dlse, q, out and lse, and its share of k's, v's and the sinks'.
+    """One block row [.., rows, cols] from its gq, dout, dlse, q, out, lse, the forward's lse, and all keys' gk, gv, k,
+    v: gradients of its dout, dlse, q, out and lse, and its share of k's, v's and the sinks'.
     """
     gq, dout, dlse, q, out, lse, own = rows
     gk, gv, k, v = keys

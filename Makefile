@@ -24,7 +24,7 @@ TEST_ARGS ?=
 
 help:
 	@echo "make run      train a small Llama on real text with triangle attention, and compare (1 to 3 minutes)"
-	@echo "make rollout  generate with a paged cache, recompute as training does, compare the bits (under a minute)"
+	@echo "make rollout  generate with a paged cache, recompute as training does, compare the bits (about a minute)"
 	@echo "make test     all tests"
 	@echo "make npu-test the tests of the NPU path: torch_npu on the simulator; REAL=1: on this machine's NPU and CANN"
 	@echo "make lint     ruff, mypy, clang-format, check-device"
@@ -55,7 +55,7 @@ run: build/.installed
 	$(BIN)/python examples/pretrain_llama.py --preset demo $(RUN_ARGS)
 
 rollout: build/.installed
-	$(BIN)/python examples/rollout.py --simulator $(ROLLOUT_ARGS)
+	$(BIN)/python examples/rollout.py $(ROLLOUT_ARGS)
 
 test: build/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST_ARGS)

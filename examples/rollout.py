@@ -95,7 +95,7 @@ def simulated() -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=10)
+    parser.add_argument("--requests", type=int, default=8)
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
     parser.add_argument("--checkpoint", type=Path, help="weights of a run of pretrain_llama.py --preset demo")
     parser.add_argument("--simulator", action="store_true", help="also the attention alone on the simulated NPU")

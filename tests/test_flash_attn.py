@@ -178,6 +178,11 @@ def test_a_cache_in_both_versions() -> None:
             )
             assert torch.equal(packed.view_as(out), out)
             assert torch.equal(packed_lse, lse.transpose(0, 1).flatten(1))
+            both = torch.tensor([0, 3, 6], dtype=torch.int32), torch.tensor([0, 23, 67], dtype=torch.int32)
+            pages = flash_attn.flash_attn_varlen_func(
+                q.flatten(0, 1), *again, *both, 3, 44, causal=True, window_size=window, block_table=table
+            )
+            assert torch.equal(pages, packed)
     # One row sees every key with and without `causal`; an int is the length of all, None the whole cache.
     step = q[:, :1]
     whole = flash_attn.flash_attn_with_kvcache(step, keys, values)

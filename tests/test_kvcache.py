@@ -118,9 +118,9 @@ class Batch:
 
 @pytest.mark.parametrize("part", range(4))
 def test_bits_are_those_of_the_forward(part: int, seed: int) -> None:
-    for case in range(60):
+    for case in range(40):
         torch.set_num_threads(1 + case % 2)
-        batch = Batch(seed * 240 + part * 60 + case)
+        batch = Batch(seed * 160 + part * 40 + case)
         outs, lses = batch.attend()
         for b, (out, lse) in enumerate(zip(outs, lses)):
             wanted, wanted_lse = batch.reference(b)

@@ -142,9 +142,32 @@ def flash_attn_varlen_func(
 
     Without `causal`, bounds of a window need sequences of equal lengths in q and k: one tensor given for both offsets.
 
+    block_table: int32 `[B, max_pages]`, with which k and v are the pages of a cache, `[pages, page_size, Hkv, D]`, and
+    cu_seqlens_k says how many keys each sequence has. Inference only, without dropout, causal or one row a sequence.
+
     Returns out `[Tq, Hq, Dv]`; with `return_attn_probs` (out, softmax_lse `[Hq, Tq]`, None).
     """
-    _call.refuse(block_table=block_table)
+    if block_table is not None:
+        if dropout_p != 0.0:
+            raise NotImplementedError(f"dropout_p: expected 0.0 with block_table, got {dropout_p}")
+        out, lse = _cached.with_kvcache(
+            q,
+            k,
+            v,
+            None,
+            None,
+            cache_seqlens=cu_seqlens_k.diff(),
+            cache_batch_idx=None,
+            block_table=block_table,
+            softmax_scale=softmax_scale,
+            causal=causal,
+            window_size=window_size,
+            softcap=softcap,
+            alibi_slopes=alibi_slopes,
+            cu_seq_q=cu_seqlens_q,
+            max_q=max_seqlen_q,
+        )
+        return (out, lse, None) if return_attn_probs else out
     out, lse = _call.packed(
         q,
         k,

@@ -193,8 +193,9 @@ def _autograd(keyset: Any, *args: Any, **options: Any) -> tuple[Tensor, Tensor]:
 def _mutation(keyset: Any, *args: Any, **options: Any) -> tuple[Tensor, Tensor]:
     """Tells autograd of what is written: a tensor that a graph saved before is then found to have changed."""
     given = _named(args)
-    if given["k"] is not None:
-        torch.autograd.graph.increment_version([given["k_cache"], given["v_cache"]])
+    for cache in (given["k_cache"], given["v_cache"]):
+        if given["k"] is not None and not cache.is_inference():  # those have no version
+            torch.autograd.graph.increment_version(cache)
     with torch._C._AutoDispatchBelowADInplaceOrView():
         return attn_kvcache.redispatch(keyset & torch._C._after_ADInplaceOrView_keyset, *args, **options)
 

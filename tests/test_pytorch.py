@@ -425,10 +425,12 @@ def test_results_are_fresh_and_strided_inputs_are_not_copied() -> None:
     q, k, v = (t.transpose(1, 2).contiguous().transpose(1, 2) for t in qkv())
     out = attn(q, k, v)
     assert out.data_ptr() not in {t.data_ptr() for t in (q, k, v)}
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as profile:
         attn(q, k, v)
     names = {event.key for event in profile.key_averages()}
     assert "triangle::attn_lse" in names
+    (event,) = [event for event in profile.events() if event.name == "triangle::attn_lse"]
+    assert event.input_shapes[:3] == [list(t.shape) for t in (q, k, v)]
     assert not names & {"aten::clone", "aten::contiguous", "aten::copy_"}
 
 

@@ -258,6 +258,51 @@ def test_vmap_of_packed_sequences_is_one_call(batched_offsets: bool) -> None:
         assert torch.equal(a, b)
 
 
+def bent(name: str, n: int | None) -> dict[str, Tensor]:
+    """An argument of four heads and 9 rows, of entry n or of all."""
+    of = (lambda t: t) if n is None else (lambda t: t[n])
+    g = torch.Generator().manual_seed(4)
+    rows = torch.randint(0, 9, (3, 1, 1, 9, 1), generator=g, dtype=torch.int32)
+    return {
+        "slopes": {"alibi_slopes": of(torch.rand(3, 4, generator=g))},
+        "slopes of a batch": {"alibi_slopes": of(torch.rand(3, 2, 4, generator=g))},
+        "intervals": {"startend_row_indices": of(rows)},
+        "intervals of a batch": {"startend_row_indices": of(rows.expand(3, 2, 1, 9, 1).contiguous())},
+    }[name]
+
+
+@pytest.mark.parametrize("name", ["slopes", "slopes of a batch", "intervals", "intervals of a batch"])
+@pytest.mark.parametrize("same", [True, False], ids=["same", "each its own"])
+def test_vmap_of_what_bends_a_score_is_one_call(name: str, same: bool) -> None:
+    """Forward and backward: the bits of each entry alone."""
+    g = torch.Generator().manual_seed(5)
+    q, k, v = (torch.randn(3, 2, h, 9, 8, generator=g) for h in (4, 2, 2))
+    arguments = bent(name, 0 if same else None)
+
+    def f(q: Tensor, k: Tensor, v: Tensor, arguments: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        out, back = vjp(lambda *t: triangle_attention(*t, **arguments), q, k, v)
+        return (out, *back(out))
+
+    got, calls = kernel_calls(lambda: vmap(f, (0, 0, 0, None if same else 0))(q, k, v, arguments))
+    assert calls == 2
+    for n in range(3):
+        for a, b in zip(got, f(q[n], k[n], v[n], bent(name, 0 if same else n))):
+            assert torch.equal(a[n], b)
+
+
+@pytest.mark.parametrize(("dim", "expected"), [(None, 1), (0, 3)], ids=["same", "each its own"])
+def test_vmap_with_sinks_folds_the_forward_where_they_are_the_same(dim: int | None, expected: int) -> None:
+    q, k, v = (torch.randn(3, 2, h, 9, 8) for h in (4, 2, 2))
+    sinks = torch.rand(4) if dim is None else torch.rand(3, 4)
+
+    def f(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor) -> Tensor:
+        return triangle_attention(q, k, v, sinks=sinks)
+
+    got, calls = kernel_calls(lambda: vmap(f, (0, 0, 0, dim))(q, k, v, sinks))
+    assert calls == expected
+    assert torch.equal(got, torch.stack([f(q[n], k[n], v[n], sinks if dim is None else sinks[n]) for n in range(3)]))
+
+
 def test_vmap_with_dropout() -> None:
     """Pairs are counted by batch entry: each call draws as it would alone, so it loops."""
     q, k, v = qkv(lead=(3,))

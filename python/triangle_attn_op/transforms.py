@@ -1,5 +1,6 @@
 """vmap of the operators: its dimension is folded into the batch, or of packed sequences into the documents, and the
-kernels run once. Where that is not possible (dropout, whose pairs are counted by batch entry; slopes, sinks) it loops.
+kernels run once. Where that is not possible it loops: dropout, whose pairs are counted by batch entry; sinks that
+differ, and the gradient of any, which is one sum over the batch; slopes of documents; intervals of packed sequences.
 """
 
 from __future__ import annotations
@@ -27,7 +28,13 @@ def vmap_operator(
     assert k is not None
     rows, keys = (t.shape[int(has)] for t, has in zip((q, k), batched[first:]))
     packed = moved[at_mask + 1] is not None
-    if any(t is not None for t in moved[at_mask + 3 :]) or (packed and max(rows, keys) * size >= 2**31):
+    behind = at_mask + 3  # rng state, slopes, sinks, intervals
+    rng, slopes, sinks, intervals = moved[behind : behind + 4]
+    loops = rng is not None or (sinks is not None and (first > 0 or batched[behind + 2]))
+    if packed:
+        of_documents = slopes is not None and (batched[behind + 1] or slopes.dim() == 2)
+        loops = loops or of_documents or intervals is not None or max(rows, keys) * size >= 2**31
+    if loops:
         results = [
             op(*(t[n] if t is not None and has else t for t, has in zip(moved, batched)), **options)
             for n in range(size)
@@ -46,18 +53,31 @@ def vmap_operator(
         assert cu_k is not None
         cu_q, cu_k = _fold_offsets(cu_q, cu_k, batched[at_mask + 1 : at_mask + 3], size, rows, keys)
         options = {**options, "max_q": rows, "max_k": keys}
-    whole = op(*folded, mask, cu_q, cu_k, *moved[at_mask + 3 :], **options)
+    if slopes is not None:
+        slopes = _fold_slopes(slopes, batched[behind + 1], size, batch=rows)
+    if intervals is not None:
+        intervals = _fold_mask(intervals, batched[behind + 3], size, batch=rows)
+    whole = op(*folded, mask, cu_q, cu_k, rng, slopes, sinks, intervals, **options)
     return tuple(t.unflatten(0, (size, t.shape[0] // size)) for t in whole), (0,) * len(whole)
 
 
 def _fold_mask(mask: Tensor, batched: bool, size: int, batch: int) -> Tensor:
-    """The mask of size * batch entries; one that is the same for all of them stays as it is."""
+    """The mask, or the intervals, of size * batch entries; one that is the same for all of them stays as it is."""
     if not batched:
         if mask.dim() < 4 or mask.shape[0] == 1:
             return mask
         return mask.expand(size, *mask.shape).flatten(0, 1)
     mask = mask.reshape(size, *(1,) * (5 - mask.dim()), *mask.shape[1:])
     return mask.expand(size, batch, *mask.shape[2:]).flatten(0, 1)
+
+
+def _fold_slopes(slopes: Tensor, batched: bool, size: int, batch: int) -> Tensor:
+    """`[Hq]` or `[B, Hq]` of each entry -> of size * batch entries; `[Hq]` that is the same for all stays as it is."""
+    if not batched:
+        return slopes if slopes.dim() == 1 else slopes.expand(size, *slopes.shape).flatten(0, 1)
+    if slopes.dim() == 2:
+        slopes = slopes.unsqueeze(1).expand(-1, batch, -1)
+    return slopes.flatten(0, 1)
 
 
 def _fold_offsets(

@@ -168,6 +168,26 @@ for offsets in ((0, 1, 59, 60), (0, 0, 60, 60)):  # other documents in the same 
         there.copy_(here)
     graph.replay()
     tell(right=close(results, step(*host)))
+del graph, results, device
+
+# A token against a growing number of keys, which lie in a buffer of 60.
+def decode(q, k, v, cu_q, cu_k):
+    return attn(q, k, v, cu_seq_q=cu_q, cu_seq_k=cu_k, max_q=1, max_k=60)
+
+def token(keys):
+    ends = (torch.tensor((0, end), dtype=torch.int32) for end in (1, keys))
+    return [draw(1, 4, 32), draw(60, 2, 32), draw(60, 2, 32), *ends]
+
+device = [t.npu() for t in token(7)]
+graph = torch.npu.NPUGraph()
+with torch.npu.graph(graph):
+    results = decode(*device)
+for keys in (7, 8, 60):
+    host = token(keys)
+    for there, here in zip(device, host):
+        there.copy_(here)
+    graph.replay()
+    tell(right=close(results, decode(*host)))
 tell(end=True)
 del graph, results, device
 """
@@ -175,7 +195,8 @@ del graph, results, device
 
 @pytest.mark.parametrize("queue", ["0", "1"])
 def test_packed_calls_replay_with_other_documents(npu_process: Any, queue: str) -> None:
-    refused, *_ = told(npu_process(START + PACKED, TASK_QUEUE_ENABLE=queue))
+    refused, *replays = told(npu_process(START + PACKED, TASK_QUEUE_ENABLE=queue))
+    assert len(replays) == 7
     assert refused["refused"].startswith(
         "RuntimeError: triangle_attn_op: TRIANGLE_ATTN_CHECK_CU_SEQ=1 reads cu_seq_q and cu_seq_k back"
     )

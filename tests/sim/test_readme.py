@@ -1,5 +1,5 @@
-"""The README's example: its kernel is built from the README's text, its Python runs, and it prints what is shown. And
-its table of rules."""
+"""The simulator's examples in README, CONTRIBUTING and the page on timing run as they stand, on the README's kernel,
+and print what is shown; the README's table of rules is whole."""
 
 from __future__ import annotations
 
@@ -10,25 +10,43 @@ from typing import Any
 import numpy as np
 import pytest
 
-README = Path(__file__).resolve().parents[2] / "sim" / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "sim" / "README.md"
 
 
-def block(language: str) -> str:
-    """The text of the README's first code block of a language."""
-    found = re.search(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def block(language: str, page: Path = README) -> str:
+    """The text of a page's first code block of a language."""
+    found = re.search(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
     return found.group(1)
 
 
-def test_example(kernels: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    library = kernels("add").path
-    code = block("python")
+def run(code: str, library: Path) -> dict[str, Any]:
     for theirs, ours in (("from triangle_attn_op import", "import"), ("build/libadd.so", str(library))):
         assert theirs in code
         code = code.replace(theirs, ours)
-    monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(code, names)
+    return names
+
+
+def test_timing_example(kernels: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(block("python", ROOT / "docs" / "simulator-timing.md"), kernels("add").path)
+    assert (tmp_path / "trace.json").stat().st_size > 0
+    assert (tmp_path / "occupancy.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_contributing_example(kernels: Any) -> None:
+    names: dict[str, Any] = {}
+    exec(block("python", ROOT / "sim" / "CONTRIBUTING.md"), names)
+    names["test_exp"](kernels)
+
+
+def test_example(kernels: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    library = kernels("add").path
+    monkeypatch.chdir(tmp_path)
+    names = run(block("python"), library)
     assert np.isnan(names["out"]).all()
     printed = re.sub(r"\S*/add\.cpp", "add.cpp", capsys.readouterr().out.splitlines()[0])
     shown = re.search(r"```\n(add\.cpp:.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from .. import env
-from . import report
+from . import report, validity
 from .cases import FAMILIES, FULL, QUICK, TINY, Case, Sizes, cases
 from .check import WrongResult
 from .goals import FAILED, NOT_MEASURED, WRONG, Result, summarise
@@ -78,6 +78,14 @@ def run(chosen: Sequence[Case], sizes: Sizes) -> list[Result]:
             results.append(measure(case, sizes))
             bar.write(report.line(results[-1]), file=sys.stdout)
             sys.stdout.flush()
+
+    def again(index: int) -> Result:
+        result = measure(chosen[index], sizes)
+        print(f"again: {report.line(result)}", flush=True)
+        return result
+
+    if sizes.again is not None:
+        validity.measure_again(results, again, sizes.again)
     return results
 
 

@@ -48,6 +48,8 @@ class Sizes:
     """Which shapes: the goals' own, smaller ones for a quick look, or tiny ones that only prove that every row runs."""
 
     effort: Effort = field(default_factory=Effort)
+    again: int | None = 2
+    """How often a void case is measured again (validity.py); None: no case is void."""
     standard: tuple[tuple[int, int, int], ...] = ((8, 512, 64), (8, 2048, 64), (8, 2048, 128), (2, 8192, 128))
     """(H, S, D) of the rows against SDPA."""
     heads: int = 8
@@ -89,6 +91,7 @@ QUICK = Sizes(
 )
 TINY = Sizes(
     effort=Effort(fewest=1, most=1, budget=0.0, sample=0.0),
+    again=None,
     standard=((2, 96, 16),),
     heads=2,
     length=128,

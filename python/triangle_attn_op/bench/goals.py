@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MET, NOT_MET, NO_GOAL = "met", "NOT MET", "no goal"
-WRONG, FAILED, NOT_MEASURED = "WRONG RESULT", "FAILED", "not measured"
+WRONG, FAILED, NOT_MEASURED, VOID = "WRONG RESULT", "FAILED", "not measured", "void"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class RowSummary:
 
 
 def summarise(results: Sequence[Result]) -> list[RowSummary]:
-    """One line a row, in the order of the results: met where every case with a goal is."""
+    """One line a row, in the order of the results: met where every case with a goal is. Void cases give no figures."""
     rows: dict[str, list[Result]] = {}
     for result in results:
         rows.setdefault(result.goal.row, []).append(result)
@@ -100,7 +100,9 @@ def summarise(results: Sequence[Result]) -> list[RowSummary]:
         statuses = [case.status for case in cases]
         judged = [case for case in cases if case.status != NO_GOAL]
         # The worst first: a wrong result or an error outweighs an unmet goal, which outweighs what was not measured.
-        status = next((s for s in (WRONG, FAILED, NOT_MET, NOT_MEASURED) if s in statuses), MET if judged else NO_GOAL)
+        status = next(
+            (s for s in (WRONG, FAILED, NOT_MET, NOT_MEASURED, VOID) if s in statuses), MET if judged else NO_GOAL
+        )
         goals = list(dict.fromkeys(case.goal.text for case in judged)) or [cases[0].goal.text]
         met = sum(case.status == MET for case in judged)
         summaries.append(RowSummary(row, "; ".join(goals), len(judged), met, _ranges(judged or cases), status))
@@ -114,7 +116,7 @@ def _ranges(cases: Sequence[Result]) -> str:
     )
     parts = []
     for name in names:
-        values = [case.figures[name] for case in cases if name in case.figures]
+        values = [case.figures[name] for case in cases if name in case.figures and case.status != VOID]
         if values:
             low, high = min(values), max(values)
             parts.append(f"{low:.2f} {name}" if low == high else f"{low:.2f} to {high:.2f} {name}")

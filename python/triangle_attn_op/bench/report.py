@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .goals import MET, NO_GOAL, Result, RowSummary
+from .goals import MET, NO_GOAL, VOID, Result, RowSummary
+from .problem import DTYPES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,8 +72,29 @@ def write_csv(path: Path, results: Sequence[Result]) -> None:
             writer.writerow(values)
 
 
+def against_pytorch(results: Sequence[Result]) -> str:
+    """A Markdown table for a first look: how many times faster than SDPA and FlexAttention each direction and dtype is,
+    over all cases of the rows `forward`, `backward` and `others`. What has only void cases is left out.
+    """
+    lines = []
+    for direction in ("forward", "backward"):
+        for dtype in DTYPES:
+            sdpa = [r for r in results if (r.family, r.dtype) == (direction, dtype) and r.status != VOID]
+            flex = [r for r in results if (r.family, r.dtype, r.direction) == ("others", dtype, direction)]
+            if figures := [r.figures["x SDPA"] for r in sdpa if "x SDPA" in r.figures]:
+                other = [r.figures["x FlexAttention"] for r in flex if "x FlexAttention" in r.figures]
+                none = "not measured" if direction == "forward" else "has no backward on a CPU"
+                lines.append((f"{direction} {dtype}", _times(figures), _times(other) if other else none))
+    return _markdown_table(("", "SDPA", "FlexAttention"), lines)
+
+
+def _times(figures: Sequence[float]) -> str:
+    low, high = min(figures), max(figures)
+    return f"{low:.2f} x" if low == high else f"{low:.2f} to {high:.2f} x"
+
+
 def write_markdown(path: Path, title: str, results: Sequence[Result], rows: Sequence[RowSummary]) -> None:
-    """The table of goals, then a table of all cases, under a line that says what ran."""
+    """A line that says what ran, the table that README shows, the table of goals, and a table of all cases."""
     goals = [
         (row.row, row.goal, row.measured, f"{row.met} of {row.cases}" if row.cases else "", _emphasis(row.status))
         for row in rows
@@ -89,7 +111,7 @@ def write_markdown(path: Path, title: str, results: Sequence[Result], rows: Sequ
         for r in results
     ]
     path.write_text(
-        f"{title}\n\n{_markdown_table(('row', 'goal', 'measured', 'cases met', ''), goals)}\n"
+        f"{title}\n\n{against_pytorch(results)}\n{_markdown_table(('row', 'goal', 'measured', 'cases met', ''), goals)}\n"
         f"{_markdown_table(('case', 'shape', 'measured', 'goal', 'note', ''), cases)}"
     )
 

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import traceback
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,8 +38,7 @@ class Block(NamedTuple):
     code: str
 
     def runs_elsewhere(self) -> bool:
-        english = re.sub(r"^docs/zh/(sim/)?", lambda m: m[1] or "docs/", self.page)
-        return any(mark in self.code for mark in ELSEWHERE.get(english, ()))
+        return any(mark in self.code for mark in ELSEWHERE.get(self.page, ()))
 
 
 def blocks(pages: list[Path]) -> Iterator[Block]:
@@ -50,12 +49,14 @@ def blocks(pages: list[Path]) -> Iterator[Block]:
             yield Block(page.relative_to(ROOT).as_posix(), line, found[1])
 
 
-def unique(found: list[Block]) -> dict[str, list[Block]]:
-    """Blocks by their code without comments and layout: a translation's is the same, and runs once."""
+def to_run(found: Iterable[Block]) -> list[list[Block]]:
+    """Blocks of the same code but for comments and layout together: a translation's runs with the original's. Without
+    those that another test runs.
+    """
     same: dict[str, list[Block]] = {}
     for block in found:
         same.setdefault(ast.dump(ast.parse(block.code)), []).append(block)
-    return same
+    return [group for group in same.values() if not any(block.runs_elsewhere() for block in group)]
 
 
 @contextlib.contextmanager
@@ -100,8 +101,8 @@ def main(pages: list[str]) -> None:
     os.environ.update(rank, DS_ACCELERATOR="cpu")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        for same in unique([b for b in blocks([ROOT / page for page in pages]) if not b.runs_elsewhere()]).values():
-            print(json.dumps({"blocks": [f"{b.page}:{b.line}" for b in same], **run(same[0])}), flush=True)
+        for group in to_run(blocks([ROOT / page for page in pages])):
+            print(json.dumps({"blocks": [f"{b.page}:{b.line}" for b in group], **run(group[0])}), flush=True)
         os.chdir(ROOT)
 
 

@@ -8,7 +8,8 @@
 from ._building import build, build_program
 from ._compiler import CompileError
 from .launch import Kernel, KernelLibrary, LaunchError, Struct, load, socs
-from .report import PIPES, Finding, KernelError, Place, Report, SyncCall
+from .pipes import PIPES
+from .report import Finding, KernelError, Place, Report, SyncCall
 
 __all__ = [
     "PIPES",

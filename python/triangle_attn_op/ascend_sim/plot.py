@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .pipes import PIPES
+
 if TYPE_CHECKING:
     from .report import Report
 
@@ -17,8 +19,6 @@ _ORDER = {"aic": ("M", "FIX", "MTE1", "MTE2", "MTE3"), "aiv": ("V", "MTE2", "MTE
 
 def occupancy(report: Report, core: int, pipe: str, bins: int = _BINS) -> np.ndarray[Any, Any]:
     """Share of each of `bins` equal stretches of the launch in which an instruction held the pipe, [bins]."""
-    from .report import PIPES
-
     if report.events is None:
         raise ValueError("occupancy: the launch was not made with trace=True")
     width = report.cycles / bins

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-PIPES = ("S", "V", "M", "MTE1", "MTE2", "MTE3", "FIX")
-
 
 class KernelError(RuntimeError):
     """A launch with findings; the message lists them."""
@@ -74,7 +72,7 @@ class Report:
     held it), active (an instruction was under way, its result's latency included) and its instructions.
     path_bytes: bytes moved on each data path ("GM->L1", ...).
     events: of a launch with trace=True, in order of issue: start, end (left the pipe) and done (result there) in
-    cycles, core (an index into cores) and pipe (an index into PIPES).
+    cycles, core (an index into cores) and pipe (an index into pipes.PIPES).
     """
 
     completed: bool

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from .launch import KernelLibrary
 from .measured import MATMULS, SAMPLES
-from .report import PIPES, Report
+from .pipes import PIPES
+from .report import Report
 from .tilings import HEADER, Measured, compare, medians_text, parse_rows, read_rows, row_text, summary
 from .timing_kernels import timing_library
 

@@ -110,10 +110,12 @@ def write_markdown(path: Path, title: str, results: Sequence[Result], rows: Sequ
         )
         for r in results
     ]
-    path.write_text(
-        f"{title}\n\n{against_pytorch(results)}\n{_markdown_table(('row', 'goal', 'measured', 'cases met', ''), goals)}\n"
-        f"{_markdown_table(('case', 'shape', 'measured', 'goal', 'note', ''), cases)}"
+    tables = (
+        against_pytorch(results),
+        _markdown_table(("row", "goal", "measured", "cases met", ""), goals),
+        _markdown_table(("case", "shape", "measured", "goal", "note", ""), cases),
     )
+    path.write_text("\n".join((f"{title}\n", *tables)))
 
 
 def _emphasis(status: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from .goals import VOID, Result
 
 SLOWEST = 0.8
-"""Of the best rate that the run has seen from the micro-kernel of a dtype; a quiet machine stays within some percent."""
+"""Of the best rate that the run has seen from the micro-kernel of a dtype; a quiet machine stays within percents."""
 
 
 def best_rates(results: Sequence[Result]) -> dict[str, float]:

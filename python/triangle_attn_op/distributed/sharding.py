@@ -12,17 +12,21 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch.distributed.tensor import Partial, Replicate, Shard
 from torch.distributed.tensor.experimental import register_sharding
 from torch.distributed.tensor.placement_types import Placement
 
-from .. import ops
+from .. import _library
 
 Placements = list[Placement | None]
 Strategy = tuple[Placements, Placements]
 
 
-@register_sharding(ops.attn_lse)
+_library.load()  # the operators' names
+
+
+@register_sharding(torch.ops.triangle.attn_lse.default)
 def _attn_lse(
     q: Any,
     k: Any,
@@ -49,7 +53,7 @@ def _attn_lse(
     return strategies
 
 
-@register_sharding(ops.attn_backward)
+@register_sharding(torch.ops.triangle.attn_backward.default)
 def _attn_backward(
     dout: Any,
     dlse: Any,

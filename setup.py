@@ -33,10 +33,11 @@ def readme() -> str:
 
     def absolute(match: re.Match[str]) -> str:
         kind = "raw" if match[1] else "blob"
-        return f"{match[1]}[{match[2]}]({REPOSITORY}/{kind}/v{VERSION}/{match[3]})"
+        target = f"README.md{match[3]}" if match[3].startswith("#") else match[3]  # PyPI gives headings no names
+        return f"{match[1]}[{match[2]}]({REPOSITORY}/{kind}/v{VERSION}/{target})"
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return re.sub(r"(!?)\[([^\]]*)\]\((?![a-z]+:|#)([^)\s]+)\)", absolute, text)
+    return re.sub(r"(!?)\[([^\]]*)\]\((?![a-z]+:)([^)\s]+)\)", absolute, text)
 
 
 def find_tool(name: str) -> tuple[str, dict[str, str]]:

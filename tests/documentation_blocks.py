@@ -24,7 +24,11 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 ELSEWHERE = {
-    "docs/transformers.md": ("from peft import", "from accelerate import"),  # tests/test_transformers_loops.py
+    "docs/transformers.md": (
+        "from peft import",
+        "from accelerate import",
+        "from pytorch_lightning import",
+    ),  # tests/test_transformers_loops.py
     "sim/README.md": ("ascend_sim.load(",),  # tests/sim/test_readme.py, with a kernel that is built
     "docs/simulator-timing.md": ("ascend_sim.load(",),  # the same
     "sim/CONTRIBUTING.md": ("def test_exp(kernels)",),  # the same

@@ -36,7 +36,7 @@ Soc Dav2201() {
   s.fill = 128;
   s.unaligned_pitch = 2;
   s.shared_line = 335;
-  s.shared_piece = 512;
+  s.shared_piece = 256;
   s.shared_window = 65536;
   s.shared_now = 2000;
   s.shared_later = 0.75;
@@ -160,8 +160,9 @@ const std::vector<SocParameter>& SocParameters() {
       {"shared_line_bytes_per_cycle", MEMBER(shared_line), "B/cycle", kF,
        "public data_copy sample, all cores reading the same 6 MB in pieces of 128 B: 339 from UB, 333 from L1", false},
       {"shared_piece_bytes", MEMBER(shared_piece), "B", kD,
-       "pieces from 512 B on were read by 16 and 24 cores at once at 1,000 to 1,400 B/cycle in a matmul tuning bank; "
-       "the worst case is no limit",
+       "matmul tuning bank: pieces from 512 B on were read by 16 and 24 cores at once at 1,000 to 1,400 B/cycle, rows "
+       "of "
+       "256 B by 20 cores at 700; the worst case is no limit",
        true},
       {"shared_window_cycles", MEMBER(shared_window), kCycles, kA, "how long a line counts as read by others", true},
       {"shared_now_cycles", MEMBER(shared_now), kCycles, kA, "how long as read by others at once", true},

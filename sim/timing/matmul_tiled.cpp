@@ -15,7 +15,8 @@ __aicore__ inline int32_t Least(int32_t a, int32_t b) { return a < b ? a : b; }
 // Sizes in elements. Of l1a_k and l1b_k 0: the core's whole operand is loaded once for each batch.
 struct Tiled {
   int32_t batch, m, n, k;
-  int32_t wide, row_major;  // C as fp32 instead of fp16; as rows instead of NZ
+  int32_t wide, row_major;     // C as fp32 instead of fp16; as rows instead of NZ
+  int32_t a_layout, b_layout;  // 0 NZ of [rows, k] and of [k, columns]; 1 rows of these; 2 rows of their transposes
   int32_t cores_batch, cores_m, cores_n;
   int32_t base_m, base_n, base_k;
   int32_t l1a_buffers, l1a_k, l1a_m, l1a_batch;  // l1x_batch: batches in a packet, all loaded at once
@@ -31,14 +32,15 @@ struct Step {
   int64_t tile = 0;
 };
 
-// One of A, NZ of [rows, k], and B, NZ of [k, columns]: a packet of whole fractals in L1, tiles in L0.
+// One of A [rows, k] and B [k, columns]: a packet of whole fractals in L1, tiles in L0.
 template <bool kIsA>
 class Operand {
  public:
   static constexpr int32_t kFlag = kIsA ? 0 : 2;
 
-  __aicore__ inline void Init(GM_ADDR gm, int32_t rows, int32_t k, int32_t first, int32_t core_rows,
+  __aicore__ inline void Init(GM_ADDR gm, int32_t layout, int32_t rows, int32_t k, int32_t first, int32_t core_rows,
                               uint32_t l1_offset) {
+    layout_ = layout;
     gm_ = Gm<half>(gm);
     rows_ = rows;
     k_ = k;
@@ -124,7 +126,7 @@ class Operand {
     const int32_t at_row = Row(step) % packet_rows_, at_k = step.k % packet_k_;
     const LocalTensor<half> from =
         Packet(slot_)[static_cast<uint32_t>(step.batch % batches_ * packet_k_ * packet_rows_)];
-    if constexpr (kIsA) {
+    if (kIsA && !ColumnsOutside()) {
       LoadData3DParamsV2<half> params;
       params.l1H = 1;
       params.l1W = static_cast<uint16_t>(held_rows);
@@ -134,6 +136,20 @@ class Operand {
       params.kStartPt = static_cast<uint16_t>(at_k);
       params.mStartPt = static_cast<uint16_t>(at_row);
       LoadData(to, from, params);
+    } else if (kIsA) {  // fractals of [rows, k], each turned
+      const int32_t all = held_k / kFractal, across = k / kFractal;
+      for (int32_t i = 0; i < rows / kFractal; ++i) {
+        LoadData(to[static_cast<uint32_t>(i * across * kFractal * kFractal)],
+                 from[static_cast<uint32_t>(((at_row / kFractal + i) * all + at_k / kFractal) * kFractal * kFractal)],
+                 LoadData2DParams(0, static_cast<uint8_t>(across), 1, 0, 0, true, 0));
+      }
+    } else if (!ColumnsOutside()) {  // fractals of [k, columns] as they should be
+      const int32_t all = held_rows / kFractal, across = rows / kFractal;
+      for (int32_t i = 0; i < k / kFractal; ++i) {
+        LoadData(to[static_cast<uint32_t>(i * across * kFractal * kFractal)],
+                 from[static_cast<uint32_t>(((at_k / kFractal + i) * all + at_row / kFractal) * kFractal * kFractal)],
+                 LoadData2DParams(0, static_cast<uint8_t>(across), 1, 0, 0, false, 0));
+      }
     } else {
       // Fractals of [k, columns] turned to [columns, k]: in as many instructions as the shorter side has.
       const int32_t down = k / kFractal, across = rows / kFractal, all = held_k / kFractal;
@@ -152,6 +168,8 @@ class Operand {
   __aicore__ inline bool fresh() const { return fresh_; }
 
  private:
+  // In L1: [rows / 16][k][16] instead of [k / 16][rows][16].
+  __aicore__ inline bool ColumnsOutside() const { return kIsA == (layout_ == 2); }
   __aicore__ inline int32_t Row(const Step& step) const { return kIsA ? step.row : step.column; }
   __aicore__ inline LocalTensor<half> Packet(int32_t slot) const {
     const uint32_t elements = static_cast<uint32_t>(packet_k_ * packet_rows_ * batches_);
@@ -166,7 +184,21 @@ class Operand {
     const uint64_t first = kIsA ? static_cast<uint64_t>(at_k) * rows_ + static_cast<uint64_t>(first_ + row) * kFractal
                                 : static_cast<uint64_t>(first_ + row) * k_ + static_cast<uint64_t>(at_k) * kFractal;
     WaitFlag<HardEvent::MTE1_MTE2>(kFlag + slot);
-    for (int32_t i = 0; i < batches_; ++i) {
+    for (int32_t i = 0; i < batches_ && layout_ != 0; ++i) {
+      // Rows of GM: `lines` of them, `length` numbers of each, `pitch` apart.
+      const bool of_k = kIsA == (layout_ == 1);  // a row of GM runs along k
+      const int32_t lines = of_k ? rows : k, length = of_k ? k : rows, pitch = of_k ? k_ : rows_;
+      const uint64_t at = static_cast<uint64_t>(of_k ? first_ + row : at_k) * pitch + (of_k ? at_k : first_ + row);
+      const uint64_t from = (static_cast<uint64_t>(step.batch / batches_) * batches_ + i) * k_ * rows_ + at;
+      const LocalTensor<half> to = Packet(slot)[static_cast<uint32_t>(i * packet_k_ * packet_rows_)];
+      const int32_t once = pitch <= 65535 && lines <= 16384 ? lines : 1;  // what the instruction's fields hold
+      for (int32_t line = 0; line < lines; line += once) {
+        DataCopy(to[static_cast<uint32_t>(line * kFractal)], gm_[from + static_cast<uint64_t>(line) * pitch],
+                 Nd2NzParams(1, static_cast<uint16_t>(once), static_cast<uint16_t>(length), 0,
+                             static_cast<uint16_t>(once == 1 ? length : pitch), static_cast<uint16_t>(lines), 1, 0));
+      }
+    }
+    for (int32_t i = 0; i < batches_ && layout_ == 0; ++i) {
       const uint64_t from = (static_cast<uint64_t>(step.batch / batches_) * batches_ + i) * k_ * rows_ + first;
       const LocalTensor<half> to = Packet(slot)[static_cast<uint32_t>(i * packet_k_ * packet_rows_)];
       if (whole - piece <= 65535) {
@@ -185,7 +217,8 @@ class Operand {
   }
 
   GlobalTensor<half> gm_;
-  int32_t rows_ = 0, k_ = 0, first_ = 0, core_rows_ = 0, buffers_ = 1, packet_k_ = 1, packet_rows_ = 1, batches_ = 1;
+  int32_t layout_ = 0, rows_ = 0, k_ = 0, first_ = 0, core_rows_ = 0, buffers_ = 1, packet_k_ = 1, packet_rows_ = 1,
+          batches_ = 1;
   int32_t base_rows_ = 1, base_k_ = 1, l0_buffers_ = 1, slot_ = 0, l0_slot_ = 0;
   uint32_t l1_offset_ = 0;
   int64_t packet_ = -1, tile_ = -1, loaded_ = 0;
@@ -201,10 +234,10 @@ class TiledMatmul {
     Share(t.n / kFractal, t.cores_n, at_n, kFractal, &n0_, &n_);
     Share(t.batch, t.cores_batch, at_b, 1, &b0_, &b_);
     if (Empty()) return;
-    a_op_.Init(a, t.m, t.k, m0_, m_, 0);
+    a_op_.Init(a, t.a_layout, t.m, t.k, m0_, m_, 0);
     a_op_.Packets(t.l1a_buffers, t.l1a_k, t.l1a_m, t.l1a_batch);
     a_op_.Tiles(t.base_m, t.base_k, t.l0a_buffers);
-    b_op_.Init(b, t.n, t.k, n0_, n_, a_op_.L1Bytes());
+    b_op_.Init(b, t.b_layout, t.n, t.k, n0_, n_, a_op_.L1Bytes());
     b_op_.Packets(t.l1b_buffers, t.l1b_k, t.l1b_n, t.l1b_batch);
     b_op_.Tiles(t.base_n, t.base_k, t.l0b_buffers);
   }
@@ -346,7 +379,8 @@ class TiledMatmul {
 
 }  // namespace
 
-// A [batch, k / 16, m, 16] and B [batch, n / 16, k, 16] fp16, C [batch, n / 16, m, 16] or [batch, m, n] fp16 or fp32.
+// A [batch, k / 16, m, 16] and B [batch, n / 16, k, 16] fp16, or as rows (a_layout, b_layout), C [batch, n / 16, m, 16]
+// or [batch, m, n] fp16 or fp32.
 extern "C" __global__ __aicore__ void matmul_tiled(GM_ADDR a, GM_ADDR b, GM_ADDR c, Tiled tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIC_ONLY);
   const EndOfKernel end;

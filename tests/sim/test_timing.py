@@ -194,14 +194,19 @@ def test_a_tiled_matmul_is_one(timing: Any) -> None:
     b = rng.standard_normal((batch, k, n)).astype(np.float16)
     want = a.astype(np.float32) @ b.astype(np.float32)
     nz = [np.ascontiguousarray(x.reshape(*x.shape[:2], -1, 16).transpose(0, 2, 1, 3)) for x in (a, b)]
+    stored_a = {"nz": nz[0], "mk": a, "km": a.transpose(0, 2, 1)}
+    stored_b = {"nz": nz[1], "kn": b, "nk": b.transpose(0, 2, 1)}
     shared = {"batch": batch, "m": m, "n": n, "k": k, "cores_batch": 1, "cores_m": 2, "cores_n": 1}
     for tiling in (
         Tiling(**shared, base_m=32, base_n=48, base_k=32, l1a_k=32, l1a_m=32, l1b_k=64, l1b_n=48, l1a_buffers=2),
         Tiling(**shared, base_m=16, base_n=16, base_k=64, l1b_k=64, l1b_n=32, l0a_buffers=2, l0c_buffers=2),
         Tiling(**shared, base_m=48, base_n=80, base_k=16, l1a_k=64, l1a_m=48, l1a_batch=2, row_major=True),
+        Tiling(**shared, base_m=32, base_n=48, base_k=32, l1a_k=32, l1a_m=32, l1b_k=32, a_layout="km", b_layout="kn"),
+        Tiling(**shared, base_m=32, base_n=48, base_k=32, l1b_k=32, l1b_n=48, a_layout="mk", b_layout="nk"),
     ):
         c = np.zeros(batch * m * n, np.float32)
-        timing.launch("matmul_tiled", *nz, c, tiling.struct(wide=True), block_dim=tiling.cores).raise_on_findings()
+        in_gm = [np.ascontiguousarray(x) for x in (stored_a[tiling.a_layout], stored_b[tiling.b_layout])]
+        timing.launch("matmul_tiled", *in_gm, c, tiling.struct(wide=True), block_dim=tiling.cores).raise_on_findings()
         got = c.reshape(batch, m, n) if tiling.row_major else c.reshape(batch, n // 16, m, 16).transpose(0, 2, 1, 3)
         np.testing.assert_allclose(got.reshape(batch, m, n), want, rtol=1e-3, atol=1e-3)
 
@@ -470,7 +475,7 @@ def test_validate_prints_the_table(
 def test_published_times_of_whole_kernels(timing: Any) -> None:
     from ascend_sim import validate
 
-    for row in validate.sample_rows(timing):
+    for row in [*validate.sample_rows(timing), *validate.catlass_rows(timing)]:
         assert abs(row.error) <= 0.15 or (row.note and abs(row.error) <= 0.21), row
 
 
@@ -484,7 +489,9 @@ def test_measured_matmuls(timing: Any) -> None:
     assert told["median"] <= 0.03
     assert told["cube_median"] <= 0.015
     assert told["p90"] <= 0.25
-    assert {row.reason for row in done if row.predicted is None} == {"sizes are no multiples of 64"}
+    assert {row.reason for row in done if row.predicted is None} == {
+        "sizes are no multiples of 64, and layouts in GM are not given"
+    }
     assert tilings.summary([]) == {"rows": 0, "expressed": 0, "median": None, "p90": None, "cube_median": None}
 
 
@@ -504,8 +511,21 @@ def test_rows_of_a_file(
     assert (json.loads(last)["rows"], json.loads(last)["expressed"]) == (2, 1)
     assert any("1,512,512,128 fp16" in line and "3.50" in line for line in table)
     assert any("not expressed: sizes are no multiples of 16" in line for line in table)
+    # With layouts, operands in NZ may have any size, rows of GM only lengths that say how they lie.
+    odd = (
+        row.replace("1,512,512,128", "1,528,512,144")
+        .replace("2,64,128", "1,144,128")
+        .replace("128,128,64", "128,128,48")
+    )
+    lines = [f"{odd},{layouts}" for layouts in ("nz,nz,mn", "nz,kn,nz", "mk,nz,nz")]
+    file.write_text("\n".join([f"{tilings.HEADER},{tilings.LAYOUTS}", *lines]))
+    validate.main()
+    *table, last = capsys.readouterr().out.splitlines()
+    assert json.loads(last)["expressed"] == 2
+    assert any("not expressed: rows of GM are no multiples of 128 B" in line for line in table)
     for text, message in (
         ("m,n\n1,2\n", "line 1: expected the header batch,m,n,k"),
+        (f"{tilings.HEADER},{tilings.LAYOUTS}\n{row},nd,nz,nz\n", "line 2: a_layout: expected nz, mk, km, got 'nd'"),
         (
             f"{tilings.HEADER}\n{row.replace('128,128,64', '128,x,64')}\n",
             "line 2: base_n: expected an integer, got 'x'",

@@ -46,6 +46,31 @@ class Sample:
     why: str = ""
 
 
+@dataclass(frozen=True)
+class Catlass:
+    """A matmul of CATLASS's examples, A in rows of k, fp16; tile: m, n, k of its L1 tile, k a quarter of that in L0."""
+
+    what: str
+    size: tuple[int, int, int]
+    b_layout: str
+    tile: tuple[int, int, int]
+    cores: tuple[int, int]  # over m and n
+    microseconds: float
+    why: str = ""
+
+
+# CATLASS, docs "matmul optimization", 20 AI cores of a chip that is not named. The defaults have 24 tiles, two of them
+# on four cores; here that is a grid of 12 cores with two tiles each, as the busiest ones have.
+CATLASS = (
+    Catlass("06, 1024x576x6144, 128x256 tiles", (1024, 576, 6144), "nk", (128, 256, 256), (4, 3), 72.5, "two a core"),
+    Catlass("06, 1024x576x6144, 256x128 tiles", (1024, 576, 6144), "nk", (256, 128, 256), (4, 5), 48.6),
+    Catlass(
+        "21 zN, 20x6144x16384, 128x256 tiles", (32, 6144, 16384), "nz", (32, 256, 256), (1, 12), 181.4, "two a core"
+    ),
+    Catlass("21 zN, 20x6144x16384, 32x320 tiles", (32, 6144, 16384), "nz", (32, 320, 128), (1, 20), 139.6),
+)
+
+
 _N = 12288
 
 

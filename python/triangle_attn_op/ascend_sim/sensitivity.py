@@ -26,7 +26,7 @@ RANGES: dict[str, tuple[float, ...]] = {
     "fixpipe_bytes_per_cycle": (95, 110, 128),
     "fixpipe_atomic_bytes_per_cycle": (53, 80, 110),
     "fix_latency_cycles": (30, 200, 450),
-    "shared_piece_bytes": (512, 1e9),
+    "shared_piece_bytes": (256, 1e9),
     "nd2nz_bytes_per_cycle": (64, 83, 110),
     "l2_read_bandwidth": (3.6e12, 5e12),
     "l2_mixed_bandwidth": (5e12, 7e12),
@@ -47,7 +47,7 @@ GOAL_RANGES: dict[str, tuple[float, ...]] = {
     "fix_latency_cycles": (30, 200, 450),
     "fixpipe_atomic_bytes_per_cycle": (53, 80, 110),
     "ghz": (1.5, 1.8),
-    "shared_piece_bytes": (512, 1e9),
+    "shared_piece_bytes": (256, 1e9),
     "vector_add_cycles": (1, 2.1),
     "vector_max_cycles": (1, 2),
 }

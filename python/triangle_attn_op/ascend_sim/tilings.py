@@ -15,6 +15,9 @@ HEADER = (
     "batch,m,n,k,out_dtype,cores_batch,cores_m,cores_n,base_m,base_n,base_k,l1a_buffers,l1a_k,l1a_m,"
     "l1b_buffers,l1b_k,l1b_n,l0a_buffers,l0b_buffers,l0c_buffers,us"
 )
+# Optional further columns, after us: what lies in GM. nz without them.
+LAYOUTS = "a_layout,b_layout,c_layout"
+_A_LAYOUTS, _B_LAYOUTS, _C_LAYOUTS = ("nz", "mk", "km"), ("nz", "kn", "nk"), ("nz", "mn")
 _OUT = {"fp16": 2, "fp32": 4}
 
 
@@ -22,7 +25,9 @@ _OUT = {"fp16": 2, "fp32": 4}
 class Tiling:
     """Sizes in elements. l1a_k or l1b_k None: the core's whole operand is loaded once for each batch.
 
-    row_major: C as rows instead of NZ. l1a_batch, l1b_batch: batches in one packet of L1.
+    row_major: C as rows instead of NZ. a_layout: NZ of [m, k], or rows of k ("mk"), or rows of m ("km"); b_layout
+    likewise "nz", "kn", "nk". layouts_known: whether these say what was measured, or a file without such columns left
+    them open. l1a_batch, l1b_batch: batches in one packet of L1.
     """
 
     batch: int
@@ -46,6 +51,9 @@ class Tiling:
     l0b_buffers: int = 1
     l0c_buffers: int = 1
     row_major: bool = False
+    a_layout: str = "nz"
+    b_layout: str = "nz"
+    layouts_known: bool = True
     l1a_batch: int = 1
     l1b_batch: int = 1
 
@@ -53,11 +61,18 @@ class Tiling:
     def cores(self) -> int:
         return self.cores_batch * self.cores_m * self.cores_n
 
+    def row_lengths(self) -> list[int]:
+        """Elements from row to row of the operands that lie in GM as rows."""
+        lengths = {"mk": self.k, "km": self.m, "kn": self.n, "nk": self.k}
+        rows = [lengths[layout] for layout in (self.a_layout, self.b_layout) if layout != "nz"]
+        return [*rows, self.n] if self.row_major else rows
+
     def struct(self, wide: bool | None = None) -> Struct:
         """The kernel's argument."""
         wide = self.out_dtype == "fp32" if wide is None else wide
         words = (
             *(self.batch, self.m, self.n, self.k, int(wide), int(self.row_major)),
+            *(_A_LAYOUTS.index(self.a_layout), _B_LAYOUTS.index(self.b_layout)),
             *(self.cores_batch, self.cores_m, self.cores_n, self.base_m, self.base_n, self.base_k),
             *(self.l1a_buffers, self.l1a_k or 0, self.l1a_m or 0, self.l1a_batch),
             *(self.l1b_buffers, self.l1b_k or 0, self.l1b_n or 0, self.l1b_batch),
@@ -74,9 +89,12 @@ class Tiling:
         if any(size % 16 for size in (self.m, self.n, self.k)):
             return "sizes are no multiples of 16"
         if not padded and any(size % 64 for size in (self.m, self.n, self.k)):
-            # A third of the bank's rows of this kind took 2 to 10 times what any pipe needs, by a staging that the
-            # columns do not give; see docs/simulator-timing.md.
-            return "sizes are no multiples of 64"
+            # Sizes in the bank are rounded up to 16. In NZ that is how they lie in GM; rows of GM are as long as the
+            # operand, and a copy of rows that begin anywhere takes up to 2 times as long.
+            if not self.layouts_known:
+                return "sizes are no multiples of 64, and layouts in GM are not given"
+            if any(length % 64 for length in self.row_lengths()):
+                return "rows of GM are no multiples of 128 B: how long they were is not given"
         rows, columns = (
             -(-size // 16 // cores) * 16 for size, cores in ((self.m, self.cores_m), (self.n, self.cores_n))
         )
@@ -109,7 +127,9 @@ class Measured:
 
 
 def read_rows(path: str | Path) -> list[Measured]:
-    """A CSV file with the header HEADER; an empty L1 field: all of it is loaded once. ValueError names the line."""
+    """A CSV file with the header HEADER, or that and LAYOUTS; an empty L1 field: all of it is loaded once. ValueError
+    names the line.
+    """
     with open(path, newline="") as file:
         return parse_rows(file, str(path))
 
@@ -117,15 +137,15 @@ def read_rows(path: str | Path) -> list[Measured]:
 def parse_rows(lines: Iterable[str], where: str) -> list[Measured]:
     """The same of lines; `where` names them in errors."""
     reader = csv.DictReader(lines)
-    if reader.fieldnames != HEADER.split(","):
-        raise ValueError(f"{where}: line 1: expected the header {HEADER}")
+    if reader.fieldnames not in (HEADER.split(","), f"{HEADER},{LAYOUTS}".split(",")):
+        raise ValueError(f"{where}: line 1: expected the header {HEADER}, with or without {LAYOUTS} after it")
     return [_row(row, f"{where}: line {reader.line_num}") for row in reader]
 
 
 def _row(row: Mapping[str, str], where: str) -> Measured:
     fields: dict[str, int | str | None] = {}
     for name, text in row.items():
-        if name in ("us", "out_dtype"):
+        if name in ("us", "out_dtype", *LAYOUTS.split(",")):
             continue
         try:
             fields[name] = None if text == "" and name in ("l1a_k", "l1a_m", "l1b_k", "l1b_n") else int(text)
@@ -133,6 +153,14 @@ def _row(row: Mapping[str, str], where: str) -> Measured:
             raise ValueError(f"{where}: {name}: expected an integer, got {text!r}") from None
     if row["out_dtype"] not in _OUT:
         raise ValueError(f"{where}: out_dtype: expected fp16 or fp32, got {row['out_dtype']!r}")
+    for name, known in zip(LAYOUTS.split(","), (_A_LAYOUTS, _B_LAYOUTS, _C_LAYOUTS)):
+        layout = row.get(name, "nz")
+        if layout not in known:
+            raise ValueError(f"{where}: {name}: expected {', '.join(known)}, got {layout!r}")
+        if name != "c_layout":
+            fields[name] = layout
+    fields["row_major"] = row.get("c_layout", "nz") == "mn"
+    fields["layouts_known"] = "c_layout" in row
     try:
         microseconds = float(row["us"])
     except (TypeError, ValueError):

@@ -16,12 +16,25 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from .launch import KernelLibrary
-from .measured import MATMULS, SAMPLES
+from .measured import CATLASS, MATMULS, SAMPLES
 from .pipes import PIPES
 from .report import Report
-from .tilings import HEADER, Measured, compare, medians_text, parse_rows, read_rows, row_text, summary
+from .tilings import (
+    HEADER,
+    LAYOUTS,
+    Measured,
+    Tiling,
+    compare,
+    medians_text,
+    model_tiling,
+    parse_rows,
+    read_rows,
+    row_text,
+    summary,
+)
 from .timing_kernels import timing_library
 
 SOC = "Ascend910B1"  # 24 cores at 1.85 GHz: what the measured cube time of the matmul implies
@@ -231,6 +244,30 @@ def sample_rows(library: KernelLibrary, parameters: Mapping[str, float] | None =
     ]
 
 
+def catlass_rows(library: KernelLibrary, parameters: Mapping[str, float] | None = None) -> list[Row]:
+    """CATLASS's examples by their tiles: 20 cores at 1.8 GHz, packets of L1 and L0 double-buffered, L2 cold."""
+    table = []
+    for matmul in CATLASS:
+        (m, n, k), (tile_m, tile_n, tile_k), (cores_m, cores_n) = matmul.size, matmul.tile, matmul.cores
+        two: dict[str, Any] = dict.fromkeys(("l1a_buffers", "l1b_buffers", "l0a_buffers", "l0b_buffers"), 2)
+        tiling = Tiling(
+            *(1, m, n, k, 1, cores_m, cores_n, tile_m, tile_n, tile_k // 4),
+            l1a_k=tile_k,
+            l1a_m=tile_m,
+            l1b_k=tile_k,
+            l1b_n=tile_n,
+            a_layout="mk",
+            b_layout=matmul.b_layout,
+            row_major=True,
+            **two,
+        )
+        given = {"ghz": 1.8, "l2_warm": 0, **(parameters or {})}
+        modelled = model_tiling(library, tiling, given, "Ascend910B3").microseconds
+        measured = (matmul.microseconds, matmul.microseconds)
+        table.append(Row(f"CATLASS {matmul.what}", "us", measured, modelled, "compared", matmul.why))
+    return table
+
+
 def built_in_matmuls() -> list[Measured]:
     """The 20 rows of `measured.py`."""
     return parse_rows([HEADER, *MATMULS.split()], "measured.MATMULS")
@@ -250,7 +287,12 @@ def print_matmuls(library: KernelLibrary, rows: Iterable[Measured], padded: bool
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
-    parser.add_argument("--rows", type=Path, metavar="FILE.csv", help=f"measured matmuls instead; header: {HEADER}")
+    parser.add_argument(
+        "--rows",
+        type=Path,
+        metavar="FILE.csv",
+        help=f"measured matmuls instead; header: {HEADER}, and perhaps {LAYOUTS}",
+    )
     parser.add_argument("--padded", action="store_true", help="also matmuls of sizes that are no multiples of 64")
     options = parser.parse_args()
     if options.rows is not None:
@@ -262,7 +304,7 @@ def main() -> None:
         return
     library = timing_library()
     start = time.process_time()
-    table = rows(library) + sample_rows(library)
+    table = rows(library) + sample_rows(library) + catlass_rows(library)
     if options.json:
         print(json.dumps([{**asdict(row), "error": row.error} for row in table], indent=1))
         return

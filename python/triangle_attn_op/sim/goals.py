@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..ascend_sim import socs
+from . import library
 from .backward import model_backward
 from .model import Modelled, Shape, model_forward
 
@@ -122,18 +124,35 @@ def _times(m: Modelled) -> str:
 
 
 def binding(m: Modelled) -> str:
-    """Which pipe holds a launch back: the busiest one, and what the launch would reach if that one never paused."""
+    """What holds a launch back: L2, where it passes a larger share of its bandwidth than any pipe is busy, else the
+    busiest pipe; and what the launch would reach if that one never paused.
+    """
     pipe = max(_PIPES, key=m.report.busy)
     busy = m.report.busy(pipe)
     path = ", ".join(f"{name} {share:.0%}" for name, share in list(m.report.critical_path.items())[:3])
+    l2, bandwidth = l2_share(m)
+    if l2 > busy:
+        return (
+            f"L2 binds: busy with {l2:.0%} of its {bandwidth / 1e12:g} TB/s; all of it would allow "
+            f"{m.cube_share / l2:.1%} of cube peak; the busiest pipe is {pipe}, {busy:.0%}; critical path {path}"
+        )
     return (
         f"{pipe} binds: busy {busy:.0%} of the time; never pausing it would allow {m.cube_share / busy:.1%} of cube "
         f"peak; critical path {path}"
     )
 
 
+def l2_share(m: Modelled) -> tuple[float, float]:
+    """The share of L2's bandwidth for reading and writing that the launch takes on average, and that bandwidth in B/s,
+    at the default parameters of its chip.
+    """
+    bandwidth = float(socs(library.kernels().path)["chips"][m.report.soc]["l2_mixed_bandwidth"])
+    moved = sum(count for path, count in m.report.path_bytes.items() if "GM" in path)
+    return moved / (m.microseconds * 1e-6) / bandwidth, bandwidth
+
+
 def _stated(m: Modelled) -> Row:
-    busy = {pipe: m.report.busy(pipe) for pipe in _PIPES}
+    busy = {pipe: m.report.busy(pipe) for pipe in _PIPES} | {"L2": l2_share(m)[0]}
     parts = ", ".join(f"{pipe} {share:.0%}" for pipe, share in sorted(busy.items(), key=lambda item: -item[1]))
     value = (
         f"{_times(m)}, {m.tflops:.0f} TFLOP/s at the first; {m.visible_of_computed:.1%} of computed pairs visible, "

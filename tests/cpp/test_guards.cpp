@@ -173,6 +173,60 @@ std::vector<char> run(const Case& c, Place place) {
   return results;
 }
 
+// A cache whose pages each lie between memory nobody may touch, evenly apart; 16 keys a page. Rows behind a sequence's
+// last key are NaN. Without `paged` the same keys follow each other.
+std::vector<char> run_cache(DType dtype, int64_t sq, int64_t d, int64_t window, bool paged, Place place) {
+  constexpr int64_t kHeads = 4, kHeadsKv = 2, kPageSize = 16, kSequences = 2, kMost = 10;
+  const int64_t lengths[kSequences] = {150, 61}, bytes = storage_bytes(dtype), row = kHeadsKv * d;
+  const int64_t system_page = sysconf(_SC_PAGESIZE), page_bytes = kPageSize * row * bytes;
+  const int64_t inner = (page_bytes + system_page - 1) / system_page * system_page, stride = inner + system_page;
+  const int64_t area = kSequences * kMost * stride;
+  state = 7;
+  int32_t table[kSequences * kMost];
+  for (int32_t i = 0; i < kSequences * kMost; ++i) table[i] = paged ? i * 7 % (kSequences * kMost) : i;
+  char* memory[2];
+  for (char*& base : memory) {
+    base = static_cast<char*>(mmap(nullptr, area, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    if (base == MAP_FAILED) std::abort();
+    const int64_t step = paged ? stride : page_bytes, first = paged && place == Place::kEnd ? inner - page_bytes : 0;
+    for (int64_t b = 0; b < kSequences; ++b)
+      for (int64_t i = 0; i < kMost * kPageSize * row; ++i) {
+        const int64_t page = i / (kPageSize * row), key = i / row;
+        char* const to = base + table[b * kMost + page] * step + first + i % (kPageSize * row) * bytes;
+        put(to, dtype, key < lengths[b] ? uniform() : std::numeric_limits<double>::quiet_NaN());
+      }
+    for (int64_t n = 0; paged && n < kSequences * kMost; ++n)
+      if (mprotect(base + n * stride + inner, system_page, PROT_NONE)) std::abort();
+    base += first;
+  }
+  std::vector<char> q(kSequences * kHeads * sq * d * bytes), out(q.size());
+  std::vector<double> lse(kSequences * kHeads * sq);
+  for (size_t i = 0; i < q.size(); i += bytes) put(q.data() + i, dtype, uniform());
+  Problem p;
+  p.batch = kSequences;
+  p.heads_q = kHeads;
+  p.heads_kv = kHeadsKv;
+  p.seq_q = sq;
+  p.dim = p.dim_v = d;
+  p.dtype = dtype;
+  p.scale = 0.3;
+  p.window_left = window;
+  p.cache.lengths = lengths;
+  if (paged) {
+    p.cache.pages = table;
+    p.cache.table_row = kMost;
+    p.cache.page_size = kPageSize;
+  }
+  const int64_t entry = paged ? stride / bytes : kMost * kPageSize * row;
+  const Tensor rows{q.data(), kHeads * sq * d, sq * d, d}, k{memory[0], entry, d, row}, v{memory[1], entry, d, row};
+  const Tensor target{out.data(), kHeads * sq * d, sq * d, d}, sums{lse.data(), kHeads * sq, sq, 1};
+  forward({p, rows, k, v, target, sums});
+  for (char* base : memory)
+    munmap(reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(base) / system_page * system_page), area);
+  out.insert(out.end(), reinterpret_cast<char*>(lse.data()), reinterpret_cast<char*>(lse.data() + lse.size()));
+  return out;
+}
+
 }  // namespace
 
 int main() {
@@ -217,6 +271,17 @@ int main() {
       ++failures;
     }
   }
+  for (const DType dtype : {DType::kFloat32, DType::kFloat64, DType::kBFloat16, DType::kFloat16})
+    for (const int64_t sq : {1, 6, 50})  // streamed, in one tile, packed beforehand
+      for (const int64_t d : {64, 33})
+        for (const int64_t window : {-1, 50}) {
+          const std::vector<char> want = run_cache(dtype, sq, d, window, false, Place::kEnd);
+          for (const Place place : {Place::kStart, Place::kEnd}) {
+            if (run_cache(dtype, sq, d, window, true, place) == want) continue;
+            std::printf("FAILED: a cache in pages, %d rows, %d columns\n", int(sq), int(d));
+            ++failures;
+          }
+        }
   std::printf("%zu cases, %d failures\n", cases.size(), failures);
   return failures > 0;
 }

@@ -131,7 +131,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class RankPlan:
     """A rank's share of one attention: in step t it computes with the keys of rank r - t and sends its own to rank r +
     t (modulo n).
 
@@ -157,17 +157,17 @@ class Schedule:
 
 
 @lru_cache(maxsize=256)
-def schedule(
+def rank_plan(
     layout: ContextLayout, rank: int, window_size_left: int | None = None, positions: bool = False
-) -> Schedule:
-    """The schedule of `rank`; the same layout and window give matching schedules on all ranks.
+) -> RankPlan:
+    """The plan of `rank`; the same layout and window give matching plans on all ranks.
 
     `positions`: every call's diagonal is the true one, for scores that depend on distances (alibi); more calls.
     """
     ranks = range(layout.ranks)
     steps = tuple(plan_step(layout, rank, (rank - t) % layout.ranks, window_size_left, positions) for t in ranks)
     outgoing = tuple(plan_step(layout, (rank + t) % layout.ranks, rank, window_size_left).needed for t in ranks)
-    return Schedule(rank, steps, outgoing)
+    return RankPlan(rank, steps, outgoing)
 
 
 @lru_cache(maxsize=4096)

@@ -22,7 +22,7 @@ from .agreement import poison
 from .exchange import count_calls
 from .inputs import agree
 from .layout import ContextLayout
-from .plan import Call, Schedule, Step, schedule
+from .plan import Call, RankPlan, Step, rank_plan
 from .slots import Arriving, Returning, partial_dtype, rows_dim, rows_of
 
 
@@ -119,7 +119,7 @@ def ring_attention(
     layout, differs = agree(
         "ring attention", q, k, v, group, layout, scale, window_size_left, dropout_p, return_lse, bends
     )
-    plan = schedule(layout, dist.get_rank(group), window_size_left, alibi_slopes is not None)
+    plan = rank_plan(layout, dist.get_rank(group), window_size_left, alibi_slopes is not None)
     out, lse = _Ring.apply(q, k, v, alibi_slopes, sinks, group, plan, scale, softcap, differs)
     return (out, lse) if return_lse else out
 
@@ -134,7 +134,7 @@ class _Ring(torch.autograd.Function):
         alibi_slopes: Tensor | None,
         sinks: Tensor | None,
         group: dist.ProcessGroup,
-        plan: Schedule,
+        plan: RankPlan,
         scale: float | None,
         softcap: float | None,
         differs: Tensor | None,
@@ -182,7 +182,7 @@ def _forward(
     v: Tensor,
     sinks: Tensor | None,
     group: dist.ProcessGroup,
-    plan: Schedule,
+    plan: RankPlan,
     scores: Scores,
 ) -> tuple[Tensor, Tensor]:
     dim = rows_dim(q)
@@ -241,7 +241,7 @@ def _backward(
     out: Tensor,
     lse: Tensor,
     group: dist.ProcessGroup,
-    plan: Schedule,
+    plan: RankPlan,
     scores: Scores,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Each pair's probability follows from the final lse, so every step gives its exact share of dq, dk and dv; shares

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .exchange import Pending, post
-from .plan import Schedule
+from .plan import RankPlan
 
 Ranges = Sequence[tuple[int, int]]
 
@@ -21,7 +21,7 @@ class Arriving:
     two slots are alive.
     """
 
-    def __init__(self, k: Tensor, v: Tensor, group: dist.ProcessGroup, plan: Schedule, what: str) -> None:
+    def __init__(self, k: Tensor, v: Tensor, group: dist.ProcessGroup, plan: RankPlan, what: str) -> None:
         self.k, self.v, self.group, self.plan, self.what = k, v, group, plan, what
         self.slot: tuple[Pending, Tensor] | None = None
 
@@ -48,7 +48,7 @@ class Returning:
     in which they left the operator, so that sending them rounds nothing.
     """
 
-    def __init__(self, dk: Tensor, dv: Tensor, dtype: torch.dtype, group: dist.ProcessGroup, plan: Schedule) -> None:
+    def __init__(self, dk: Tensor, dv: Tensor, dtype: torch.dtype, group: dist.ProcessGroup, plan: RankPlan) -> None:
         self.dk, self.dv, self.dtype, self.group, self.plan = dk, dv, dtype, group, plan
         self.slot: tuple[Pending, Tensor, int] | None = None
 

@@ -70,6 +70,16 @@ def test_a_calls_life_names_what_is_there() -> None:
             assert re.search(rf"\b{name}\b", text), f"{files}: no {name}"
 
 
+def test_limits_quote_the_timing_models_error() -> None:
+    timing = (ROOT / "docs" / "simulator-timing.md").read_text()
+    (median, most), (cube, _) = (
+        re.search(rf"^\| {row} \| \d+ \| ([\d.]+%) \| ([\d.]+%) \|", timing, re.MULTILINE).groups()  # type: ignore[union-attr]
+        for row in ("all", "cube")
+    )
+    quoted = f"median error is {median}, nine in ten within {most}, {cube} where the cube binds"
+    assert quoted in (ROOT / "docs" / "limits.md").read_text()
+
+
 @pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
 def test_drawn_masks_are_the_operators(name: str) -> None:
     """Drawings of 2 x 5 and 5 x 2 for both alignments, against what the operator sees."""

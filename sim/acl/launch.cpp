@@ -98,6 +98,8 @@ Outcome Launch::Run() const {
   options.auto_sync = settings.auto_sync ? 1 : 0;
   options.determinism = settings.determinism ? 1 : 0;
   options.watchdog_seconds = settings.watchdog_seconds;
+  options.lenient = settings.lenient ? 1 : 0;
+  options.suppressions = settings.suppressions.c_str();
   std::vector<void*> values;
   std::vector<uint64_t> bytes;
   for (const auto& arg : args) {

@@ -36,6 +36,8 @@ Settings FromEnvironment() {
   s.devices = static_cast<uint32_t>(Number("ASCEND_SIM_DEVICES", "2", 0, 16, &s.wrong));
   s.cores = static_cast<uint32_t>(Number("ASCEND_SIM_CORES", "0", 0, 64, &s.wrong));
   s.hbm_bytes = Number("ASCEND_SIM_HBM_BYTES", "4294967296", 1, 1ull << 46, &s.wrong);
+  s.suppressions = Text("ASCEND_SIM_SUPPRESSIONS", "");
+  s.lenient = Text("ASCEND_SIM_STRICT", "1") == "0";
   s.auto_sync = Text("ASCEND_SIM_AUTO_SYNC", "1") != "0";
   s.poison = Text("ASCEND_SIM_POISON", "0") != "0";
   s.determinism = Text("ASCEND_SIM_DETERMINISM", "0") != "0";

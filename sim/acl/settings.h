@@ -16,6 +16,8 @@ struct Settings {
   uint32_t devices = 2;
   uint32_t cores = 0;  // AI cores of a device, 0: all of the chip
   StreamOrder streams = StreamOrder::kEager;
+  std::string suppressions;  // a file of findings to leave out
+  bool lenient = false;      // ASCEND_SIM_STRICT=0
   bool auto_sync = true, determinism = false, poison = false;
   bool findings_fail = false;  // a launch with findings fails its stream, also where the kernel ran to its end
   double watchdog_seconds = 10;

@@ -82,6 +82,13 @@ bool ApplyOptions(const ascend_sim_launch_options& from, ascend_sim_report* repo
   if (from.stack_bytes != 0) to.stack_bytes = from.stack_bytes;
   if (from.instruction_budget != 0) to.instruction_budget = from.instruction_budget;
   to.watchdog_seconds = from.watchdog_seconds;
+  to.lenient = from.lenient != 0;
+  to.poison = from.poison_zero != 0 ? 0 : 0xff;
+  if (from.suppressions != nullptr && *from.suppressions != 0 &&
+      !report->machine.findings.ReadSuppressions(from.suppressions)) {
+    Fail(report, std::string("suppressions: ") + from.suppressions + " cannot be read");
+    return false;
+  }
   const std::string order = from.order;
   if (order == "eager") {
     to.order = OrderMode::kEager;
@@ -150,15 +157,17 @@ void RegisterKernel(const KernelEntry& entry) {
   kernel.args.assign(entry.args, entry.args + entry.arg_count);
 }
 
-// `... [with Tag = ns::kernel(uint8_t*)::Tag; ...]` -> ns::kernel
+// `static const char* ns::kernel(uint8_t*)::Tag::Name()`, clang's `*ns::kernel`, -> ns::kernel
 void RegisterKernelType(const char* function, int type) {
   std::string text = function;
-  const size_t at = text.find("Tag = ");
-  if (at == std::string::npos) return;
-  text = text.substr(at + 6);
+  for (const std::string unnamed : {"(anonymous namespace)::", "{anonymous}::"}) {
+    const size_t at = text.find(unnamed);
+    if (at != std::string::npos) text.erase(at, unnamed.size());
+  }
   text = text.substr(0, text.find('('));
   const size_t space = text.rfind(' ');
   if (space != std::string::npos) text = text.substr(space + 1);
+  text.erase(0, text.find_first_not_of("*&"));
   const auto added = Loading().types.emplace(text.substr(0, text.find('<')), static_cast<KernelType>(type));
   // Tiling keys, by which a kernel may have several types, are not modelled: which one it is must be said at launch.
   if (!added.second && added.first->second != static_cast<KernelType>(type)) added.first->second = KernelType::kUnset;

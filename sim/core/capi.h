@@ -27,6 +27,9 @@ typedef struct ascend_sim_launch_options {
   double watchdog_seconds;
   // Synchronisation calls of the kernel that are left out, ";" between them, or null: see core/sync_calls.h.
   const char* ignore_sites;
+  int32_t lenient;           // see LaunchOptions
+  int32_t poison_zero;       // on-chip memory that nobody wrote holds zeros, not ones
+  const char* suppressions;  // a file of findings to leave out, or null: see core/findings.h
 } ascend_sim_launch_options;
 
 typedef struct ascend_sim_report ascend_sim_report;

@@ -51,6 +51,7 @@ struct Registers {
   uint64_t remaining = 0;                 // GetGatherMaskRemainCount
   uint64_t deq_scale = 0;                 // SetDeqScale
   uint64_t sys_workspace = 0;             // SetSysWorkspace: a GM address
+  uint64_t merged = 0;                    // GetMrgSortResult: four counts of 16 bits
 };
 
 // Allocations a framework makes in on-chip buffers (TPipe, TQue): a Local carries the handle, and using one that was

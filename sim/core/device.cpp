@@ -85,6 +85,11 @@ void ExchangeSlot(const char* name, uint64_t address, bool put, Site site) {
 
 int UserCrossId(int id, Site site) {
   if (id < 0 || id > 10) {
+    if (id >= 11 && id <= 14 && CurrentMachine().options.lenient) {
+      CurrentMachine().Report(Rule::kPortability, site, "CrossCoreSetFlag/WaitFlag", Pipe::kS,
+                              "flag id " + std::to_string(id) + " belongs to SyncAll; a kernel's own are 0..10");
+      return id;
+    }
     CurrentMachine().Report(Rule::kCrossFlagId, site, "CrossCoreSetFlag/WaitFlag", Pipe::kS,
                             "flag id " + std::to_string(id) + " is outside 0..10 (11 to 15 belong to SyncAll)");
   }

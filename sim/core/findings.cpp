@@ -1,5 +1,10 @@
 #include "core/findings.h"
 
+#include <fnmatch.h>
+
+#include <fstream>
+#include <sstream>
+
 namespace ascend_sim {
 
 const RuleInfo& InfoOf(Rule rule) {
@@ -46,6 +51,7 @@ const RuleInfo& InfoOf(Rule rule) {
       {"crash", "", true},
       {"launch", "", true},
       {"assertion", "", true},
+      {"division-by-zero", "", false},
   };
   return rows[static_cast<int>(rule)];
 }
@@ -61,7 +67,18 @@ void Findings::Add(Finding finding) {
     ++all_[at->second].count;
     return;
   }
-  if (all_.size() >= limit && !InfoOf(finding.rule).fatal) {
+  at = suppressed_index_.find(key);
+  if (at != suppressed_index_.end()) {
+    ++suppressed_[at->second].count;
+    return;
+  }
+  const bool stops = InfoOf(finding.rule).fatal && !finding.soft;
+  if (!stops && IsSuppressed(finding)) {
+    suppressed_index_.emplace(std::move(key), suppressed_.size());
+    suppressed_.push_back(std::move(finding));
+    return;
+  }
+  if (all_.size() >= limit && !stops) {
     ++dropped_;
     return;
   }
@@ -69,7 +86,62 @@ void Findings::Add(Finding finding) {
   all_.push_back(std::move(finding));
 }
 
+const std::vector<std::string>& Findings::LinesOf(const std::string& file) {
+  auto [at, is_new] = sources_.try_emplace(file);
+  if (is_new) {
+    std::ifstream in(file);
+    for (std::string line; std::getline(in, line);) at->second.push_back(line);
+  }
+  return at->second;
+}
+
+bool Findings::IsSuppressed(const Finding& finding) {
+  const std::string rule = InfoOf(finding.rule).id;
+  if (finding.site.line == 0) return false;
+  const std::vector<std::string>& lines = LinesOf(finding.site.file);
+  if (finding.site.line <= lines.size()) {
+    const std::string& text = lines[finding.site.line - 1];
+    const std::string mark = "ascend_sim: ignore";
+    const size_t at = text.find(mark);
+    if (at != std::string::npos) {
+      const size_t open = at + mark.size();
+      if (open >= text.size() || text[open] != '(') return true;
+      std::stringstream names(text.substr(open + 1, text.find(')', open) - open - 1));
+      for (std::string name; std::getline(names, name, ',');) {
+        name.erase(0, name.find_first_not_of(' '));
+        if (fnmatch(name.c_str(), rule.c_str(), 0) == 0) return true;
+      }
+    }
+  }
+  const std::string place = std::string(finding.site.file) + ":" + std::to_string(finding.site.line);
+  for (const auto& [of, where] : patterns_) {
+    if (fnmatch(of.c_str(), rule.c_str(), 0) != 0) continue;
+    for (const std::string& shown : {place, std::string(finding.site.file)}) {  // with a line, or the whole file
+      if (fnmatch(where.c_str(), shown.c_str(), 0) == 0 || fnmatch(("*/" + where).c_str(), shown.c_str(), 0) == 0) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+bool Findings::ReadSuppressions(const std::string& path) {
+  std::ifstream in(path);
+  if (!in) return false;
+  for (std::string line; std::getline(in, line);) {
+    std::stringstream words(line.substr(0, line.find('#')));
+    std::string rule, place = "*";
+    if (words >> rule) {
+      words >> place;
+      patterns_.emplace_back(rule, place);
+    }
+  }
+  return true;
+}
+
 void Findings::Clear() {
+  suppressed_.clear();
+  suppressed_index_.clear();
   all_.clear();
   index_.clear();
   dropped_ = 0;

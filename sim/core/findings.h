@@ -52,8 +52,9 @@ enum class Rule : uint8_t {
   kCrash,
   kLaunch,
   kMessage,  // a kernel assertion
+  kDivisionByZero,
 };
-constexpr int kRuleCount = static_cast<int>(Rule::kMessage) + 1;
+constexpr int kRuleCount = static_cast<int>(Rule::kDivisionByZero) + 1;
 
 struct RuleInfo {
   const char* id;      // "race.read-after-write"
@@ -80,6 +81,7 @@ struct Finding {
   std::string region;           // GM region name
   std::string message;
   uint64_t count = 1;
+  bool soft = false;  // does not stop the launch, whatever its rule says (LaunchOptions::lenient)
 };
 
 class Findings {
@@ -89,13 +91,24 @@ class Findings {
   const std::vector<Finding>& all() const { return all_; }
   bool empty() const { return all_.empty(); }
   void Clear();
+  // Findings that the kernel's author has looked at: those of a line with the comment `ascend_sim: ignore`, or
+  // `ascend_sim: ignore(rule)`, and those that a line of this file names: `rule file:line`, with * and ?, # for
+  // comments. False where the file cannot be read. What stops the launch is never suppressed.
+  bool ReadSuppressions(const std::string& path);
+  const std::vector<Finding>& suppressed() const { return suppressed_; }
   uint64_t limit = 1000;  // distinct findings kept; one that stops the launch always is
   uint64_t dropped() const { return dropped_; }
 
  private:
   std::vector<Finding> all_;
   std::map<std::string, size_t> index_;
+  bool IsSuppressed(const Finding& finding);
+  const std::vector<std::string>& LinesOf(const std::string& file);
   uint64_t dropped_ = 0;
+  std::vector<Finding> suppressed_;
+  std::map<std::string, size_t> suppressed_index_;
+  std::vector<std::pair<std::string, std::string>> patterns_;  // rule, file:line
+  std::map<std::string, std::vector<std::string>> sources_;
 };
 
 }  // namespace ascend_sim

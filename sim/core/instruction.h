@@ -35,6 +35,8 @@ class Check {
  public:
   Check(Core& core, Pipe pipe, const char* name, Site site) : core_(core), pipe_(pipe), name_(name), site_(site) {}
 
+  // The same; does not stop the launch where it is lenient.
+  void FailLenient(Rule rule, const char* format, ...) __attribute__((format(printf, 3, 4)));
   // printf-style. Prefer the named forms below.
   void Fail(Rule rule, const char* format, ...) __attribute__((format(printf, 3, 4)));
   void Range(const char* what, int64_t value, int64_t low, int64_t high) {
@@ -54,6 +56,7 @@ class Check {
   bool failed() const { return failed_; }
 
  private:
+  void Add(Rule rule, bool soft, const char* text);
   void RangeFailed(const char* what, int64_t value, int64_t low, int64_t high);
   void AlignmentFailed(const char* operand, uint64_t offset, uint32_t alignment, bool write);
   void BufferFailed(const char* operand, Buffer got, Buffer want);

@@ -137,15 +137,17 @@ void Machine::BuildCores() {
       const int count = type == CoreType::kAic ? 6 : 1;
       uint64_t total = 0;
       for (int b = 0; b < count; ++b) {
-        core->capacity[static_cast<int>(list[b])] = soc.Capacity(list[b]);
-        total += soc.Capacity(list[b]) + 64;
+        // Kernels in the field use 7 KiB of the fixpipe buffer.
+        const bool larger = options.lenient && list[b] == Buffer::kFb;
+        core->capacity[static_cast<int>(list[b])] = std::max<uint64_t>(soc.Capacity(list[b]), larger ? 7168 : 0);
+        total += core->capacity[static_cast<int>(list[b])] + 64;
       }
       core->storage.reset(new uint8_t[total]);
       uint8_t* at = core->storage.get();
       for (int b = 0; b < count; ++b) {
         at += (64 - reinterpret_cast<uintptr_t>(at) % 64) % 64;
         core->bases[static_cast<int>(list[b])] = at;
-        at += soc.Capacity(list[b]);
+        at += core->capacity[static_cast<int>(list[b])];
       }
       core->clock_size = options.timing_only ? 0 : clock_size;
       core->clocks.assign(core->clock_size * kPipeCount, 0);
@@ -179,7 +181,7 @@ void Machine::StartBlock(int group, int block) {
       if (options.timing_only) {
         std::memset(core.bases[b], 0, core.capacity[b]);
       } else {
-        std::memset(core.bases[b], 0xff, core.capacity[b]);  // all ones: NaN in every floating-point format
+        std::memset(core.bases[b], options.poison, core.capacity[b]);  // all ones: NaN in every floating-point format
         core.shadow[b].Reset(core.capacity[b]);
       }
     }
@@ -205,6 +207,7 @@ void Machine::FiberMain(void* argument) {
 
 void Machine::FinishCore(Core& core) {
   EngineScope scope(*this);
+  if (divisions_by_zero != 0) ReportDivision();
   order.Drain(core, Pipe::kAll);
   for (int f = 0; f < kPipeCount; ++f) {
     for (int t = 0; t < kPipeCount; ++t) {

@@ -39,9 +39,9 @@ std::string PlaceJson(const Machine& machine, const Place& place) {
 std::string FindingJson(const Machine& machine, const Finding& f) {
   const RuleInfo& info = InfoOf(f.rule);
   std::string json = "{\"rule\":" + JsonQuote(info.id) + ",\"npuchk\":" + JsonQuote(info.npuchk) +
-                     ",\"fatal\":" + (info.fatal ? "true" : "false") + ",\"message\":" + JsonQuote(f.message) +
-                     ",\"count\":" + std::to_string(f.count) + ",\"site\":" + PlaceJson(machine, f.site) +
-                     ",\"other\":";
+                     ",\"fatal\":" + (info.fatal && !f.soft ? "true" : "false") +
+                     ",\"message\":" + JsonQuote(f.message) + ",\"count\":" + std::to_string(f.count) +
+                     ",\"site\":" + PlaceJson(machine, f.site) + ",\"other\":";
   json += f.other.line != 0 ? PlaceJson(machine, f.other) : "null";
   json += ",\"buffer\":\"" + std::string(BufferName(f.buffer)) + "\",\"region\":" + JsonQuote(f.region) +
           ",\"begin\":" + std::to_string(f.begin) + ",\"end\":" + std::to_string(f.end) + "}";
@@ -89,6 +89,12 @@ std::string ReportJson(const Machine& machine, bool completed) {
   Moment end;
   for (const auto& core : machine.cores) end.Later(machine.timeline.EndOf(core->index));
   const MemoryTotals& memory = machine.timeline.memory().totals();
+  json += "],\"suppressed\":[";
+  first = true;
+  for (const Finding& f : machine.findings.suppressed()) {
+    json += (first ? "" : ",") + FindingJson(machine, f);
+    first = false;
+  }
   json += "],\"dropped_findings\":" + std::to_string(machine.findings.dropped()) +
           ",\"soc\":" + JsonQuote(machine.soc.name) + ",\"ghz\":" + Number(machine.soc.ghz) +
           ",\"sustained_ghz\":" + Number(machine.soc.sustained_ghz) + ",\"cycles\":" + Number(end.at) +
@@ -149,6 +155,9 @@ std::string FindingsText(const Machine& machine) {
     text += ": " + f.message;
     if (f.count > 1) text += " [" + std::to_string(f.count) + " times]";
     text += "\n";
+  }
+  if (!machine.findings.suppressed().empty()) {
+    text += "and " + std::to_string(machine.findings.suppressed().size()) + " suppressed\n";
   }
   if (machine.findings.dropped() > 0) {
     text += "and " + std::to_string(machine.findings.dropped()) + " further findings, which are not kept\n";

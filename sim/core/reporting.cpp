@@ -19,9 +19,29 @@ void Machine::Report(Rule rule, Site site, const char* instruction, Pipe pipe, c
 }
 
 void Machine::Report(Finding finding) {
-  const bool fatal = InfoOf(finding.rule).fatal;
+  const bool fatal = InfoOf(finding.rule).fatal && !finding.soft;
   findings.Add(std::move(finding));
   if (fatal) StopLaunch();
+}
+
+void Machine::ReportLenient(Rule rule, Site site, const char* instruction, Pipe pipe, const std::string& message) {
+  Finding finding;
+  finding.rule = rule;
+  finding.site = Place{site.file, site.line, instruction, g_core == nullptr ? -1 : g_core->index, pipe};
+  finding.message = message;
+  finding.soft = options.lenient;
+  Report(std::move(finding));
+}
+
+void Machine::ReportDivision() {
+  const uint32_t times = divisions_by_zero;
+  divisions_by_zero = 0;
+  Finding finding;
+  finding.rule = Rule::kDivisionByZero;
+  finding.site = Place{g_core->last_site.file, g_core->last_site.line, g_core->last_name, g_core->index, Pipe::kS};
+  finding.count = times;
+  finding.message = "the kernel divided an integer by zero after this call; the scalar unit gives 0";
+  Report(std::move(finding));
 }
 
 // Kernel frames are abandoned, not unwound: their destructors would issue instructions.

@@ -87,6 +87,23 @@ ScalarCaches::Stale ScalarCaches::Other(int scalar_core, int core, uint64_t begi
   return result;
 }
 
+bool ScalarCaches::Holds(int core, uint64_t line) const {
+  const auto at = lines_.find(line);
+  if (at == lines_.end()) return false;
+  return std::any_of(at->second.begin(), at->second.end(), [&](const Copy& copy) { return copy.core == core; });
+}
+
+std::vector<uint64_t> ScalarCaches::Dirty(int core, uint64_t address) const {
+  std::vector<uint64_t> result;
+  for (const auto& [line, copies] : lines_) {
+    if (address != 0 && line != address / kLineBytes) continue;
+    for (const Copy& copy : copies) {
+      if (copy.core == core && copy.dirty != 0) result.push_back(line);
+    }
+  }
+  return result;
+}
+
 void ScalarCaches::CleanAndInvalidate(int core, uint64_t address) {
   for (auto at = lines_.begin(); at != lines_.end();) {
     Line& copies = at->second;

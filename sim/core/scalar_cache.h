@@ -31,6 +31,9 @@ class ScalarCaches {
   // An access to GM that does not go through `scalar_core`'s cache (-1: a DMA): whether some cache still holds a newer
   // value of these bytes. A write makes cached copies stale.
   Stale Other(int scalar_core, int core, uint64_t begin, uint64_t bytes, bool write, Site site);
+  bool Holds(int core, uint64_t line) const;
+  // Lines whose newest bytes are in the core's cache: that at `address`, or with address 0 all.
+  std::vector<uint64_t> Dirty(int core, uint64_t address) const;
   // DataCacheCleanAndInvalid of the line at `address`, or with address 0 of the whole cache.
   void CleanAndInvalidate(int core, uint64_t address);
 

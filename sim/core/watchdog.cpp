@@ -36,11 +36,47 @@ void* ProgramCounter(void* context) {
 
 }  // namespace
 
+namespace {
+
+// An integer division that trapped: the result is 0, as the scalar unit gives it, and the kernel goes on after it.
+bool SkipDivision(void* context) {
+#if defined(__x86_64__)
+  auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  const auto* code = reinterpret_cast<const uint8_t*>(registers[REG_RIP]);
+  size_t at = 0;
+  while (code[at] == 0x66 || (code[at] & 0xf0) == 0x40) ++at;  // operand size, REX
+  if ((code[at] & 0xfe) != 0xf6) return false;
+  const uint8_t modrm = code[at + 1];
+  if ((modrm >> 3 & 7) < 6) return false;  // neither div nor idiv
+  const uint8_t mod = modrm >> 6, rm = modrm & 7;
+  size_t length = at + 2;
+  if (mod != 3) {
+    const bool sib = rm == 4;
+    const uint8_t base = sib ? code[length] & 7 : rm;
+    length += sib ? 1 : 0;
+    length += mod == 1 ? 1 : mod == 2 || base == 5 ? 4 : 0;
+  }
+  registers[REG_RIP] += static_cast<greg_t>(length);
+  registers[REG_RAX] = 0;
+  registers[REG_RDX] = 0;
+  return true;
+#else
+  static_cast<void>(context);
+  return false;
+#endif
+}
+
+}  // namespace
+
 void Watchdog::OnFault(int signal, siginfo_t* info, void* context) {
   Machine* machine = g_watched;
   if (machine == nullptr || !machine->fiber_running) {  // not ours: let the default action end the process
     ::signal(signal, SIG_DFL);
     raise(signal);
+    return;
+  }
+  if (signal == SIGFPE && SkipDivision(context)) {
+    machine->divisions_by_zero = machine->divisions_by_zero + 1;
     return;
   }
   machine->fault.signal = signal;

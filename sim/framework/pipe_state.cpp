@@ -33,7 +33,8 @@ uint32_t RoundUp(uint32_t bytes) { return (bytes + kBlockBytes - 1) / kBlockByte
 uint32_t UsableBytes(Buffer buffer) {
   const uint64_t capacity = device::Capacity(buffer);
   const bool reserved = buffer == Buffer::kL1 && CurrentMachine().group_size_aiv() > 0;
-  return static_cast<uint32_t>(capacity - (reserved && capacity >= 256 ? 256 : 0));
+  const uint64_t kept = CurrentMachine().options.lenient ? 128 : 256;  // CANN's constant, and its documentation
+  return static_cast<uint32_t>(capacity - (reserved && capacity >= kept ? kept : 0));
 }
 
 }  // namespace
@@ -80,6 +81,13 @@ void SettleBuffers(QueueBuffer* buffers, uint32_t count, bool report_leaks, Site
       buffer.state = QueueBufferState::kFree;
     }
   }
+}
+
+void PipeState::TakeOver(const PipeState& other) {
+  if (this == &other) return;
+  *this = other;
+  const_cast<PipeState&>(other).destroyed = true;
+  device::CurrentTPipe() = this;
 }
 
 void PipeState::Destroy(bool barrier, Site site) {
@@ -138,12 +146,14 @@ void PlaceBuffers(QueueBuffer* at, const QueueSpec& spec, uint32_t number, uint3
     Fail(Rule::kArgument, site, "InitBuffer", "InitBuffer: expected num and len above 0, got num %u, len %u", number,
          bytes);
   }
-  if (device::Capacity(spec.buffer) == 0) {
+  // A class that both core types share may name buffers that one of them never uses; using one is a finding.
+  const bool absent = device::Capacity(spec.buffer) == 0;
+  if (absent && !CurrentMachine().options.lenient) {
     Fail(Rule::kWrongCore, site, "InitBuffer", "InitBuffer: %s lies in %s, which this core does not have",
          spec.position, BufferName(spec.buffer));
   }
   const uint64_t rounded = (static_cast<uint64_t>(bytes) + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
-  if (arena.top + rounded * number > arena.end) {
+  if (!absent && arena.top + rounded * number > arena.end) {
     Fail(Rule::kCapacity, site, "InitBuffer", "InitBuffer: %u x %llu bytes of %s at byte %u of %s exceed its end at %u",
          number, static_cast<unsigned long long>(rounded), spec.position, arena.top, BufferName(spec.buffer),
          arena.end);

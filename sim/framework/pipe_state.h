@@ -84,6 +84,7 @@ struct PipeState {
   void Init(Site site);
   void Destroy(bool barrier, Site site);
   void Reset(Site site);
+  void TakeOver(const PipeState& other);  // which ends without effect afterwards
   int AllocEvent(Pipe from, Pipe to, const char* call, Site site);
   int FetchEvent(Pipe from, Pipe to, Site site) const;
   void ReleaseEvent(Pipe from, Pipe to, int id, Site site);

@@ -3,6 +3,7 @@
 
 #include "kernel_common.h"
 #include "kernel_macros.h"
+#include "kernel_operator_atomic_intf.h"
 #include "kernel_operator_block_sync_intf.h"
 #include "kernel_operator_cache_intf.h"
 #include "kernel_operator_common_intf.h"
@@ -10,7 +11,9 @@
 #include "kernel_operator_data_copy_intf.h"
 #include "kernel_operator_dump_tensor_intf.h"
 #include "kernel_operator_fixpipe_intf.h"
+#include "kernel_operator_list_tensor_intf.h"
 #include "kernel_operator_mm_intf.h"
+#include "kernel_operator_proposal_intf.h"
 #include "kernel_operator_scalar_intf.h"
 #include "kernel_operator_set_atomic_intf.h"
 #include "kernel_operator_sys_var_intf.h"

@@ -10,6 +10,18 @@
 
 #define __aicore__
 #define __global__
+#ifndef __forceinline__
+#define __forceinline__ inline __attribute__((always_inline))
+#endif
+#ifndef likely
+#define likely(x) __builtin_expect(!!(x), 1)
+#endif
+#ifndef unlikely
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#endif
+// Marks for CANN's profiler; the simulator's trace has every instruction.
+#define TRACE_START(...) static_cast<void>(0)
+#define TRACE_STOP(...) static_cast<void>(0)
 #define __gm__
 #define __ubuf__
 #define __cbuf__

@@ -23,6 +23,11 @@ __aicore__ inline void DataCacheCleanAndInvalid(const GlobalTensor<T>& dst,
   ascend_sim::CleanScalarCache(dst.sim(), entireType == CacheLine::ENTIRE_DATA_CACHE, site);
 }
 
+enum class MemDsbT : uint8_t { ALL = 0, DDR, UB, SEQ };
+// Scalar accesses are done when they are issued, so there is nothing to wait for.
+template <MemDsbT arg0>
+__aicore__ inline void DataSyncBarrier() {}
+
 template <typename T>
 __aicore__ inline void DataCachePreload(const GlobalTensor<uint64_t>&, const T) {}
 __aicore__ inline void ICachePreLoad(const int64_t) {}

@@ -88,6 +88,9 @@ template <uint8_t modeId = 0, pipe_t pipe = PIPE_S>
 __aicore__ inline void CrossCoreWaitFlag(uint16_t flagId, Site site = Site::Here()) {
   ascend_sim::device::KernelCrossWait(ascend_sim::device::UserCrossId(flagId, site), site);
 }
+__aicore__ inline void WaitEvent(uint16_t flagId, Site site = Site::Here()) { CrossCoreWaitFlag(flagId, site); }
+// Where the flags lie is the runtime's business here.
+__aicore__ inline void SetSyncBaseAddr(uint64_t) {}
 template <bool isAIVOnly = true>
 __aicore__ inline void SyncAll(Site site = Site::Here()) {
   ascend_sim::device::SyncAll(isAIVOnly, site);

@@ -44,6 +44,11 @@ __aicore__ inline void SetFixpipeNz2ndFlag(uint16_t ndNum, uint16_t srcNdStride,
   regs[1] = srcNdStride;
   regs[2] = dstNdStride;
 }
+// The register of SetFixpipeNz2ndFlag as one word: ndNum, srcNdStride << 16, dstNdStride << 32.
+__aicore__ inline void SetNdParaImpl(uint64_t config, Site site = Site::Here()) {
+  SetFixpipeNz2ndFlag(static_cast<uint16_t>(config), static_cast<uint16_t>(config >> 16),
+                      static_cast<uint16_t>(config >> 32), site);
+}
 __aicore__ inline void SetFixpipePreQuantFlag(uint64_t config) { ascend_sim::device::Regs().quant_scalar = config; }
 
 // Of other chips.

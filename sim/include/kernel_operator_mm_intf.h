@@ -80,6 +80,9 @@ __aicore__ inline void SetFmatrix(uint16_t l1H, uint16_t l1W, const uint8_t padL
   const bool left = fmatrixMode == FmatrixMode::FMATRIX_LEFT;
   ascend_sim::device::Regs().load3d[left ? ascend_sim::kFmatrixLeft : ascend_sim::kFmatrixRight] = bits;
 }
+__aicore__ inline void Load3DSetFMatrixCal(uint16_t l1H, uint16_t l1W, const uint8_t padList[4]) {
+  SetFmatrix(l1H, l1W, padList, FmatrixMode::FMATRIX_LEFT);
+}
 template <typename T>
 __aicore__ inline void SetLoadDataPaddingValue(const T padValue) {
   ascend_sim::device::Regs().load3d[ascend_sim::kLoad3dPad] = SimBitsOf(padValue);

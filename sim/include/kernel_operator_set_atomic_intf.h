@@ -10,6 +10,7 @@
 
 namespace AscendC {
 
+// Turns the sum on besides, as on this chip.
 template <typename T>
 __aicore__ inline void SetAtomicType(ascend_sim::Site site = ascend_sim::Site::Here()) {
   static_assert(std::is_same<T, float>::value || std::is_same<T, half>::value || std::is_same<T, bfloat16_t>::value ||
@@ -17,6 +18,7 @@ __aicore__ inline void SetAtomicType(ascend_sim::Site site = ascend_sim::Site::H
                     std::is_same<T, int8_t>::value,
                 "atomics take float, half, bfloat16_t, int32_t, int16_t and int8_t");
   ascend_sim::device::Regs().atomic_type = ascend_sim::kDTypeOf<T>;
+  ascend_sim::device::Regs().atomic = ascend_sim::AtomicOp::kAdd;
   ascend_sim::device::Regs().atomic_site = site;
 }
 template <typename T>

@@ -1,6 +1,9 @@
 // LocalTensor and GlobalTensor: typed names for parts of on-chip buffers and of global memory.
 #pragma once
 
+#include <cstring>
+#include <deque>
+
 #include "core/device.h"
 #include "core/findings.h"
 #include "core/types.h"
@@ -103,6 +106,43 @@ class SimElement {
   ascend_sim::Site site_;
 };
 
+enum class DataFormat : uint8_t { ND = 0, NZ, NCHW, NC1HWC0, NHWC, NCDHW, NDC1HWC0, FRACTAL_Z_3D, FRACTAL_Z };
+constexpr int K_MAX_SHAPE_DIM = 8;
+
+// The shape that a kernel notes at a tensor; nothing here reads it.
+struct ShapeInfo {
+  ShapeInfo() = default;
+  ShapeInfo(const uint8_t dim, const uint32_t extent[], const uint8_t originalDim, const uint32_t originalExtent[],
+            const DataFormat format)
+      : shapeDim(dim), originalShapeDim(originalDim), dataFormat(format) {
+    for (int i = 0; i < dim && i < K_MAX_SHAPE_DIM; ++i) shape[i] = extent[i];
+    for (int i = 0; i < originalDim && i < K_MAX_SHAPE_DIM; ++i) originalShape[i] = originalExtent[i];
+  }
+  ShapeInfo(const uint8_t dim, const uint32_t extent[], const DataFormat format = DataFormat::ND)
+      : ShapeInfo(dim, extent, dim, extent, format) {}
+  uint8_t shapeDim = 0, originalShapeDim = 0;
+  uint32_t shape[K_MAX_SHAPE_DIM] = {}, originalShape[K_MAX_SHAPE_DIM] = {};
+  DataFormat dataFormat = DataFormat::ND;
+};
+__aicore__ inline uint64_t GetShapeSize(const ShapeInfo& shapeInfo) {
+  uint64_t size = 1;
+  for (int i = 0; i < shapeInfo.shapeDim; ++i) size *= shapeInfo.shape[i];
+  return size;
+}
+// Tensors are copied at every offset, so they carry the number of a shape.
+inline std::deque<ShapeInfo>& SimShapes() {
+  static std::deque<ShapeInfo> shapes(1);
+  return shapes;
+}
+inline uint32_t SimShapeNumber(const ShapeInfo& shape) {
+  std::deque<ShapeInfo>& shapes = SimShapes();
+  for (uint32_t i = 0; i < shapes.size(); ++i) {
+    if (std::memcmp(&shapes[i], &shape, sizeof(ShapeInfo)) == 0) return i;
+  }
+  shapes.push_back(shape);
+  return static_cast<uint32_t>(shapes.size() - 1);
+}
+
 template <typename T>
 class LocalTensor {
  public:
@@ -135,6 +175,18 @@ class LocalTensor {
   LocalTensor<U> ReinterpretCast() const {
     return LocalTensor<U>::FromSim(local_, position_);
   }
+  // address: a byte of the position's buffer.
+  void SetAddr(const uint32_t address) {
+    local_.offset = address;
+    local_.bytes = 0;
+  }
+  // offset in bytes, size in elements
+  void InitBuffer(const uint32_t bufferOffset, const uint32_t bufferSize) {
+    local_.offset = bufferOffset;
+    local_.bytes = static_cast<uint32_t>(bufferSize * sizeof(T));
+  }
+  void SetShapeInfo(const ShapeInfo& shapeInfo) { shape_ = SimShapeNumber(shapeInfo); }
+  ShapeInfo GetShapeInfo() const { return SimShapes()[shape_]; }
   // offset in elements of this tensor's type
   template <typename S>
   void SetAddrWithOffset(LocalTensor<S>& src, uint32_t offset) {
@@ -170,6 +222,7 @@ class LocalTensor {
   ascend_sim::Local local_;
   TPosition position_ = TPosition::VECCALC;
   int32_t tag_ = 0;
+  uint32_t shape_ = 0;
 };
 
 template <typename T>
@@ -209,6 +262,8 @@ class GlobalTensor {
   void SetValue(uint64_t index, T value, ascend_sim::Site site = ascend_sim::Site::Here()) const {
     ascend_sim::ScalarStore(global_, static_cast<int64_t>(index * sizeof(T)), &value, sizeof(T), site);
   }
+  void SetShapeInfo(const ShapeInfo& shapeInfo) { shape_ = SimShapeNumber(shapeInfo); }
+  ShapeInfo GetShapeInfo() const { return SimShapes()[shape_]; }
   // A hint for the L2 cache: no effect on values or on modelled time.
   template <CacheRwMode kMode = CacheRwMode::RW>
   void SetL2CacheHint(CacheMode) {}
@@ -216,6 +271,7 @@ class GlobalTensor {
  private:
   ascend_sim::Global global_;
   uint64_t size_ = 0;
+  uint32_t shape_ = 0;
 };
 
 // 9.x: hands out one buffer from its bottom, without freeing. Tensors are checked against their own extents.

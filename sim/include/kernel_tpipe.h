@@ -371,7 +371,12 @@ class TPipe {
     state_.Init(site);
   }
   TPipe(const TPipe&) = delete;
-  TPipe& operator=(const TPipe&) = delete;
+  // The state of another one, as kernels that keep a TPipe in a class assign it; the other one's end is then this
+  // one's.
+  __aicore__ inline TPipe& operator=(const TPipe& other) {
+    state_.TakeOver(other.state_);
+    return *this;
+  }
   __aicore__ inline ~TPipe() { state_.Destroy(true, site_); }
   __aicore__ inline void Init(Site site = Site::Here()) { state_.Init(site); }
   __aicore__ inline void Destroy(Site site = Site::Here()) { state_.Destroy(true, site); }

@@ -36,6 +36,26 @@ struct Store {
   Cost GetCost() const { return Cost::Scalar(); }
 };
 
+struct Atomic {
+  static constexpr const char* kName = "scalar atomic";
+  static constexpr Pipe kPipe = Pipe::kS;
+  Global t;
+  uint32_t bytes;
+  void (*change)(void*, void*);
+  void* context;
+  void Validate(Check& check) const {
+    if (t.address % bytes != 0) check.Fail(Rule::kMisalignedWrite, "the address is not a multiple of %u bytes", bytes);
+  }
+  void Touch(Footprint& f) const { f.Write("address", t, 0, bytes, {}, {}, {}, true); }
+  void Execute(const Exec& exec) const {
+    change(exec.At(t), context);
+    if (!CurrentMachine().options.timing_only) {
+      CurrentMachine().Publish(exec.core(), t.address / ScalarCaches::kLineBytes);
+    }
+  }
+  Cost GetCost() const { return Cost::Scalar(); }
+};
+
 struct Clean {
   static constexpr const char* kName = "DataCacheCleanAndInvalid";
   static constexpr Pipe kPipe = Pipe::kS;
@@ -44,7 +64,10 @@ struct Clean {
   void Validate(Check&) const {}
   void Touch(Footprint&) const {}
   void Execute(const Exec& exec) const {
-    CurrentMachine().scalar_caches.CleanAndInvalidate(exec.core().index, entire ? 0 : t.address);
+    Machine& machine = CurrentMachine();
+    const uint64_t address = entire ? 0 : t.address;
+    for (uint64_t line : machine.scalar_caches.Dirty(exec.core().index, address)) machine.Publish(exec.core(), line);
+    machine.scalar_caches.CleanAndInvalidate(exec.core().index, address);
   }
   Cost GetCost() const { return Cost::Scalar(); }
 };
@@ -68,6 +91,10 @@ void ScalarStore(const Local& t, int64_t offset, const void* value, uint32_t byt
 }
 void ScalarStore(const Global& t, int64_t offset, const void* value, uint32_t bytes, Site site) {
   IssueScalar(Store<Global>{t, offset, bytes, value}, site);
+}
+
+void ScalarAtomic(const Global& t, uint32_t bytes, void (*change)(void*, void*), void* context, Site site) {
+  IssueScalar(Atomic{t, bytes, change, context}, site);
 }
 
 void CleanScalarCache(const Global& t, bool entire, Site site) {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -203,7 +204,10 @@ class _Job:
         for i, (path, text) in enumerate(registrations.items()):
             included = self._rewritten(path, work / f"source{i}")
             wrapper = work / f"wrapper{i}.cpp"
-            wrapper.write_text(f'#include "{included}"\n#include "ascend_sim/register.h"\n{text}\n', encoding="utf-8")
+            wrapper.write_text(
+                f'{_included_before(path)}#include "{included}"\n#include "ascend_sim/register.h"\n{text}\n',
+                encoding="utf-8",
+            )
             for core, define in _CORES.items():
                 target = str(work / f"{core}{i}.o")
                 objects[core].append(target)
@@ -258,6 +262,13 @@ class _Job:
         except rewrite.RewriteError as error:
             raise CompileError(str(error)) from None
         return result
+
+
+def _included_before(path: Path) -> str:
+    """The headers of a kernel that includes none itself, as where CANN's build rules do it."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    bare = "__aicore__" in text and re.search(r"^[ \t]*#[ \t]*include", text, re.M) is None
+    return '#include "kernel_operator.h"\n' if bare else ""
 
 
 def _dependencies(text: str) -> list[str]:

@@ -33,6 +33,9 @@ class OptionsC(ctypes.Structure):
         ("instruction_budget", ctypes.c_uint64),
         ("watchdog_seconds", ctypes.c_double),
         ("ignore_sites", ctypes.c_char_p),
+        ("lenient", ctypes.c_int32),
+        ("poison_zero", ctypes.c_int32),
+        ("suppressions", ctypes.c_char_p),
     ]
 
 

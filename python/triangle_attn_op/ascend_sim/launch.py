@@ -237,6 +237,9 @@ class KernelLibrary:
         instruction_budget: int = 0,
         watchdog_seconds: float = 10.0,
         ignore_sites: Sequence[str] = (),
+        strict: bool = True,
+        suppressions: str | os.PathLike[str] = "",
+        poison: int = 0xFF,
     ) -> Report:
         """Runs `kernel` on block_dim simulated cores and returns its report; arrays are updated in place.
 
@@ -255,10 +258,17 @@ class KernelLibrary:
             of that line), "file.h:12 SetFlag<M_FIX>" (of that name), or "file.h:12 -> file.h:34" (flags set at one
             place and waited for at another are taken, but order nothing). See Report.sync_calls and sync_pairs.
             ValueError for one that the kernel did not come by.
+        strict: False for kernels of others: what goes beyond documented limits, but is done in the field, is a finding
+            and does not stop the launch (sim/README.md lists it).
+        suppressions: a file of findings to leave out, a line each: "rule file:line", with * and ?. Report.suppressed
+            has them. A comment `ascend_sim: ignore(rule)` in the kernel's line does the same.
+        poison: 0xFF or 0, the bytes of on-chip memory that nobody wrote.
 
         Raises LaunchError, a ValueError, for a kernel, chip, core type or option that is not there and for arguments
         that the kernel does not take; what the kernel itself does wrong is in the report.
         """
+        if poison not in (0, 0xFF):
+            raise ValueError(f"{kernel}: poison: expected 0 or 0xFF, got {poison}")
         known = self.kernels.get(kernel)
         if known is not None and len(args) != len(known.args):
             listed = f" ({', '.join(known.parameters)})" if known.parameters else ""
@@ -343,6 +353,9 @@ class KernelLibrary:
                 instruction_budget,
                 watchdog_seconds,
                 ";".join(ignore_sites).encode(),
+                not strict,
+                poison == 0,
+                os.fspath(suppressions).encode(),
             )
             handle = self.engine.handle.ascend_sim_launch(
                 str(self.path).encode(),

@@ -63,6 +63,11 @@ class SyncCall:
         return f"{self.file}:{self.line} {self.name}"
 
 
+def _finding(data: dict[str, Any]) -> Finding:
+    other = data["other"]
+    return Finding(**{**data, "site": Place(**data["site"]), "other": None if other is None else Place(**other)})
+
+
 @dataclass
 class Report:
     """The outcome of one launch. Times are modelled, never measured.
@@ -90,16 +95,7 @@ class Report:
 
     @classmethod
     def from_json(cls, data: dict[str, Any], write_trace: Callable[[str], None] | None = None) -> Report:
-        findings = [
-            Finding(
-                **{
-                    **f,
-                    "site": Place(**f["site"]),
-                    "other": Place(**f["other"]) if f["other"] is not None else None,
-                }
-            )
-            for f in data["findings"]
-        ]
+        findings = [_finding(f) for f in data["findings"]]
         return cls(
             completed=data["completed"],
             findings=findings,
@@ -113,6 +109,11 @@ class Report:
             raw=data,
             _write_trace=write_trace,
         )
+
+    @property
+    def suppressed(self) -> list[Finding]:
+        """Findings left out by a comment in the kernel's line or by the launch's file of suppressions."""
+        return [_finding(f) for f in self.raw.get("suppressed", [])]
 
     @property
     def dropped_findings(self) -> int:

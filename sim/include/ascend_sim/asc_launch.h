@@ -19,6 +19,7 @@ namespace asc {
 // `... [with auto kKernel = add<2048>]` -> add<2048>
 inline std::string NameFromSignature(std::string text) {
   text = text.substr(text.find("kKernel = ") + 10);
+  if (text[0] == '&') text.erase(0, 1);  // clang's
   text.pop_back();
   return text;
 }

@@ -6,12 +6,11 @@ namespace ascend_sim {
 void RegisterKernelType(const char* function, int type);
 
 namespace detail {
-// Tag is a class local to the kernel, so its name, which __PRETTY_FUNCTION__ spells, holds the kernel's.
+// Tag is a class local to the kernel, so the name of its member, which __PRETTY_FUNCTION__ spells, holds the kernel's.
 template <class Tag, int kType>
 struct KernelTypeMarker {
-  static const char* Name() { return __PRETTY_FUNCTION__; }
   static bool Register() {
-    RegisterKernelType(Name(), kType);
+    RegisterKernelType(Tag::Name(), kType);
     return true;
   }
   static bool registered;
@@ -23,6 +22,8 @@ bool KernelTypeMarker<Tag, kType>::registered = KernelTypeMarker<Tag, kType>::Re
 
 #define ASCEND_SIM_KERNEL_TYPE(value) ASCEND_SIM_KERNEL_TYPE_AT(value, __LINE__)
 #define ASCEND_SIM_KERNEL_TYPE_AT(value, line) ASCEND_SIM_KERNEL_TYPE_TAG(value, line)
-#define ASCEND_SIM_KERNEL_TYPE_TAG(value, line) \
-  struct Tag##line {};                          \
+#define ASCEND_SIM_KERNEL_TYPE_TAG(value, line)               \
+  struct Tag##line {                                          \
+    static const char* Name() { return __PRETTY_FUNCTION__; } \
+  };                                                          \
   static_cast<void>(&ascend_sim::detail::KernelTypeMarker<Tag##line, value>::registered)

@@ -40,7 +40,7 @@ def test_timing_example(kernels: Any, tmp_path: Path, monkeypatch: pytest.Monkey
 def test_contributing_example(kernels: Any) -> None:
     names: dict[str, Any] = {}
     exec(block("python", ROOT / "sim" / "CONTRIBUTING.md"), names)
-    names["test_exp"](kernels)
+    names["test_vector_add"](kernels)
 
 
 def test_example(kernels: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

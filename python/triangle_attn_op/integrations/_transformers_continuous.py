@@ -44,7 +44,10 @@ def register(names: Iterable[str], attend: Callable[..., tuple[Tensor, None]]) -
     """Lets managers take models whose implementation is one of `names`; nothing where this transformers has none that
     would; harmless when repeated.
     """
-    manager = getattr(transformers, "ContinuousBatchingManager", None)
+    try:
+        manager: Any = transformers.ContinuousBatchingManager
+    except (AttributeError, ImportError, RuntimeError):  # transformers imports it here, with what it needs
+        return
     switch = getattr(manager, "switch_to_cb_friendly_attn", None)
     if switch is None or hasattr(switch, "_knows_triangle"):
         return
@@ -60,4 +63,4 @@ def register(names: Iterable[str], attend: Callable[..., tuple[Tensor, None]]) -
         model.config._attn_implementation = PAGED
 
     switched._knows_triangle = True  # type: ignore[attr-defined]
-    manager.switch_to_cb_friendly_attn = switched  # type: ignore[union-attr]
+    manager.switch_to_cb_friendly_attn = switched

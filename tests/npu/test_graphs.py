@@ -224,3 +224,25 @@ del graphed, device
 """
     lines = told(npu_process(START + source))
     assert len(lines) == 3
+
+
+COMPILED = """
+def step(q, k, v):
+    return triangle_attention(q * 2, k, v) + 1
+
+for backend in ("npugraphs", "npugraph_ex"):
+    torch._dynamo.reset()
+    compiled = torch.compile(step, fullgraph=True, backend=backend)
+    for _ in range(4):  # the first warm up and capture
+        host = [draw(1, h, 40, 32) for h in (4, 2, 2)]
+        with torch.no_grad():
+            got = compiled(*(t.npu() for t in host))
+        tell(right=close([got], [step(*host)]))
+del got, compiled
+torch._dynamo.reset()
+"""
+
+
+def test_torch_npus_backends_for_graphs(npu_process: Any) -> None:
+    """Its third, `npu`, needs CANN's graph engine."""
+    assert len(told(npu_process(START + COMPILED))) == 8

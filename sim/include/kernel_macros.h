@@ -60,13 +60,18 @@ typedef enum { EVENT_ID0 = 0, EVENT_ID1, EVENT_ID2, EVENT_ID3, EVENT_ID4, EVENT_
 namespace AscendC {
 constexpr int32_t AIC = 1;
 constexpr int32_t AIV = 2;
+}  // namespace AscendC
+// Kernels name it with and without AscendC.
 #if defined(__DAV_C220_CUBE__)
-constexpr int32_t g_coreType = AIC;
+constexpr int32_t g_coreType = AscendC::AIC;
 #elif defined(__DAV_C220_VEC__)
-constexpr int32_t g_coreType = AIV;
+constexpr int32_t g_coreType = AscendC::AIV;
 #else
 #error "compile kernels through ascend_sim_add_kernel: one of __DAV_C220_CUBE__ and __DAV_C220_VEC__ must be defined"
 #endif
+
+namespace AscendC {
+using ::g_coreType;
 
 constexpr ascend_sim::Pipe SimPipe(pipe_t pipe) {
   switch (pipe) {

@@ -105,7 +105,7 @@ extern "C" __global__ __aicore__ void wild_vector(GM_ADDR x, GM_ADDR out, int32_
     PipeBarrier<PIPE_V>();
     LocalTensor<float> again;
     again.SetAddr(2048);
-    Adds(t, again, unlikely(g_coreType == AIC) ? 100.0f : 0.0f, kCount);
+    Adds(t, again, unlikely(::g_coreType == AIC) ? 100.0f : 0.0f, kCount);
   }
   if (how == 8) {  // a TPipe that is assigned
     Keeper keeper;

@@ -84,6 +84,7 @@ ForwardPlan make_forward_plan(const ForwardProblem& problem) {
   t.out = problem.out;
   t.lse = problem.lse;
   t.mask = problem.mask;
+  t.bend = problem.bend;
 
   CutSlots cut;
   if (problem.packed) {

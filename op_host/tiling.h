@@ -95,12 +95,30 @@ struct Strides {
   int64_t row = 0;
 };
 
+// What bends scores between the product and its softmax (op_kernel/bend.h), and what joins the sum. Kernels of their
+// own do it; the others never look at this.
+struct ScoreBend {
+  float softcap = 0;         // 0: none
+  int32_t alibi = 0;         // 1: slopes by query head
+  int32_t sinks = 0;         // 1: a logit by query head
+  int32_t mask_element = 0;  // bytes of an element of a float mask: 2 (q's dtype) or 4; 0: there is none
+  int32_t mask_by_row = 0;   // 1: it has one column, a value a row
+  int64_t slope_batch = 0;   // elements from one batch entry's or document's slopes to the next
+
+  TRIANGLE_FN bool bends_scores() const { return softcap > 0 || alibi != 0 || mask_element != 0; }
+};
+
 // The phases of a kernel, between which all vector cores meet. A launch does them all, with SyncAll between them, or
 // some of them: SyncAll waits for blocks that the chip may not have begun, for ever where another stream's kernel has
 // these cores and waits as well, so only a launch that begins on all its cores at once may use it (op_kernel/launch.h).
 enum ForwardPhase : int32_t { kWalkTasks = 1, kMergeCutTasks = 2 };
 enum BackwardPhase : int32_t { kPrepareRows = 1, kChooseRange = 2, kWalkSections = 4, kFinishRows = 8 };
 constexpr int32_t kAllPhases = 15;
+
+// Whether a launch does phases both before `next` and from it on.
+TRIANGLE_FN bool meets_before(int32_t phases, int32_t next) {
+  return (phases & (next - 1)) != 0 && (phases & ~(next - 1)) != 0;
+}
 
 }  // namespace triangle
 
@@ -123,6 +141,7 @@ struct TriangleForwardTiling {
   int64_t diagonal = 0;
   int64_t window_left = triangle::kNoWindow;
   triangle::Strides q, k, v, out, lse, mask;
+  triangle::ScoreBend bend;
   int64_t ring_bytes = 0;  // workspace of one core: slots of scores, then of P V, then of P
   int64_t slot_scores_bytes = 0;
   int64_t slot_out_bytes = 0;
@@ -145,7 +164,8 @@ struct ForwardProblem {
   int64_t window_left = kNoWindow;
   bool packed = false;
   int64_t documents = 0;
-  bool has_mask = false;
+  bool has_mask = false;  // of bool; a float mask is in `bend`
+  ScoreBend bend;
   Strides q, k, v, out, lse, mask;
   int64_t cores = 24;
 };

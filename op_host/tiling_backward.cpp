@@ -108,7 +108,9 @@ BackwardPlan make_backward_plan(const BackwardProblem& problem) {
   t.dv_offset = t.dk_offset + (owns_columns(t) ? 0 : align(f.batch * f.heads_kv * f.sk * d16 * 4));
   t.end_offset = t.dv_offset + (owns_columns(t) ? 0 : align(f.batch * f.heads_kv * f.sk * dv16 * 4));
   result.accumulator_bytes = column_bytes + t.end_offset - t.dq_offset;
-  result.workspace_bytes = t.end_offset;
+  t.sink_offset = t.end_offset;
+  const int64_t row_tiles = f.batch * f.heads_q * ceil_div(f.sq, row_tile(static_cast<int32_t>(dv16)));
+  result.workspace_bytes = t.end_offset + (f.bend.sinks != 0 ? align(row_tiles * 4) : 0);
   return result;
 }
 

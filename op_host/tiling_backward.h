@@ -41,6 +41,7 @@ struct TriangleBackwardTiling {
   int64_t lse_offset = 0, delta_offset = 0, factor_offset = 0, key_norm_offset = 0;
   int64_t undo_q_offset = 0, undo_k_offset = 0;
   int64_t dq_offset = 0, dk_offset = 0, dv_offset = 0, end_offset = 0;
+  int64_t sink_offset = 0;  // with sinks, after the accumulators: partial sums of their gradients
 };
 
 namespace triangle {
@@ -50,6 +51,12 @@ namespace triangle {
 // in packed batches, whose cumulative lengths may leave out keys, which get zeros.
 TRIANGLE_FN bool owns_columns(const TriangleBackwardTiling& tiling) {
   return !tiling.problem.packed && (tiling.deterministic || tiling.heads_q == tiling.heads_kv);
+}
+
+// Rows that the backward's row-wise passes take at once, of `width` columns; their tiles do not depend on the cores.
+TRIANGLE_FN int32_t row_tile(int32_t width) {
+  constexpr int32_t kFloats = 64 * kGradBlock;
+  return kFloats / width < 64 ? kFloats / width : 64;
 }
 
 #if !defined(TRIANGLE_DEVICE)  // the rest is for the host

@@ -17,6 +17,8 @@ struct ForwardProblemC {
   double scale;
   int64_t bottom_right, diagonal, window_left, packed, documents, has_mask, cores;
   int64_t strides[6][3];  // q, k, v, out, lse, mask
+  double softcap;
+  int64_t alibi, sinks, mask_element, mask_by_row, slope_batch;
 };
 struct ForwardFiguresC {
   int64_t workspace_bytes, ring_bytes, blocks, visible_pairs, rows, wide, chunk, filler_tasks;
@@ -73,6 +75,12 @@ triangle::ForwardProblem problem_of(const ForwardProblemC& p) {
   problem.out = strides(p.strides[3]);
   problem.lse = strides(p.strides[4]);
   problem.mask = strides(p.strides[5]);
+  problem.bend.softcap = static_cast<float>(p.softcap);
+  problem.bend.alibi = p.alibi != 0;
+  problem.bend.sinks = p.sinks != 0;
+  problem.bend.mask_element = static_cast<int32_t>(p.mask_element);
+  problem.bend.mask_by_row = p.mask_by_row != 0;
+  problem.bend.slope_batch = p.slope_batch;
   return problem;
 }
 

@@ -14,7 +14,7 @@ __aicore__ inline void subtract_rows(const Floats& tile, const Floats& by, int32
   }
 }
 
-template <class T>
+template <class T, class Bend>  // Bend: NoBend, or TileBend in the kernels that bend scores
 class BackwardAiv {
  public:
   __aicore__ inline BackwardAiv(const TriangleBackwardTiling* tiling, const BackwardArguments& arguments,
@@ -22,11 +22,15 @@ class BackwardAiv {
       : tiling_(tiling),
         sequences_(sequences),
         arguments_(arguments),
-        mask_(global<uint8_t>(arguments.mask)),
         workspace_(tiling, arguments.workspace, core),
         ub_(*ub),
+        slopes_(global<float>(arguments.slopes)),
         core_(core),
-        half_(half) {}
+        half_(half) {
+    if constexpr (Bend::kBent) {
+      AscendC::CreateVecIndex(ub_.columns(), 0.0f, static_cast<uint32_t>(kGradBlock));
+    }
+  }
 
   __aicore__ inline void run() {
     free_all();
@@ -41,7 +45,8 @@ class BackwardAiv {
   __aicore__ inline void run_pass(BackwardPass pass) {
     SectionCursor cursor = sections_of(tiling_, sequences_, pass, core_);
     Section section;
-    const int32_t at_once = tiling_->problem.has_mask ? BackwardAivBuffers::kMaskedRows : BackwardAivBuffers::kRows;
+    const int32_t at_once =
+        tiling_->problem.has_mask || halves_slots() ? BackwardAivBuffers::kMaskedRows : BackwardAivBuffers::kRows;
     while (cursor.next(&section)) {
       AscendC::CrossCoreWaitFlag(kSectionScored);
       for (int32_t block = 0; block < section.blocks(); ++block) {
@@ -89,11 +94,14 @@ class BackwardAiv {
     }
 
     WaitFlag<HardEvent::V_MTE2>(kEventTile + slot);
-    if (keys16 < width || (mask.given && round_up(keys, 32) < mask.pitch)) {  // columns that nobody computed or loads
+    // columns that nobody computed or loads
+    if (keys16 < width || (mask.given && round_up(keys, 32) < mask.pitch) ||
+        (has_float_mask() && round_up(keys, 8) < width)) {
       AscendC::Duplicate(s, 0.0f, count);
       AscendC::Duplicate(dp, 0.0f, count);
       if (mask.given)
         AscendC::Duplicate(mask.bytes.template ReinterpretCast<half>(), half(0.0f), rows * mask.pitch / 2);
+      if (has_float_mask()) AscendC::Duplicate(ub_.upper_s(slot), 0.0f, LoadedMask<T>::kFloats);
       SetFlag<HardEvent::V_MTE2>(kEventTileFill);
       WaitFlag<HardEvent::V_MTE2>(kEventTileFill);
     }
@@ -107,15 +115,31 @@ class BackwardAiv {
     if constexpr (kNarrowRange<T>)
       AscendC::DataCopyPad(ub_.factor(slot), workspace_.factor(section, query), row_values, no_padding);
     if (mask.given) load_mask(section, mask, query, rows, section.key0(block), keys);
+    Bend bend;
+    if constexpr (Bend::kBent) {
+      bend = bend_of(section, slot);
+      bend.mask = load_float_mask<T>(tiling_->problem, arguments_.mask, ub_.upper_s(slot), section.batch,
+                                     section.head_q, query, section.key0(block), rows, keys, width);
+    }
     SetFlag<HardEvent::MTE2_V>(kEventTile + slot);
     WaitFlag<HardEvent::MTE2_V>(kEventTile + slot);
 
-    AscendC::Muls(s, s, tiling_->problem.scale, count);
+    if (bend.bends()) {
+      if constexpr (Bend::kBent) {
+        bend.begin(ub_.columns(), section.key0(block), query + diagonal_of(tiling_->problem, section.band), width);
+        // The row's part of the slope's product, which the bent scores lack.
+        if (bend.alibi) AscendC::Axpy(ub_.lse(slot), ub_.columns(), bend.slope, rows);
+        barrier();
+        bend.apply(s, rows, width);
+      }
+    } else {
+      AscendC::Muls(s, s, tiling_->problem.scale, count);
+    }
     spread_rows(ub_.lse_spread(slot), ub_.lse(slot), rows);
     spread_rows(ub_.delta_spread(slot), ub_.delta(slot), rows);
     if constexpr (kNarrowRange<T>) spread_rows(ub_.factor_spread(slot), ub_.factor(slot), rows);
     barrier();
-    hide(section, block, row, rows, width, s, mask);
+    hide(section, block, row, rows, width, s, mask, bend.hidden());
     subtract_rows(s, ub_.lse_spread(slot), rows, width);
     subtract_rows(dp, ub_.delta_spread(slot), rows, width);
     barrier();
@@ -127,7 +151,7 @@ class BackwardAiv {
     }
     barrier();
     // dP - delta is 0 where a row has one key, but two orders of summation give it only nearly.
-    if (section.single_key() && !tiling_->has_dlse) {
+    if (section.single_key() && !tiling_->has_dlse && !(Bend::kBent && tiling_->problem.bend.sinks != 0)) {
       AscendC::Duplicate(dp, 0.0f, count);
     } else {
       AscendC::Mul(dp, dp, s, count);
@@ -141,6 +165,12 @@ class BackwardAiv {
       SetFlag<HardEvent::MTE3_V>(kEventWeightP);
     }
     barrier();
+    if constexpr (Bend::kBent) {
+      if (bend.keeps_derivative) {
+        AscendC::Mul(dp, dp, bend.scratch, count);
+        barrier();
+      }
+    }
     WaitFlag<HardEvent::MTE3_V>(kEventWeightDs);
     AscendC::Cast(ub_.template result<T>(1), dp, AscendC::RoundMode::CAST_RINT, static_cast<uint32_t>(count));
     SetFlag<HardEvent::V_MTE2>(kEventTile + slot);
@@ -152,7 +182,7 @@ class BackwardAiv {
 
   // What the diagonal, the window, the end of the keys or the mask hides becomes kHidden.
   __aicore__ inline void hide(const Section& section, int32_t block, int32_t row, int32_t rows, int32_t width,
-                              const Floats& s, const TileMask& mask) {
+                              const Floats& s, const TileMask& mask, float hidden) {
     const int64_t key0 = section.key0(block), query = section.row0(block) + row;
     TileEdges edges;
     edges.first = query + section.band.right - key0;
@@ -160,13 +190,35 @@ class BackwardAiv {
     edges.last_key = section.band.sk - 1 - key0;
     edges.width = width;
     if (edges.hides(rows)) {
-      hide_edges(s, edges, rows);
+      hide_edges(s, edges, rows, hidden);
       barrier();
     }
     if (mask.given) {
-      hide_masked(ub_, s, mask, rows, width);
+      hide_masked(ub_, s, mask, rows, width, hidden);
       barrier();
     }
+  }
+
+  // Distances count from the tile's first row.
+  __aicore__ inline Bend bend_of(const Section& section, int32_t slot) {
+    const ScoreBend& given = tiling_->problem.bend;
+    Bend bend;
+    bend.bends_scores = given.bends_scores();
+    bend.scale = tiling_->problem.scale;
+    bend.softcap = given.softcap;
+    bend.keeps_derivative = given.softcap > 0;
+    bend.alibi = given.alibi != 0;
+    if (bend.alibi)
+      bend.slope = slopes_.GetValue(static_cast<uint64_t>(section.sequence * given.slope_batch + section.head_q));
+    bend.factor = ub_.bend_factor();
+    bend.distances = ub_.distances();
+    bend.scratch = ub_.upper_dp(slot);
+    return bend;
+  }
+  __aicore__ inline bool has_float_mask() const { return Bend::kBent && loads_float_mask(tiling_->problem); }
+  // Tiles of kMaskedRows rows, which leave half of their slots to a mask or to the softcap's derivative.
+  __aicore__ inline bool halves_slots() const {
+    return Bend::kBent && (has_float_mask() || tiling_->problem.bend.softcap > 0);
   }
 
   __aicore__ inline void load_tile(const Floats& dst, const AscendC::GlobalTensor<float>& src, int32_t row,
@@ -187,21 +239,8 @@ class BackwardAiv {
   __aicore__ inline void load_mask(const Section& section, const TileMask& mask, int64_t query, int32_t rows,
                                    int64_t key, int32_t keys) {
     const Strides& strides = tiling_->problem.mask;
-    const AscendC::GlobalTensor<uint8_t> src = mask_[row_offset(strides, section.batch, section.head_q, query) + key];
-    const AscendC::DataCopyPadExtParams<uint8_t> no_padding(false, 0, 0, 0);
-    const int64_t gap = strides.row - keys;
-    const uint32_t bytes = static_cast<uint32_t>(keys);
-    if (gap >= 0 && gap <= int64_t{0xffffffff}) {
-      const uint32_t ub_gap = static_cast<uint32_t>((mask.pitch - round_up(keys, 32)) / 32);
-      AscendC::DataCopyPad(mask.bytes, src,
-                           AscendC::DataCopyExtParams(to16(rows), bytes, static_cast<uint32_t>(gap), ub_gap, 0),
-                           no_padding);
-      return;
-    }
-    for (int32_t i = 0; i < rows; ++i) {  // a row for all queries, or rows very far apart
-      AscendC::DataCopyPad(mask.bytes[i * mask.pitch], src[i * strides.row],
-                           AscendC::DataCopyExtParams(1, bytes, 0, 0, 0), no_padding);
-    }
+    load_mask_rows(mask.bytes, arguments_.mask + row_offset(strides, section.batch, section.head_q, query) + key, rows,
+                   keys, strides.row, mask.pitch);
   }
 
   // ---- events ----
@@ -220,9 +259,9 @@ class BackwardAiv {
   const TriangleBackwardTiling* tiling_;
   ForwardSequences sequences_;
   BackwardArguments arguments_;
-  AscendC::GlobalTensor<uint8_t> mask_;
   BackwardWorkspace workspace_;
   BackwardUb& ub_;
+  AscendC::GlobalTensor<float> slopes_;
   int64_t core_;
   int32_t half_;
   int32_t tiles_ = 0;

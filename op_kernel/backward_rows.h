@@ -4,6 +4,7 @@
 // rounded and put where they belong.
 #pragma once
 #include "backward_aiv.h"
+#include "backward_sinks.h"
 
 namespace triangle {
 
@@ -45,7 +46,7 @@ class SharedColumns {
   ShareWalker<ForwardSequences> walker_;
 };
 
-template <class T>
+template <class T, class Bend>
 class BackwardRows {
  public:
   __aicore__ inline BackwardRows(const TriangleBackwardTiling* tiling, const BackwardArguments& arguments,
@@ -83,6 +84,7 @@ class BackwardRows {
       write(arguments_.dv, tiling_->dv, tiling_->dv_offset, tiling_->heads_kv, p.total_k, p.dv, dv_scale<T>(), kNoUndo);
     }
     take_all();
+    if constexpr (Bend::kBent) sum_sinks(ub_, *tiling_, arguments_, vector_core_);
   }
 
  private:
@@ -114,7 +116,8 @@ class BackwardRows {
     __aicore__ inline int64_t head() const { return head_; }
     __aicore__ inline int64_t row() const { return tile_ * at_once_; }
     __aicore__ inline int32_t rows() const { return static_cast<int32_t>(min64(at_once_, total_ - row())); }
-    // Among the rows of all heads.
+    // Among the tiles of all heads, and among the rows.
+    __aicore__ inline int64_t index() const { return (batch_ * heads_ + head_) * per_head_ + tile_; }
     __aicore__ inline int64_t flat_row() const { return (batch_ * heads_ + head_) * total_ + row(); }
 
    private:
@@ -136,9 +139,7 @@ class BackwardRows {
   __aicore__ inline Tile first_tile(int64_t heads, int64_t total, int64_t at_once) const {
     return Tile(vector_core_, 2 * tiling_->problem.cores, tiling_->batch, heads, total, at_once);
   }
-  __aicore__ static inline int32_t rows_at_once(int32_t width) {
-    return smaller(BackwardAivBuffers::kRows, BackwardAivBuffers::kTileFloats / width);
-  }
+  __aicore__ static inline int32_t rows_at_once(int32_t width) { return row_tile(width); }
   __aicore__ inline int32_t dv16() const { return round_up(tiling_->problem.dv, 16); }
 
   // ---- before the main pass ----
@@ -227,7 +228,8 @@ class BackwardRows {
     AscendC::Mul(out, out, dout, count);
     WaitFlag<HardEvent::MTE3_V>(kEventResult + slot);
     // -inf is the lse of a row that sees nothing; exp(hidden - least max) is 0, but exp(hidden + inf) is not.
-    AscendC::Maxs(lse_result, lse, kLeastMax, rows);
+    const float least = Bend::kBent ? least_max_score(p.bend) : kLeastMax;
+    AscendC::Maxs(lse_result, lse, least, rows);
     barrier();
     if constexpr (kNarrowRange<T>) {
       AscendC::Mul(dout, dout, dout, count);
@@ -237,12 +239,22 @@ class BackwardRows {
     sum_rows(delta, out, rows, width);
     if (tiling_->has_dlse) {
       // A row that sees nothing has P = 0, but autograd may hand it NaN: that of logaddexp(-inf, -inf).
-      AscendC::CompareScalar(ub_.bits(), lse_result, kLeastMax, AscendC::CMPMODE::NE, BackwardAivBuffers::kLanes);
+      // Of bent scores lse may be as small as the least number, but not -inf.
+      if (Bend::kBent) {
+        AscendC::CompareScalar(ub_.bits(), lse, kLeastFinite, AscendC::CMPMODE::GE, BackwardAivBuffers::kLanes);
+      } else {
+        AscendC::CompareScalar(ub_.bits(), lse_result, kLeastMax, AscendC::CMPMODE::NE, BackwardAivBuffers::kLanes);
+      }
       barrier();
       AscendC::Sub(delta, delta, dlse, rows);
       barrier();
       AscendC::Select(delta, ub_.bits(), delta, 0.0f, AscendC::SELMODE::VSEL_TENSOR_SCALAR_MODE,
                       static_cast<uint32_t>(rows));
+    }
+    const bool sinks = Bend::kBent && p.bend.sinks != 0;
+    if (sinks) {
+      const float sink = global<float>(arguments_.sinks).GetValue(static_cast<uint64_t>(tile.head()));
+      sink_gradient(ub_.sink_part(slot), lse, lse_result, delta, sink, rows);
     }
     SetFlag<HardEvent::V_MTE2>(kEventTile + slot);
     SetFlag<HardEvent::V_MTE3>(kEventResult + slot);
@@ -253,6 +265,9 @@ class BackwardRows {
     AscendC::DataCopyPad(global<float>(base + tiling_->delta_offset), delta, values);
     if constexpr (kNarrowRange<T>)
       AscendC::DataCopyPad(global<float>(base + tiling_->factor_offset), ub_.stored_norm(slot), values);
+    if (sinks)
+      AscendC::DataCopyPad(global<float>(arguments_.workspace + tiling_->sink_offset + 4 * tile.index()),
+                           ub_.sink_part(slot), AscendC::DataCopyExtParams(1, 4, 0, 0, 0));
     SetFlag<HardEvent::MTE3_V>(kEventResult + slot);
   }
 

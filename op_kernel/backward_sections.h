@@ -20,6 +20,9 @@ struct BackwardArguments {
   GM_ADDR dk;
   GM_ADDR dv;
   GM_ADDR workspace;
+  GM_ADDR slopes = nullptr;  // fp32, of the kernels that bend scores, as sinks and dsinks
+  GM_ADDR sinks = nullptr;
+  GM_ADDR dsinks = nullptr;
 };
 
 __aicore__ inline bool owns_column(const TriangleBackwardTiling& tiling, const Piece& piece) {
@@ -30,6 +33,7 @@ __aicore__ inline bool owns_column(const TriangleBackwardTiling& tiling, const P
 struct Section {
   Band band;
   int64_t batch = 0, head_q = 0, head_kv = 0;
+  int64_t sequence = 0;              // batch entry or document
   int64_t first_q = 0, first_k = 0;  // packed: the document's first row in q and in k
   int64_t anchor = 0;                // the column, or the row, that the blocks share
   int64_t begin = 0, end = 0;
@@ -75,6 +79,7 @@ class SectionCursor {
     }
     section->band = band_;
     section->batch = tiling_->problem.packed ? 0 : piece_.batch;
+    section->sequence = piece_.batch;
     section->head_kv = piece_.head_kv;
     section->head_q = repeats_ > 1 ? piece_.head_kv * repeats_ + query_ : piece_.head_q;
     section->first_q = first_q_;

@@ -3,7 +3,7 @@
 #include <type_traits>
 
 #include "backward_sections.h"
-#include "mask.h"
+#include "bend.h"
 
 namespace triangle {
 
@@ -42,9 +42,13 @@ struct BackwardAivBuffers {
   static constexpr int32_t kValuesCount = 10;
   static constexpr uint32_t kBits = kValues + kValuesCount * kValuesBytes;  // of a comparison, rows as in mask.h
   static constexpr uint32_t kBitsBytes = kRows * kChunkKeys / 8;
-  static constexpr uint32_t kEnd = kBits + kBitsBytes;
+  static constexpr uint32_t kColumns = kBits + kBitsBytes;           // of kernels that bend scores (bend.h): 0 .. 127
+  static constexpr uint32_t kDistances = kColumns + kGradBlock * 4;  // [128]
+  static constexpr uint32_t kBendFactor = kDistances + kGradBlock * 4;  // [8]
+  static constexpr uint32_t kSinkParts = kBendFactor + 32;              // 2 x [1]
+  static constexpr uint32_t kEnd = kSinkParts + 2 * 32;
   static_assert(kEnd <= 188160, "UB is 192 KiB, of which 183.75 KiB are a kernel's own");
-  static_assert(kSpread % 32 == 0 && kBits % 32 == 0, "UB tensors are 32 B aligned");
+  static_assert(kSpread % 32 == 0 && kBits % 32 == 0 && kColumns % 32 == 0, "UB tensors are 32 B aligned");
 };
 
 // UB of the vector cores, by name.
@@ -87,6 +91,14 @@ class BackwardUb {
     return chip_.UB<T>(Buffers::kDp + i * Buffers::kTileBytes / 2, Buffers::kTileFloats);
   }
 
+  // Of kernels that bend scores: the upper halves of slots of at most kMaskedRows rows.
+  __aicore__ inline Floats upper_s(int32_t slot) { return tile(Buffers::kS, slot)[Buffers::kTileFloats / 2]; }
+  __aicore__ inline Floats upper_dp(int32_t slot) { return tile(Buffers::kDp, slot)[Buffers::kTileFloats / 2]; }
+  __aicore__ inline Floats distances() { return chip_.UB<float>(Buffers::kDistances, kGradBlock); }
+  __aicore__ inline Floats sink_part(int32_t slot) { return chip_.UB<float>(Buffers::kSinkParts + slot * 32, 8); }
+  __aicore__ inline Floats bend_factor() { return chip_.UB<float>(Buffers::kBendFactor, 8); }
+
+  __aicore__ inline Floats columns() { return chip_.UB<float>(Buffers::kColumns, kGradBlock); }
   __aicore__ inline AscendC::LocalTensor<uint8_t> bits() {
     return chip_.UB<uint8_t>(Buffers::kBits, Buffers::kBitsBytes);
   }

@@ -41,7 +41,15 @@ struct AivBuffers {
   static constexpr uint32_t kStats = kBits + kBitsBytes;
   static constexpr uint32_t kStatBytes = kRows * 4;
   static constexpr uint32_t kStatsBytes = (2 * kRingSlots + 5) * kStatBytes;
-  static constexpr uint32_t kEnd = kStats + kStatsBytes;
+  static constexpr uint32_t kColumns = kStats + kStatsBytes;  // of kernels that bend scores: 0 .. 511
+  static constexpr uint32_t kEnd = kColumns + kChunkKeys * 4;
+  // Kernels that bend scores take at most kBentRows rows at once; so half of the partial sums is theirs, until a merge.
+  static constexpr int32_t kBentRows = 16;
+  static constexpr uint32_t kDistances = kSumParts + kBentRows * kLanes * 4;  // [512]
+  static constexpr uint32_t kBendFactor = kDistances + kChunkKeys * 4;        // [8]
+  static constexpr uint32_t kBendRows = kBendFactor + 32;                     // [16]
+  static_assert(kBendRows + kBentRows * 4 <= kSumTail, "what bends scores fits beside 16 rows of partial sums");
+  static_assert(2 * kRows * 32 <= kMaxPartsBytes + kBentRows * kLanes * 4, "and a merge leaves it alone");
   static_assert(kEnd <= 188160, "UB is 192 KiB, of which 183.75 KiB are a kernel's own");
   static_assert(2 * kRows * 32 <= kMaxPartsBytes + kSumPartsBytes, "the factors of a merge fit the scratch");
   static_assert(kProbsBytes >= kRows * 32, "a slot of P holds lse as [128, 8]");

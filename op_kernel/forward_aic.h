@@ -19,6 +19,8 @@ struct ForwardArguments {
   GM_ADDR out;
   GM_ADDR lse;
   GM_ADDR workspace;
+  GM_ADDR slopes = nullptr;  // fp32, of the kernels that bend scores, as sinks
+  GM_ADDR sinks = nullptr;
 };
 
 template <class T, class Tile>

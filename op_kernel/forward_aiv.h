@@ -6,7 +6,7 @@
 
 namespace triangle {
 
-template <class T, class Tile>
+template <class T, class Tile, class Bend>  // Bend: NoBend, or TileBend in the kernels that bend scores
 class ForwardAiv {
  public:
   __aicore__ inline ForwardAiv(const TriangleForwardTiling* tiling, const ForwardArguments& arguments,
@@ -15,13 +15,18 @@ class ForwardAiv {
         sequences_(sequences),
         out_(global<T>(arguments.out)),
         lse_(global<float>(arguments.lse)),
-        mask_(global<uint8_t>(arguments.mask)),
+        mask_(arguments.mask),
         workspace_(tiling, arguments.workspace, core),
         soft_(tiling, sequences, share),
         merge_(tiling, sequences, share),
+        slopes_(global<float>(arguments.slopes)),
+        sinks_(global<float>(arguments.sinks)),
         half_(half),
         dv16_(round_up(tiling->dv, 16)) {
     chip_.Init(scale_first() ? 1.0f : tiling->scale);
+    if constexpr (Bend::kBent) {
+      AscendC::CreateVecIndex(chip_.columns(), 0.0f, static_cast<uint32_t>(kChunkKeys));
+    }
   }
 
   __aicore__ inline void run() {
@@ -82,7 +87,9 @@ class ForwardAiv {
       const int32_t width = round_up(columns.cols, AivBuffers::kLanes);
       // As many rows as a slot holds; half of it is the mask's where there is one.
       int32_t at_once = width > kChunkKeys / 2 ? AivBuffers::kChunkRows / 2 : AivBuffers::kChunkRows;
-      if (tiling_->has_mask) at_once /= 2;
+      if (Bend::kBent) at_once = AivBuffers::kBentRows;
+      if (tiling_->has_mask || has_float_mask()) at_once /= 2;
+      if constexpr (Bend::kBent) begin_bend(stage, columns, first, rows, width);
       const Part part = {&stage, columns, first, rows, width, at_once};
       softmax_rows(part);
       if (!scale_first() && finish_and_find_large(stage, rows)) {
@@ -102,8 +109,10 @@ class ForwardAiv {
     }
   }
 
-  // Smaller and negative scales multiply the scores before their maximum is taken.
-  __aicore__ inline bool scale_first() const { return !(tiling_->scale >= kLeastScale); }
+  // Smaller and negative scales multiply the scores before their maximum is taken, and all where scores are bent.
+  __aicore__ inline bool scale_first() const {
+    return (Bend::kBent && tiling_->bend.bends_scores()) || !(tiling_->scale >= kLeastScale);
+  }
 
   // A vector core's part of a stage: rows first .. first + rows of the task, and at_once rows a tile.
   struct Part {
@@ -116,10 +125,11 @@ class ForwardAiv {
   __aicore__ inline void softmax_rows(const Part& part) {
     SoftmaxTile t = load_tile(part, 0);
     WaitFlag<HardEvent::MTE2_V>(kEventScores + ((slots_used_ - 1) & 1));
-    begin_tile(chip_, t);
+    begin_bent_tile(part, 0);
+    begin_tile(chip_, t, bend_);
     for (int32_t row = 0; row < part.rows; row += part.at_once) {
       const int32_t slot = (slots_used_ - 1) & 1;
-      softmax_exp(chip_, t, pending_);
+      softmax_exp(chip_, t, pending_, bend_);
       take_accumulator();
       const bool more = row + part.at_once < part.rows;
       SoftmaxTile next;
@@ -127,7 +137,8 @@ class ForwardAiv {
       store_probs(part, t, row, slot);
       if (more) {
         WaitFlag<HardEvent::MTE2_V>(kEventScores + ((slots_used_ - 1) & 1));
-        begin_tile(chip_, next);
+        begin_bent_tile(part, row + part.at_once);
+        begin_tile(chip_, next, bend_);
         t = next;
       }
     }
@@ -192,12 +203,15 @@ class ForwardAiv {
     }
 
     WaitFlag<HardEvent::V_MTE2>(kEventScores + slot);
-    if (cols16 < width || round_up(columns.cols, 32) < t.mask.pitch) {  // columns that nobody computed or loads
+    // columns that nobody computed or loads
+    if (cols16 < width || round_up(columns.cols, 32) < t.mask.pitch ||
+        (has_float_mask() && round_up(columns.cols, 8) < width)) {
       SetFlag<HardEvent::MTE2_V>(kEventFill);
       WaitFlag<HardEvent::MTE2_V>(kEventFill);
       AscendC::Duplicate(t.tile, kHidden, rows * width);
       if (t.mask.given)
         AscendC::Duplicate(t.mask.bytes.template ReinterpretCast<half>(), half(0.0f), rows * t.mask.pitch / 2);
+      if (has_float_mask()) AscendC::Duplicate(chip_.upper_half(slot), 0.0f, AivBuffers::kSlotFloats / 2);
       SetFlag<HardEvent::V_MTE2>(kEventFill);
       WaitFlag<HardEvent::V_MTE2>(kEventFill);
     }
@@ -205,6 +219,10 @@ class ForwardAiv {
                       AscendC::DataCopyParams(to16(rows), to16(cols16 / 8), to16((kChunkKeys - cols16) / 8),
                                               to16((width - cols16) / 8)));
     if (t.mask.given) load_mask(stage, t.mask, first + row, rows, columns);
+    if constexpr (Bend::kBent) {
+      bend_.mask = load_float_mask<T>(*tiling_, mask_, chip_.upper_half(slot), stage.batch, stage.head_q,
+                                      stage.row0 + first + row, stage.key0() + columns.col0, rows, columns.cols, width);
+    }
     SetFlag<HardEvent::MTE2_V>(kEventScores + slot);
     return t;
   }
@@ -216,7 +234,7 @@ class ForwardAiv {
     const int32_t rows = t.rows, width = t.width, cols16 = round_up(columns.cols, 16), first = part.first;
     const int32_t p = probs_used_++ & 1;
     const AscendC::LocalTensor<T> probs = chip_.template probs<T>(p);
-    WaitFlag<HardEvent::MTE3_V>(kEventProbs + p);
+    if (!Bend::kBent) WaitFlag<HardEvent::MTE3_V>(kEventProbs + p);
     AscendC::Cast(probs, t.tile, AscendC::RoundMode::CAST_RINT, static_cast<uint32_t>(rows * width));
     begin_sum(chip_, t);
     pending_.begin(t);
@@ -231,25 +249,46 @@ class ForwardAiv {
     SetFlag<HardEvent::MTE3_V>(kEventProbs + p);
   }
 
+  // What the tiles of a stage have in common. Distances count from the middle of the core's rows.
+  __aicore__ inline void begin_bend(const Stage& stage, const Columns& columns, int32_t first, int32_t rows,
+                                    int32_t width) {
+    const ScoreBend& bend = tiling_->bend;
+    bend_.bends_scores = bend.bends_scores();
+    bend_.scale = tiling_->scale;
+    bend_.softcap = bend.softcap;
+    bend_.alibi = bend.alibi != 0;
+    if (!bend_.alibi) return;
+    bend_.slope = slopes_.GetValue(static_cast<uint64_t>(stage.sequence * bend.slope_batch + stage.head_q));
+    bend_.factor = chip_.bend_factor();
+    bend_.distances = chip_.distances();
+    bend_.rows = chip_.bend_rows();
+    reference_ = first + rows / 2;
+    bend_.begin(chip_.columns(), stage.key0() + columns.col0, stage.position(*tiling_, reference_), width);
+  }
+  // Before the tile from `row` of the part on: its distances from the reference, and a place for the softcap, which is
+  // that of its P.
+  __aicore__ inline void begin_bent_tile(const Part& part, int32_t row) {
+    if constexpr (Bend::kBent) {
+      const int32_t p = probs_used_ & 1;
+      WaitFlag<HardEvent::MTE3_V>(kEventProbs + p);
+      bend_.scratch = chip_.template probs<T>(p).template ReinterpretCast<float>();
+      if (bend_.alibi) {
+        const float from = static_cast<float>(part.first + row - reference_);
+        AscendC::Adds(bend_.rows, chip_.columns(), from, AivBuffers::kBentRows);
+        barrier();
+      }
+    }
+  }
+  __aicore__ inline bool has_float_mask() const { return Bend::kBent && loads_float_mask(*tiling_); }
+
   // The mask's bytes for rows of the task and columns of the stage.
   __aicore__ inline void load_mask(const Stage& stage, const TileMask& mask, int32_t row, int32_t rows,
                                    const Columns& columns) {
-    const AscendC::GlobalTensor<uint8_t> src =
-        mask_[row_offset(tiling_->mask, stage.batch, stage.head_q, stage.row0 + row) + stage.key0() + columns.col0];
-    const AscendC::DataCopyPadExtParams<uint8_t> no_padding(false, 0, 0, 0);
-    const int64_t gap = tiling_->mask.row - columns.cols;
-    const uint32_t bytes = static_cast<uint32_t>(columns.cols);
-    if (gap >= 0 && gap <= int64_t{0xffffffff}) {
-      const uint32_t ub_gap = static_cast<uint32_t>((mask.pitch - round_up(columns.cols, 32)) / 32);
-      AscendC::DataCopyPad(mask.bytes, src,
-                           AscendC::DataCopyExtParams(to16(rows), bytes, static_cast<uint32_t>(gap), ub_gap, 0),
-                           no_padding);
-      return;
-    }
-    for (int32_t i = 0; i < rows; ++i) {  // a row for all queries, or rows very far apart
-      AscendC::DataCopyPad(mask.bytes[i * mask.pitch], src[i * tiling_->mask.row],
-                           AscendC::DataCopyExtParams(1, bytes, 0, 0, 0), no_padding);
-    }
+    const Strides& strides = tiling_->mask;
+    load_mask_rows(
+        mask.bytes,
+        mask_ + row_offset(strides, stage.batch, stage.head_q, stage.row0 + row) + stage.key0() + columns.col0, rows,
+        columns.cols, strides.row, mask.pitch);
   }
 
   // ---- merge ----
@@ -326,11 +365,16 @@ class ForwardAiv {
       WaitFlag<HardEvent::V_MTE2>(kEventAcc);
       barrier();
       AscendC::Duplicate(chip_.accumulator(), 0.0f, rows * dv16_);
-      AscendC::Duplicate(chip_.run_max(), kLeastMax, rows);
+      AscendC::Duplicate(chip_.run_max(), bend_.least_max(), rows);
       AscendC::Duplicate(chip_.run_sum(), 0.0f, rows);
     }
     WaitFlag<HardEvent::MTE3_V>(kEventLse);
-    normalise(chip_, rows, dv16_);
+    bool sinks = false;
+    if constexpr (Bend::kBent) {
+      sinks = tiling_->bend.sinks != 0;
+      if (sinks) join_sink(chip_, sinks_.GetValue(static_cast<uint64_t>(stage.head_q)), rows);
+    }
+    normalise(chip_, rows, dv16_, sinks);
     const int64_t row = stage.first_q + stage.row0 + first;
     store_lse(lse_[row_offset(tiling_->lse, stage.batch, stage.head_q, row)], rows);
     store_out(out_[row_offset(tiling_->out, stage.batch, stage.head_q, row)], rows);
@@ -468,9 +512,10 @@ class ForwardAiv {
   ForwardSequences sequences_;
   AscendC::GlobalTensor<T> out_;
   AscendC::GlobalTensor<float> lse_;
-  AscendC::GlobalTensor<uint8_t> mask_;
+  GM_ADDR mask_;
   Workspace workspace_;
   StageCursor soft_, merge_;
+  AscendC::GlobalTensor<float> slopes_, sinks_;
   int32_t half_, dv16_;
   AivChip chip_;
   RowState state_;
@@ -478,6 +523,8 @@ class ForwardAiv {
   uint64_t large_[2] = {0, 0};  // rows of the part whose softmax is being made again: bit `row`
   bool loading_ = false;        // the accumulator is on its way
   int32_t slots_used_ = 0, probs_used_ = 0;
+  Bend bend_;
+  int32_t reference_ = 0;
 };
 
 }  // namespace triangle

@@ -11,16 +11,17 @@
 extern "C" {
 #endif
 
-// Device addresses. mask, cu_seq_q, cu_seq_k and dlse are null where the tiling does not use them. q, k, v, out and
-// their gradients point to the first element of a strided tensor whose strides the tiling holds; lse, dlse fp32.
+// Device addresses. mask, cu_seq_q, cu_seq_k, slopes, sinks, dsinks and dlse are null where the tiling does not use
+// them. q, k, v, out and their gradients point to the first element of a strided tensor whose strides the tiling holds;
+// lse, dlse, slopes, sinks, dsinks fp32.
 typedef struct TriangleForwardPointers {
-  const void *q, *k, *v, *mask, *cu_seq_q, *cu_seq_k;
+  const void *q, *k, *v, *mask, *cu_seq_q, *cu_seq_k, *slopes, *sinks;
   void *out, *lse, *workspace;
 } TriangleForwardPointers;
 
 typedef struct TriangleBackwardPointers {
-  const void *dout, *q, *k, *v, *out, *lse, *dlse, *mask, *cu_seq_q, *cu_seq_k;
-  void *dq, *dk, *dv, *workspace;
+  const void *dout, *q, *k, *v, *out, *lse, *dlse, *mask, *cu_seq_q, *cu_seq_k, *slopes, *sinks;
+  void *dq, *dk, *dv, *dsinks, *workspace;
 } TriangleBackwardPointers;
 
 // Identifies the structs of this header: a library built from other sources must not be called.
@@ -58,6 +59,12 @@ constexpr bool kBeginsTogether = false;
 constexpr bool begins_together() { return kBeginsTogether; }
 #endif
 
+// Whether a launch takes the kernels that bend scores. For the host: functions of op_host are the device's in the asc
+// way.
+inline bool is_bent(const ScoreBend& bend) {
+  return bend.softcap > 0 || bend.alibi != 0 || bend.mask_element != 0 || bend.sinks != 0;
+}
+
 struct Phases {
   int32_t count;
   int32_t launches[4];
@@ -66,7 +73,10 @@ inline Phases phases_of(const TriangleForwardTiling& tiling, bool begins_togethe
   if (begins_together || tiling.cut_slots == 0) return {1, {kAllPhases}};  // without cut tasks nobody meets
   return {2, {kWalkTasks, kMergeCutTasks}};
 }
-inline Phases phases_of(const TriangleBackwardTiling&, bool bf16, bool begins_together) {
+inline Phases phases_of(const TriangleBackwardTiling& tiling, bool bf16, bool begins_together) {
+  // Where scores are bent the main pass is a kernel of its own.
+  if (begins_together && is_bent(tiling.problem.bend))
+    return {3, {kPrepareRows | kChooseRange, kWalkSections, kFinishRows}};
   if (begins_together) return {1, {kAllPhases}};
   if (bf16) return {3, {kPrepareRows, kWalkSections, kFinishRows}};
   return {4, {kPrepareRows, kChooseRange, kWalkSections, kFinishRows}};

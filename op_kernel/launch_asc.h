@@ -5,7 +5,9 @@
 
 #include "acl/acl.h"
 #include "backward.cpp"
+#include "backward_bent.cpp"
 #include "forward.cpp"
+#include "forward_bent.cpp"
 #include "launch.h"
 #include "launched_asc.h"
 
@@ -31,7 +33,23 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
   GM_ADDR out = device(p.out);
   GM_ADDR lse = device(p.lse);
   GM_ADDR workspace = device(p.workspace);
-  if (bf16 != 0 && wide != 0) {
+  if (triangle::is_bent(tiling.bend)) {
+    GM_ADDR slopes = device(p.slopes);
+    GM_ADDR sinks = device(p.sinks);
+    if (bf16 != 0 && wide != 0) {
+      triangle_attn_fwd_bent_bf16_256<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, slopes, sinks, out, lse,
+                                                            workspace, words);
+    } else if (bf16 != 0) {
+      triangle_attn_fwd_bent_bf16_128<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, slopes, sinks, out, lse,
+                                                            workspace, words);
+    } else if (wide != 0) {
+      triangle_attn_fwd_bent_fp16_256<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, slopes, sinks, out, lse,
+                                                            workspace, words);
+    } else {
+      triangle_attn_fwd_bent_fp16_128<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, slopes, sinks, out, lse,
+                                                            workspace, words);
+    }
+  } else if (bf16 != 0 && wide != 0) {
     triangle_attn_fwd_bf16_256<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, words);
   } else if (bf16 != 0) {
     triangle_attn_fwd_bf16_128<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, words);
@@ -62,7 +80,25 @@ int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPoint
   GM_ADDR dk = device(p.dk);
   GM_ADDR dv = device(p.dv);
   GM_ADDR workspace = device(p.workspace);
-  if (bf16 != 0) {
+  if (triangle::is_bent(tiling.problem.bend)) {
+    GM_ADDR slopes = device(p.slopes);
+    GM_ADDR sinks = device(p.sinks);
+    GM_ADDR dsinks = device(p.dsinks);
+    const bool rows = tiling.problem.phases != triangle::kWalkSections;
+    if (bf16 != 0 && rows) {
+      triangle_attn_bwd_bent_rows_bf16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k,
+                                                             slopes, sinks, dq, dk, dv, dsinks, workspace, words);
+    } else if (rows) {
+      triangle_attn_bwd_bent_rows_fp16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k,
+                                                             slopes, sinks, dq, dk, dv, dsinks, workspace, words);
+    } else if (bf16 != 0) {
+      triangle_attn_bwd_bent_bf16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, slopes,
+                                                        sinks, dq, dk, dv, dsinks, workspace, words);
+    } else {
+      triangle_attn_bwd_bent_fp16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, slopes,
+                                                        sinks, dq, dk, dv, dsinks, workspace, words);
+    }
+  } else if (bf16 != 0) {
     triangle_attn_bwd_bf16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, dq, dk, dv,
                                                  workspace, words);
   } else {

@@ -6,8 +6,16 @@ struct TriangleBackwardWords;
 
 #include <cstring>
 
+#include "aclrtlaunch_triangle_attn_bwd_bent_bf16.h"
+#include "aclrtlaunch_triangle_attn_bwd_bent_fp16.h"
+#include "aclrtlaunch_triangle_attn_bwd_bent_rows_bf16.h"
+#include "aclrtlaunch_triangle_attn_bwd_bent_rows_fp16.h"
 #include "aclrtlaunch_triangle_attn_bwd_bf16.h"
 #include "aclrtlaunch_triangle_attn_bwd_fp16.h"
+#include "aclrtlaunch_triangle_attn_fwd_bent_bf16_128.h"
+#include "aclrtlaunch_triangle_attn_fwd_bent_bf16_256.h"
+#include "aclrtlaunch_triangle_attn_fwd_bent_fp16_128.h"
+#include "aclrtlaunch_triangle_attn_fwd_bent_fp16_256.h"
 #include "aclrtlaunch_triangle_attn_fwd_bf16_128.h"
 #include "aclrtlaunch_triangle_attn_fwd_bf16_256.h"
 #include "aclrtlaunch_triangle_attn_fwd_fp16_128.h"
@@ -42,6 +50,15 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
   if (registration != 0) return registration;
   TriangleForwardWords words;
   std::memcpy(&words, &tiling, sizeof words);
+  if (triangle::is_bent(tiling.bend)) {
+    const auto launch =
+        bf16 != 0
+            ? (wide != 0 ? aclrtlaunch_triangle_attn_fwd_bent_bf16_256 : aclrtlaunch_triangle_attn_fwd_bent_bf16_128)
+            : (wide != 0 ? aclrtlaunch_triangle_attn_fwd_bent_fp16_256 : aclrtlaunch_triangle_attn_fwd_bent_fp16_128);
+    return static_cast<int32_t>(launch(cores, stream, device(p.q), device(p.k), device(p.v), device(p.mask),
+                                       device(p.cu_seq_q), device(p.cu_seq_k), device(p.slopes), device(p.sinks), p.out,
+                                       p.lse, p.workspace, &words));
+  }
   const auto launch =
       bf16 != 0 ? (wide != 0 ? aclrtlaunch_triangle_attn_fwd_bf16_256 : aclrtlaunch_triangle_attn_fwd_bf16_128)
                 : (wide != 0 ? aclrtlaunch_triangle_attn_fwd_fp16_256 : aclrtlaunch_triangle_attn_fwd_fp16_128);
@@ -54,6 +71,16 @@ int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPoint
   if (registration != 0) return registration;
   TriangleBackwardWords words;
   std::memcpy(&words, &tiling, sizeof words);
+  if (triangle::is_bent(tiling.problem.bend)) {
+    const bool rows = tiling.problem.phases != triangle::kWalkSections;
+    const auto launch =
+        bf16 != 0 ? (rows ? aclrtlaunch_triangle_attn_bwd_bent_rows_bf16 : aclrtlaunch_triangle_attn_bwd_bent_bf16)
+                  : (rows ? aclrtlaunch_triangle_attn_bwd_bent_rows_fp16 : aclrtlaunch_triangle_attn_bwd_bent_fp16);
+    return static_cast<int32_t>(launch(cores, stream, device(p.dout), device(p.q), device(p.k), device(p.v),
+                                       device(p.out), device(p.lse), device(p.dlse), device(p.mask), device(p.cu_seq_q),
+                                       device(p.cu_seq_k), device(p.slopes), device(p.sinks), p.dq, p.dk, p.dv,
+                                       p.dsinks, p.workspace, &words));
+  }
   const auto launch = bf16 != 0 ? aclrtlaunch_triangle_attn_bwd_bf16 : aclrtlaunch_triangle_attn_bwd_fp16;
   return static_cast<int32_t>(launch(cores, stream, device(p.dout), device(p.q), device(p.k), device(p.v),
                                      device(p.out), device(p.lse), device(p.dlse), device(p.mask), device(p.cu_seq_q),

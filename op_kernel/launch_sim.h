@@ -47,17 +47,29 @@ int32_t queue(const std::string& kernel, const char* file, uint32_t cores, const
 int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const TriangleForwardPointers& p,
                       TriangleForwardTiling tiling, void* stream) {
   if (fault("wrong_tiling")) tiling.out.row += kFarAway;
-  const std::string kernel =
-      std::string("triangle_attn_fwd_") + (bf16 != 0 ? "bf16_" : "fp16_") + (wide != 0 ? "256" : "128");
-  return queue(kernel, "op_kernel/forward.cpp", cores,
+  const std::string name = std::string(bf16 != 0 ? "bf16_" : "fp16_") + (wide != 0 ? "256" : "128");
+  if (triangle::is_bent(tiling.bend)) {
+    return queue("triangle_attn_fwd_bent_" + name, "op_kernel/forward_bent.cpp", cores,
+                 {p.q, p.k, p.v, p.mask, p.cu_seq_q, p.cu_seq_k, p.slopes, p.sinks, p.out, p.lse, p.workspace}, tiling,
+                 stream);
+  }
+  return queue("triangle_attn_fwd_" + name, "op_kernel/forward.cpp", cores,
                {p.q, p.k, p.v, p.mask, p.cu_seq_q, p.cu_seq_k, p.out, p.lse, p.workspace}, tiling, stream);
 }
 
 int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers& p, TriangleBackwardTiling tiling,
                        void* stream) {
   if (fault("wrong_tiling")) tiling.dq.row += kFarAway;
+  const std::string name = bf16 != 0 ? "bf16" : "fp16";
+  if (triangle::is_bent(tiling.problem.bend)) {
+    const std::string part = tiling.problem.phases == triangle::kWalkSections ? "" : "rows_";
+    return queue("triangle_attn_bwd_bent_" + part + name, "op_kernel/backward_bent.cpp", cores,
+                 {p.dout, p.q, p.k, p.v, p.out, p.lse, p.dlse, p.mask, p.cu_seq_q, p.cu_seq_k, p.slopes, p.sinks, p.dq,
+                  p.dk, p.dv, p.dsinks, p.workspace},
+                 tiling, stream);
+  }
   return queue(
-      bf16 != 0 ? "triangle_attn_bwd_bf16" : "triangle_attn_bwd_fp16", "op_kernel/backward.cpp", cores,
+      "triangle_attn_bwd_" + name, "op_kernel/backward.cpp", cores,
       {p.dout, p.q, p.k, p.v, p.out, p.lse, p.dlse, p.mask, p.cu_seq_q, p.cu_seq_k, p.dq, p.dk, p.dv, p.workspace},
       tiling, stream);
 }

@@ -35,16 +35,36 @@ __aicore__ inline void merge_stats(AivChip& chip, const Floats& max, const Float
   AscendC::MulAddDst(chip.run_sum(), sum, max, rows);
 }
 
+// A logit that joins the sums and has no value: run_max and run_sum become those with it, and temporary(1) what the
+// accumulator is still to be multiplied by.
+__aicore__ inline void join_sink(AivChip& chip, float sink, int32_t rows) {
+  const Floats merged = chip.temporary(0), factor = chip.temporary(1), own = chip.lse();
+  barrier();
+  AscendC::Maxs(merged, chip.run_max(), sink, rows);
+  barrier();
+  AscendC::Sub(factor, chip.run_max(), merged, rows);
+  AscendC::Muls(own, merged, -1.0f, rows);
+  barrier();
+  AscendC::Exp(factor, factor, rows);
+  AscendC::Adds(own, own, sink, rows);
+  AscendC::Muls(chip.run_max(), merged, 1.0f, rows);
+  barrier();
+  AscendC::Exp(own, own, rows);
+  AscendC::Mul(chip.run_sum(), chip.run_sum(), factor, rows);
+  barrier();
+  AscendC::Add(chip.run_sum(), chip.run_sum(), own, rows);
+}
+
 // A row whose sum is 0 saw nothing: 0 / kTiny is 0, and its lse is ln 0 = -inf.
 constexpr float kTiny = 1.0e-30f;
 
 // Divides the accumulator by the sums (by way of their reciprocals: a division costs as much as two products) and
-// leaves lse in chip.lse().
-__aicore__ inline void normalise(AivChip& chip, int32_t rows, int32_t dv16) {
+// leaves lse in chip.lse(). `scaled`: temporary(1) has what each row is multiplied by besides, of join_sink().
+__aicore__ inline void normalise(AivChip& chip, int32_t rows, int32_t dv16, bool scaled = false) {
   const Floats divisor = chip.temporary(0), reciprocal = chip.temporary(1);
   barrier();
   AscendC::Maxs(divisor, chip.run_sum(), kTiny, rows);
-  AscendC::Duplicate(reciprocal, 1.0f, rows);
+  if (!scaled) AscendC::Duplicate(reciprocal, 1.0f, rows);
   AscendC::Ln(chip.lse(), chip.run_sum(), rows);
   barrier();
   AscendC::Div(reciprocal, reciprocal, divisor, rows);

@@ -1,7 +1,7 @@
 // The softmax of one chunk of keys from a fresh state: max and sum of each row, and P = exp(scale * S - max) in 16
 // bits, relative to the chunk's own maximum.
 #pragma once
-#include "mask.h"
+#include "bend.h"
 
 namespace triangle {
 
@@ -61,18 +61,21 @@ __aicore__ inline void begin_sum(AivChip& chip, const SoftmaxTile& t) {
 }
 
 // Scores ready for their maximum, and its first level. Shares its barriers with the end of the tile before.
-__aicore__ inline void begin_tile(AivChip& chip, const SoftmaxTile& t) {
+template <class Bend>  // NoBend or TileBend
+__aicore__ inline void begin_tile(AivChip& chip, const SoftmaxTile& t, const Bend& bend) {
   const int32_t count = t.rows * t.width;
-  if (t.scale_first) {
+  if (bend.bends()) {
+    bend.apply(t.tile, t.rows, t.width);
+  } else if (t.scale_first) {
     AscendC::Muls(t.tile, t.tile, t.scale, count);
     barrier();
   }
   if (t.edges.hides(t.rows)) {
-    hide_edges(t.tile, t.edges, t.rows);
+    hide_edges(t.tile, t.edges, t.rows, bend.hidden());
     barrier();
   }
   if (t.mask.given) {
-    hide_masked(chip, t.tile, t.mask, t.rows, t.width);
+    hide_masked(chip, t.tile, t.mask, t.rows, t.width, bend.hidden());
     barrier();
   }
   AscendC::BlockReduceMax(chip.max_parts(), t.tile, count / AivBuffers::kLanes, AivBuffers::kLanes, 1, 1, 8);
@@ -98,7 +101,8 @@ __aicore__ inline void subtract_max(AivChip& chip, const SoftmaxTile& t) {
 
 // Replaces scores by exp(scale * score - max) and writes max and, before scaling, largest; completes the sums of the
 // tile before. max(scale * s) is scale * max(s) bit for bit where scale > 0.
-__aicore__ inline void softmax_exp(AivChip& chip, const SoftmaxTile& t, PendingSum& pending) {
+template <class Bend>
+__aicore__ inline void softmax_exp(AivChip& chip, const SoftmaxTile& t, PendingSum& pending, const Bend& bend) {
   barrier();
   pending.second_level(chip);
   if (t.width == kChunkKeys && t.rows % 8 == 0) {
@@ -114,8 +118,8 @@ __aicore__ inline void softmax_exp(AivChip& chip, const SoftmaxTile& t, PendingS
     pending.third_level(chip);
     AscendC::Duplicate(chip.sum_parts(), 0.0f, t.rows * AivBuffers::kLanes);
   }
-  if (t.mask.given || t.edges.hides(t.rows)) {
-    AscendC::Maxs(t.largest, t.largest, kLeastMax, t.rows);
+  if (t.mask.given || bend.masks() || t.edges.hides(t.rows)) {
+    AscendC::Maxs(t.largest, t.largest, bend.least_max(), t.rows);
     barrier();
   }
   const float factor = t.scale_first ? 1.0f : t.scale;
@@ -125,6 +129,7 @@ __aicore__ inline void softmax_exp(AivChip& chip, const SoftmaxTile& t, PendingS
   spread_rows(chip.row_max(), t.minus_max, t.rows);
   barrier();
   subtract_max(chip, t);
+  bend.finish_max(t.max, t.rows);
   barrier();
   AscendC::Exp(t.tile, t.tile, t.rows * t.width);
   barrier();

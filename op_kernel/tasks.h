@@ -34,10 +34,16 @@ class ForwardSequences {
   AscendC::GlobalTensor<int32_t> cu_seq_q_, cu_seq_k_;
 };
 
+// The diagonal of a sequence: the position of its row 0.
+__aicore__ inline int64_t diagonal_of(const TriangleForwardTiling& tiling, const Band& band) {
+  return tiling.packed && tiling.bottom_right ? bottom_right_diagonal(band.sq, band.sk) : tiling.diagonal;
+}
+
 // One chunk of keys of one task.
 struct Stage {
   Band band;
   int64_t batch = 0, head_q = 0, head_kv = 0;
+  int64_t sequence = 0;              // batch entry or document
   int64_t first_q = 0, first_k = 0;  // packed: the document's first row in q and in k
   int64_t row0 = 0;                  // the task's first row in its sequence
   int64_t begin_block = 0, end_block = 0;
@@ -50,6 +56,10 @@ struct Stage {
   int32_t cut_slot = 0;                // then: which chunk partial of this core it writes
 
   __aicore__ inline int64_t key0() const { return begin_block * kBlockKeys; }
+  // Of a row of the task, counted in keys; the band's right end may lie nearer than the diagonal.
+  __aicore__ inline int64_t position(const TriangleForwardTiling& tiling, int32_t row) const {
+    return row0 + row + diagonal_of(tiling, band);
+  }
 };
 
 // The columns of a stage that some rows of its task see, in whole blocks (the last may be ragged); none: cols == 0.
@@ -84,6 +94,7 @@ class StageCursor {
     if (at_block_ >= piece_.blocks.end && !next_piece()) return false;
     stage->band = band_;
     stage->batch = tiling_->packed ? 0 : piece_.batch;
+    stage->sequence = piece_.batch;
     stage->head_q = piece_.head_q;
     stage->head_kv = piece_.head_kv;
     stage->first_q = first_q_;

@@ -7,10 +7,10 @@
 #include "../op_host/tiling_backward.h"
 
 struct TriangleForwardWords {
-  uint64_t words[103];
+  uint64_t words[107];
 };
 struct TriangleBackwardWords {
-  uint64_t words[261];
+  uint64_t words[266];
 };
 static_assert(sizeof(TriangleForwardWords) == sizeof(TriangleForwardTiling), "the words of the forward's tiling");
 static_assert(sizeof(TriangleBackwardWords) == sizeof(TriangleBackwardTiling), "the words of the backward's tiling");

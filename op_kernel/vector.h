@@ -116,6 +116,16 @@ class AivChip {
   __aicore__ inline AscendC::LocalTensor<uint8_t> bits() {
     return chip_.UB<uint8_t>(AivBuffers::kBits, AivBuffers::kBitsBytes);
   }
+  // Of kernels that bend scores: bend.h.
+  __aicore__ inline Floats columns() { return chip_.UB<float>(AivBuffers::kColumns, kChunkKeys); }
+  __aicore__ inline Floats distances() { return chip_.UB<float>(AivBuffers::kDistances, kChunkKeys); }
+  __aicore__ inline Floats bend_factor() { return chip_.UB<float>(AivBuffers::kBendFactor, 8); }
+  __aicore__ inline Floats bend_rows() { return chip_.UB<float>(AivBuffers::kBendRows, AivBuffers::kBentRows); }
+  // The upper half of a scores slot.
+  __aicore__ inline Floats upper_half(int32_t slot) {
+    return chip_.UB<float>(AivBuffers::kScores + slot * AivBuffers::kScoresBytes + AivBuffers::kScoresBytes / 2,
+                           AivBuffers::kSlotFloats / 2);
+  }
   // Max and sum of each row of the chunk in a ring slot.
   __aicore__ inline Floats chunk_max(int32_t slot) { return stat(2 * slot); }
   __aicore__ inline Floats chunk_sum(int32_t slot) { return stat(2 * slot + 1); }

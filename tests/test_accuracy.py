@@ -34,13 +34,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for backend in chosen
         for row in table
         for dtype in DTYPES
-        if dtype in backend.dtypes and backend.supports(row if isinstance(row, Case) else Case(row), dtype) is supported
+        if dtype in backend.dtypes
+        and chosen_row(backend, row if isinstance(row, Case) else Case(row), dtype, supported)
     ]
     metafunc.parametrize(
         ("backend", "case" if table is CASES else "kind", "dtype"),
         runs,
         ids=[f"{backend.name}-{row}-{str(dtype).removeprefix('torch.')}" for backend, row, dtype in runs],
     )
+
+
+def chosen_row(backend: TorchBackend, case: Case, dtype: torch.dtype, supported: bool) -> bool:
+    return backend.supports(case, dtype) is supported and (not supported or backend.chooses(case, dtype))
 
 
 def test_against_fp64(case: Case, dtype: torch.dtype, backend: TorchBackend, seed: int) -> None:

@@ -97,6 +97,22 @@ REDUNDANT: list[Redundant] = [
     ),
 ]
 
+REDUNDANT += [
+    Redundant(
+        "backward, bent",
+        ("add", "return; }"),
+        "a mask of one column: the barrier before lse is subtracted would do; in the forward nothing else does",
+    ),
+    *(
+        Redundant(
+            name,
+            ("cap", "AscendC::Adds(tile[at], tile[at], -1.0f, now); barrier();"),
+            "a write after a read within V, which no rule names: without it bits change from schedule to schedule",
+        )
+        for name in ("forward, bent", "backward, bent")
+    ),
+]
+
 Mutant = SyncCall | tuple[SyncCall, SyncCall]
 Run = Callable[[Sequence[str]], Report]
 
@@ -146,7 +162,7 @@ def backward(problem: Problem, *, deterministic: bool, dlse: bool = False) -> Ru
     given = torch.ones_like(lse) if dlse else None
     return lambda sites: sim.attn_backward(
         dout, q, k, v, out, lse, dlse=given, deterministic=deterministic, ignore_sites=sites, **options
-    )[3]
+    )[-1]
 
 
 def backward_runs(deterministic: bool) -> list[Run]:
@@ -157,6 +173,48 @@ def backward_runs(deterministic: bool) -> list[Run]:
         backward(dense(1, 1, 300, 300, 32, 32), deterministic=deterministic),
         backward(dense(2, 2, 300, 300, 16, 16, cores=3), deterministic=deterministic),
         backward(dense(2, 1, 200, 1300, 144, 160, dtype=fp16), deterministic=deterministic),
+    ]
+
+
+def slopes(*heads: int) -> Tensor:
+    return torch.rand(heads, generator=torch.Generator().manual_seed(6)) * 0.5
+
+
+def float_mask(dtype: torch.dtype, *shape: int) -> Tensor:
+    return draw(7, dtype, *shape)
+
+
+def bends(heads: int) -> dict[str, Any]:
+    return {"softcap": 3.0, "alibi_slopes": slopes(heads), "sinks": draw(8, torch.float32, heads)}
+
+
+def bent_backward_runs() -> list[Run]:
+    fp16 = torch.float16
+    return [
+        backward(dense(4, 1, 40, 150, 16, 16, **bends(4)), deterministic=False),
+        backward(
+            dense(2, 2, 140, 140, 16, 16, dtype=fp16, attn_mask=float_mask(fp16, 140, 140), **bends(2)),
+            deterministic=True,
+            dlse=True,
+        ),
+        backward(
+            dense(
+                1,
+                1,
+                64,
+                64,
+                16,
+                16,
+                diagonal=64,
+                dtype=fp16,
+                attn_mask=float_mask(fp16, 64, 64),
+                alibi_slopes=slopes(1),
+            ),
+            deterministic=False,
+        ),
+        backward(
+            dense(1, 1, 64, 64, 16, 16, diagonal=64, attn_mask=float_mask(torch.float32, 64, 1)), deterministic=False
+        ),
     ]
 
 
@@ -186,7 +244,18 @@ KERNELS: dict[str, Callable[[], list[Run]]] = {
     ],
     "backward, fast": lambda: backward_runs(False),
     "backward, deterministic": lambda: backward_runs(True),
+    "forward, bent": lambda: [
+        forward(dense(2, 1, 80, 600, 16, 16, **bends(2))),
+        forward(dense(1, 1, 40, 256, 16, 16, diagonal=300, attn_mask=float_mask(torch.bfloat16, 40, 256), softcap=3.0)),
+        forward(
+            dense(1, 1, 40, 64, 16, 16, diagonal=64, attn_mask=float_mask(torch.float32, 40, 1), alibi_slopes=slopes(1))
+        ),
+        forward(dense(1, 1, 40, 30, 16, 16, sinks=slopes(1))),
+    ],
+    "backward, bent": bent_backward_runs,
 }
+# Of these only what no kernel before them executes is taken out.
+BENT = ("forward, bent", "backward, bent")
 
 
 class Kernel:
@@ -206,6 +275,10 @@ class Kernel:
 
     def mutants(self) -> list[Mutant]:
         return [*self.calls(), *(pair for pair in self.pairs() if not CREDITS.keys() & {function_of(c) for c in pair})]
+
+    def executes(self, mutant: Mutant) -> bool:
+        executed = self.calls() if isinstance(mutant, SyncCall) else self.pairs()
+        return mutant in executed
 
     def notices(self, mutant: Mutant) -> bool:
         """Whether a problem that executes the mutated place reports a finding."""
@@ -256,11 +329,19 @@ def describe(mutant: Mutant) -> str:
     return " -> ".join(f"{Path(c.file).name}:{c.line} {function_of(c)}: {text_of(c)}" for c in calls)
 
 
+def mutants_of(name: str) -> list[Mutant]:
+    mutants = kernel(name).mutants()
+    if name not in BENT:
+        return mutants
+    plain = [kernel(other) for other in KERNELS if other not in BENT and other[:4] == name[:4]]
+    return [mutant for mutant in mutants if not any(other.executes(mutant) for other in plain)]
+
+
 @pytest.mark.parametrize("shard", range(SHARDS))
 @pytest.mark.parametrize("name", KERNELS)
 def test_every_removal_is_reported(name: str, shard: int) -> None:
     tested = kernel(name)
-    mutants = tested.mutants()[shard::SHARDS]
+    mutants = mutants_of(name)[shard::SHARDS]
     explained = [entry.spot for entry in REDUNDANT if re.search(entry.kernels, name)]
     missed = [mutant for mutant in mutants if not tested.notices(mutant)]
     unexplained = [describe(mutant) for mutant in missed if spot(mutant) not in explained]
@@ -271,7 +352,7 @@ def test_every_removal_is_reported(name: str, shard: int) -> None:
 
 @pytest.mark.parametrize("entry", REDUNDANT, ids=lambda entry: f"{entry.kernels}: {entry.spot}")
 def test_what_is_redundant_is_there(entry: Redundant) -> None:
-    names = [name for name in KERNELS if re.search(entry.kernels, name)]
+    names = [n for n in KERNELS if re.search(entry.kernels, n) and (n not in BENT or n == entry.kernels)]
     assert names
     for name in names:
         assert entry.spot in [spot(mutant) for mutant in kernel(name).mutants()]

@@ -27,14 +27,9 @@ namespace {
 
 // As in check_inputs(): before anything runs.
 void check_supported(const Arguments& a) {
-  const char* score_argument = a.options.softcap.value_or(0.0) != 0.0 ? "softcap"
-                               : a.alibi_slopes.has_value()           ? "alibi_slopes"
-                               : a.sinks.has_value()                  ? "sinks"
-                               : a.startend_row_indices.has_value()   ? "startend_row_indices"
-                                                                      : "";
-  const std::string why = unsupported(
-      dtype_text(a.q.scalar_type()), std::max<int64_t>(a.sizes.dim, 1), std::max<int64_t>(a.sizes.dim_v, 1),
-      a.attn_mask.has_value() ? dtype_text(a.attn_mask->scalar_type()) : "", a.options.dropout_p, score_argument);
+  const std::string why =
+      unsupported(dtype_text(a.q.scalar_type()), std::max<int64_t>(a.sizes.dim, 1), std::max<int64_t>(a.sizes.dim_v, 1),
+                  a.options.dropout_p, a.startend_row_indices.has_value() ? "startend_row_indices" : "");
   check(why.empty(), why);
 }
 
@@ -54,6 +49,8 @@ void check_formats(const Arguments& a) {
   check_format("attn_mask", a.attn_mask);
   check_format("cu_seq_q", a.cu_seq_q);
   check_format("cu_seq_k", a.cu_seq_k);
+  check_format("alibi_slopes", a.alibi_slopes);
+  check_format("sinks", a.sinks);
 }
 
 void check_cu_seq_on_request(const Arguments& a, void* stream) {
@@ -81,7 +78,17 @@ triangle::Strides lse_strides_of(const Tensor& t) {
   return {0, t.stride(1), t.stride(0)};
 }
 
-// The mask with whole rows of Sk columns; the kernel broadcasts the other dimensions by strides of 0.
+bool is_bool(const Tensor& mask) { return mask.scalar_type() == ScalarType::Bool; }
+
+// Whether a float mask has one value for all keys of a row, stored once: the kernel reads one.
+bool is_by_row(const Tensor& mask) {
+  if (is_bool(mask)) return false;
+  const int64_t last = mask.dim() - 1;
+  return last < 0 || mask.size(last) == 1 || mask.stride(last) == 0;
+}
+
+// The mask with whole rows of Sk columns, a float one also with one; the kernel broadcasts the other dimensions by
+// strides of 0.
 // One that says what is hidden is inverted for the call: the kernel knows one polarity. What expand() repeats is
 // neither inverted nor copied more than once.
 Tensor with_whole_rows(Tensor mask, const Sizes& s, bool hides) {
@@ -93,6 +100,7 @@ Tensor with_whole_rows(Tensor mask, const Sizes& s, bool hides) {
     mask = through_torch("inverting attn_mask", [&] { return torch_api::logical_not(mask); });
   }
   const int64_t last = mask.dim() - 1;
+  if (is_by_row(mask)) return mask;
   if (last >= 0 && mask.size(last) == s.seq_k && (mask.stride(last) == 1 || s.seq_k == 1)) return mask;
   std::vector<int64_t> sizes(mask.sizes().begin(), mask.sizes().end());
   if (sizes.empty()) sizes.push_back(1);
@@ -109,6 +117,24 @@ triangle::Strides mask_strides_of(const Tensor& mask) {
   for (int64_t i = 0; i + 1 < mask.dim(); ++i)
     if (mask.size(i) != 1) *by_dimension[4 - mask.dim() + i] = mask.stride(i);
   return strides;
+}
+
+// fp32 and contiguous: a few numbers by head.
+Tensor contiguous_floats(const Tensor& t, const char* what) {
+  if (t.scalar_type() == ScalarType::Float && t.is_contiguous()) return t;
+  const std::vector<int64_t> sizes(t.sizes().begin(), t.sizes().end());
+  std::vector<int64_t> strides(sizes.size(), 1);
+  for (size_t i = sizes.size(); i-- > 1;) strides[i - 1] = strides[i] * sizes[i];
+  return through_torch(what, [&] {
+    Tensor floats = empty_strided(sizes, strides, ScalarType::Float, t);
+    return torch_api::copy_(floats, t);
+  });
+}
+
+// slopes and sinks as the kernels read them.
+void prepare_bends(Arguments* a) {
+  if (a->alibi_slopes.has_value()) a->alibi_slopes = contiguous_floats(*a->alibi_slopes, "copying alibi_slopes");
+  if (a->sinks.has_value()) a->sinks = contiguous_floats(*a->sinks, "copying sinks");
 }
 
 Tensor contiguous_rows(const Tensor& t) {
@@ -135,12 +161,20 @@ ForwardProblem make_problem(const Arguments& a, int64_t cores) {
   p.window_left = options.window_size_left.value_or(kNoWindow);
   p.packed = s.packed;
   p.documents = s.packed ? s.batch : 0;
-  p.has_mask = a.attn_mask.has_value();
+  p.has_mask = a.attn_mask.has_value() && is_bool(*a.attn_mask);
+  p.bend.softcap = static_cast<float>(options.softcap.value_or(0.0));
+  p.bend.alibi = a.alibi_slopes.has_value();
+  if (a.alibi_slopes.has_value() && a.alibi_slopes->dim() == 2) p.bend.slope_batch = s.heads_q;
+  p.bend.sinks = a.sinks.has_value();
+  if (a.attn_mask.has_value() && !p.has_mask) {
+    p.bend.mask_element = a.attn_mask->scalar_type() == ScalarType::Float ? 4 : 2;
+    p.bend.mask_by_row = is_by_row(*a.attn_mask);
+  }
   p.cores = cores;
   p.q = strides_of(a.q);
   p.k = strides_of(a.k);
   p.v = strides_of(a.v);
-  if (p.has_mask) p.mask = mask_strides_of(*a.attn_mask);
+  if (a.attn_mask.has_value()) p.mask = mask_strides_of(*a.attn_mask);
   return p;
 }
 
@@ -183,6 +217,7 @@ OutLse forward(Arguments a) {
   for (Tensor* t : {&a.q, &a.k, &a.v}) *t = at_least_one_column(*t);
   Tensor target = s.dim_v > 0 ? out : at_least_one_column(out);
   if (a.attn_mask.has_value()) a.attn_mask = with_whole_rows(*a.attn_mask, s, a.options.mask_hides);
+  prepare_bends(&a);
 
   if (s.packed) fill_rows_of_no_document(target, lse);
   const int64_t cores = ai_cores(torch_api::device_index(a.q), queue.stream());
@@ -191,9 +226,17 @@ OutLse forward(Arguments a) {
   problem.lse = lse_strides_of(lse);
   const ForwardPlan plan = planned([&] { return make_forward_plan(problem); });
   const Tensor workspace = workspace_of(a.q, plan.workspace_bytes);
-  const TriangleForwardPointers pointers{
-      a.q.data_ptr(),           a.k.data_ptr(),    a.v.data_ptr(), data_or_null(a.attn_mask), data_or_null(a.cu_seq_q),
-      data_or_null(a.cu_seq_k), target.data_ptr(), lse.data_ptr(), workspace.data_ptr()};
+  const TriangleForwardPointers pointers{a.q.data_ptr(),
+                                         a.k.data_ptr(),
+                                         a.v.data_ptr(),
+                                         data_or_null(a.attn_mask),
+                                         data_or_null(a.cu_seq_q),
+                                         data_or_null(a.cu_seq_k),
+                                         data_or_null(a.alibi_slopes),
+                                         data_or_null(a.sinks),
+                                         target.data_ptr(),
+                                         lse.data_ptr(),
+                                         workspace.data_ptr()};
   const int32_t bf16 = a.q.scalar_type() == ScalarType::BFloat16;
   const int32_t wide = std::max(problem.d, problem.dv) > NarrowTile::kWidth;
   queue.launch("forward", [=, forward = npu.forward, tiling = plan.tiling](void* stream) {
@@ -217,7 +260,7 @@ Gradients backward(Arguments a, Saved saved) {
   check_cu_seq_on_request(a, queue.stream());
 
   auto [dq, dk, dv, dsinks] = empty_gradients(a);
-  if (saved.lse.numel() == 0 || s.seq_k == 0) {
+  if (saved.lse.numel() == 0 || (s.seq_k == 0 && !a.sinks.has_value())) {
     record_call(npu.backend, "backward");
     return zeros({dq, dk, dv, dsinks});
   }
@@ -230,6 +273,7 @@ Gradients backward(Arguments a, Saved saved) {
   saved.lse = contiguous_rows(saved.lse);
   if (saved.dlse.has_value()) saved.dlse = contiguous_rows(*saved.dlse);
   if (a.attn_mask.has_value()) a.attn_mask = with_whole_rows(*a.attn_mask, s, a.options.mask_hides);
+  prepare_bends(&a);
 
   const int64_t cores = ai_cores(torch_api::device_index(a.q), queue.stream());
   BackwardProblem problem;
@@ -244,11 +288,23 @@ Gradients backward(Arguments a, Saved saved) {
   problem.dv = strides_of(dv_target);
   const BackwardPlan plan = planned([&] { return make_backward_plan(problem); });
   const Tensor workspace = workspace_of(a.q, plan.workspace_bytes);
-  const TriangleBackwardPointers pointers{
-      saved.dout.data_ptr(),    a.q.data_ptr(),           a.k.data_ptr(),           a.v.data_ptr(),
-      saved.out.data_ptr(),     saved.lse.data_ptr(),     data_or_null(saved.dlse), data_or_null(a.attn_mask),
-      data_or_null(a.cu_seq_q), data_or_null(a.cu_seq_k), dq_target.data_ptr(),     dk_target.data_ptr(),
-      dv_target.data_ptr(),     workspace.data_ptr()};
+  const TriangleBackwardPointers pointers{saved.dout.data_ptr(),
+                                          a.q.data_ptr(),
+                                          a.k.data_ptr(),
+                                          a.v.data_ptr(),
+                                          saved.out.data_ptr(),
+                                          saved.lse.data_ptr(),
+                                          data_or_null(saved.dlse),
+                                          data_or_null(a.attn_mask),
+                                          data_or_null(a.cu_seq_q),
+                                          data_or_null(a.cu_seq_k),
+                                          data_or_null(a.alibi_slopes),
+                                          data_or_null(a.sinks),
+                                          dq_target.data_ptr(),
+                                          dk_target.data_ptr(),
+                                          dv_target.data_ptr(),
+                                          a.sinks.has_value() ? dsinks.data_ptr() : nullptr,
+                                          workspace.data_ptr()};
   const int32_t bf16 = a.q.scalar_type() == ScalarType::BFloat16;
   queue.launch("backward", [=, backward = npu.backward, tiling = plan.tiling](void* stream) {
     return backward(bf16, static_cast<uint32_t>(cores), &pointers, &tiling, stream);

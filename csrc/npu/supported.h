@@ -6,9 +6,9 @@
 
 namespace triangle::npu {
 
-// "" where the kernels do it, else the message, which names the argument. dtype and mask_dtype as in "torch.float16";
-// mask_dtype "" where there is no mask; score_argument names a set one of softcap, alibi_slopes, sinks, or is "".
-std::string unsupported(const std::string& dtype, int64_t dim, int64_t dim_v, const std::string& mask_dtype,
-                        double dropout_p, const std::string& score_argument);
+// "" where the kernels do it, else the message, which names the argument. dtype as in "torch.float16"; score_argument
+// names one that is set and that they do not take, such as startend_row_indices, or is "".
+std::string unsupported(const std::string& dtype, int64_t dim, int64_t dim_v, double dropout_p,
+                        const std::string& score_argument);
 
 }  // namespace triangle::npu

@@ -41,7 +41,8 @@ WAYS = {
     "asc": ("-DTRIANGLE_LAUNCH_ASC",),
     "sim": ("-DTRIANGLE_LAUNCH_SIM",),
 }
-SOURCES = [KERNELS / "forward.cpp", KERNELS / "backward.cpp", KERNELS / "measure" / "measure.cpp"]
+KERNEL_NAMES = ("forward", "forward_bent", "backward", "backward_bent")
+SOURCES = [*(KERNELS / f"{name}.cpp" for name in KERNEL_NAMES), KERNELS / "measure" / "measure.cpp"]
 LAUNCHES = [KERNELS / "launch.cpp", KERNELS / "measure" / "launch.cpp"]
 
 

@@ -75,11 +75,11 @@ UNSUPPORTED: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
         r"dropout_p: not supported on the NPU yet, expected 0.0, got 0.5",
     ),
     (
-        "float mask",
+        "intervals",
         lambda: half(1, 2, 8, 16),
-        {"attn_mask": torch.zeros(8, 8)},
+        {"startend_row_indices": torch.zeros(1, 1, 8, 1, dtype=torch.int32)},
         NotImplementedError,
-        r"attn_mask: float masks are not supported on the NPU yet, expected bool or None, got torch.float32",
+        r"startend_row_indices: not supported on the NPU yet, expected None",
     ),
 ]
 

@@ -110,6 +110,39 @@ class Report:
             _write_trace=write_trace,
         )
 
+    def followed_by(self, later: Report) -> Report:
+        """This launch and one behind it on the same stream as one: times, bytes and counts add up, and synchronisation
+        calls. Without traces, the critical path, and what is known of one launch only.
+        """
+        cores = {core["name"]: core for core in (_copied(core) for core in self.cores)}
+        for core in later.cores:
+            into = cores.setdefault(core["name"], {**core, "cycles": 0.0, "pipes": {}})
+            into["cycles"] += core["cycles"]
+            for pipe, figures in core["pipes"].items():
+                have = into["pipes"].setdefault(pipe, dict.fromkeys(figures, 0))
+                for name, figure in figures.items():
+                    have[name] += figure
+        bytes_of = {
+            path: self.path_bytes.get(path, 0) + later.path_bytes.get(path, 0)
+            for path in {**self.path_bytes, **later.path_bytes}
+        }
+        raw = {**self.raw, "sync": _joined_sync(self.raw.get("sync", {}), later.raw.get("sync", {}))}
+        for name in ("dropped_findings", "cube_flops"):
+            raw[name] = self.raw.get(name, 0) + later.raw.get(name, 0)
+        raw.pop("critical_path", None)
+        return Report(
+            completed=self.completed and later.completed,
+            findings=self.findings + later.findings,
+            soc=self.soc,
+            ghz=self.ghz,
+            cycles=self.cycles + later.cycles,
+            instructions=self.instructions + later.instructions,
+            cube_steps=self.cube_steps + later.cube_steps,
+            path_bytes=bytes_of,
+            cores=list(cores.values()),
+            raw=raw,
+        )
+
     @property
     def suppressed(self) -> list[Finding]:
         """Findings left out by a comment in the kernel's line or by the launch's file of suppressions."""
@@ -242,3 +275,24 @@ class Report:
         if self._write_trace is None:
             raise ValueError("write_trace: the launch was not made with trace=True")
         self._write_trace(os.fspath(path))
+
+
+def _copied(core: dict[str, Any]) -> dict[str, Any]:
+    return {**core, "pipes": {pipe: dict(figures) for pipe, figures in core["pipes"].items()}}
+
+
+def _joined_sync(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Calls of both, each once; pairs name calls by their place in the list."""
+    calls: dict[tuple[str, int, str], dict[str, Any]] = {}
+    pairs: dict[tuple[int, int], int] = {}
+    for part in (first, second):
+        places = []
+        for call in part.get("calls", []):
+            key = (call["file"], call["line"], call["name"])
+            into = calls.setdefault(key, {**call, "count": 0})
+            into["count"] += call["count"]
+            places.append(list(calls).index(key))
+        for one, other, count in part.get("pairs", []):
+            pair = (places[one], places[other])
+            pairs[pair] = pairs.get(pair, 0) + count
+    return {"calls": list(calls.values()), "pairs": [[one, other, count] for (one, other), count in pairs.items()]}

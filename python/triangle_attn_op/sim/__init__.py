@@ -8,6 +8,6 @@
 
 from .attention import attn_forward
 from .backward import attn_backward, model_backward
-from .model import Modelled, Shape, model_forward
+from .model import Bends, Modelled, Shape, model_forward
 
-__all__ = ["Modelled", "Shape", "attn_backward", "attn_forward", "model_backward", "model_forward"]
+__all__ = ["Bends", "Modelled", "Shape", "attn_backward", "attn_forward", "model_backward", "model_forward"]

@@ -17,7 +17,7 @@ import torch
 from ..ascend_sim import Report
 from .attention import attn_forward
 from .backward import attn_backward, model_backward
-from .model import Modelled, Shape, model_forward
+from .model import Bends, Modelled, Shape, model_forward
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _PIPES = {
@@ -42,6 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--deterministic", action="store_true", help="the backward's deterministic path")
     parser.add_argument("--window-size-left", type=int)
     parser.add_argument("--diagonal", type=int)
+    parser.add_argument(
+        "--bend",
+        default="",
+        metavar="LIST",
+        help="with --timing-only: softcap, alibi, sinks, mask (float, q's dtype), mask32, separated by commas",
+    )
     parser.add_argument("--timing-only", action="store_true", help="no data, no checks: any size, in seconds")
     parser.add_argument("--order", choices=["eager", "lazy", "random"], default="eager")
     parser.add_argument("--seed", type=int, default=0)
@@ -84,10 +90,11 @@ def _run(options: argparse.Namespace) -> tuple[Modelled, dict[str, Any]]:
     common = {"soc": options.soc, "cores": options.cores, "parameters": parameters}
     trace = options.trace is not None or options.png is not None
     backward = {"deterministic": options.deterministic}
+    bends = _bends(options)
     if options.direction == "bwd":
-        modelled = model_backward(shape, dtype=dtype, trace=trace, **backward, **band, **common)
+        modelled = model_backward(shape, dtype=dtype, trace=trace, bends=bends, **backward, **band, **common)
     else:
-        modelled = model_forward(shape, dtype=dtype, trace=trace, **band, **common)
+        modelled = model_forward(shape, dtype=dtype, trace=trace, bends=bends, **band, **common)
     extra: dict[str, Any] = {"findings": []}
     if options.timing_only:
         return modelled, extra
@@ -111,6 +118,18 @@ def _run(options: argparse.Namespace) -> tuple[Modelled, dict[str, Any]]:
     if report.completed:
         extra["largest_error"] = _errors(inputs, results, options)
     return modelled, extra
+
+
+def _bends(options: argparse.Namespace) -> Bends | None:
+    names = {name for name in options.bend.split(",") if name}
+    wrong = names - {"softcap", "alibi", "sinks", "mask", "mask32"}
+    if wrong or (names and not options.timing_only):
+        raise ValueError(
+            "--bend: expected softcap, alibi, sinks, mask or mask32 with --timing-only, "
+            f"got {options.bend}{'' if options.timing_only else ' without it'}"
+        )
+    mask = 4 if "mask32" in names else 2 if "mask" in names else 0
+    return Bends("softcap" in names, "alibi" in names, "sinks" in names, mask) if names else None
 
 
 def _errors(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -17,8 +17,9 @@ from . import library
 from .tiling import NO_WINDOW, Problem, forward_tiling
 
 NAMES = ["q", "k", "v", "mask", "cu_seq_q", "cu_seq_k", "out", "lse", "workspace"]
+BENT_NAMES = [*NAMES[:6], "slopes", "sinks", *NAMES[6:]]
 ALL_PHASES = 15  # kAllPhases of op_host/tiling.h: in one launch
-_OUTPUTS = (6, 7, 8)  # may not be read before they are written
+_OUTPUTS = {"out", "lse", "workspace"}  # may not be read before they are written
 
 
 def attn_forward(
@@ -54,8 +55,8 @@ def attn_forward(
     q [B, Hq, Sq, D], k [B, Hkv, Sk, D], v [B, Hkv, Sk, Dv]; with cu_seq_q and cu_seq_k (int32 [documents + 1]) packed
     q [Tq, Hq, D], k [Tk, Hkv, D], v [Tk, Hkv, Dv]. D and Dv at most 256. Strided inputs are read in place.
     out like q with Dv columns, lse fp32 [B, Hq, Sq] or [Tq, Hq].
-    cores: AI cores used, by default the chip's. phases: of each launch (op_host/tiling.h); the report is the last
-    one's, findings of those before it raise. The other options are those of `KernelLibrary.launch`.
+    cores: AI cores used, by default the chip's. phases: of each launch (op_host/tiling.h); the report is that of
+    all of them, up to one with findings. The other options are those of `KernelLibrary.launch`.
     What the kernel does not support is a NotImplementedError, TypeError or ValueError that names the argument.
     """
     options: Options = {
@@ -82,22 +83,26 @@ def attn_forward(
     strides["lse"] = (0, lse.stride(1), lse.stride(0)) if packed else (lse.stride(0), lse.stride(1), lse.stride(2))
     if mask is not None:
         strides["mask"] = (mask.stride(0), mask.stride(1), mask.stride(2))
+    slopes, sinks = score_vectors(options)
     if out.numel() == 0:
         return out, lse.fill_(-math.inf), _nothing(soc)
     lib = library.kernels()
     used = core_count(soc, cores)
-    tiling = forward_tiling(problem_of(q, k, v, cu_seq_q, strides, used, options))
+    problem = problem_of(q, k, v, cu_seq_q, mask, strides, used, options)
+    tiling = forward_tiling(problem)
+    names = BENT_NAMES if problem.bent else NAMES
     workspace = np.empty(tiling.workspace_bytes, dtype=np.uint8)
     report = launch_phases(
         lib,
         phases,
-        kernel_name(q.dtype, tiling.wide),
+        kernel_name(q.dtype, tiling.wide, problem.bent),
         _memory(q),
         _memory(k),
         _memory(v),
-        None if mask is None else _memory(mask.view(torch.uint8)),
+        mask_memory(mask),
         None if cu_seq_q is None else cu_seq_q.contiguous(),
         None if cu_seq_k is None else cu_seq_k.contiguous(),
+        *((slopes, sinks) if problem.bent else ()),
         _memory(out),
         lse,
         workspace,
@@ -108,8 +113,8 @@ def attn_forward(
         seed=seed,
         trace=trace,
         parameters=parameters,
-        names=NAMES,
-        uninitialised=_OUTPUTS,
+        names=names,
+        uninitialised=[i for i, name in enumerate(names) if name in _OUTPUTS],
         watchdog_seconds=120.0,
         ignore_sites=ignore_sites,
     )
@@ -119,18 +124,25 @@ def attn_forward(
 def launch_phases(
     lib: KernelLibrary,
     phases: Sequence[int],
-    kernel: str,
+    kernel: str | Callable[[int], str],
     *args: Any,
     tiling: bytes,
-    uninitialised: Sequence[int],
+    uninitialised: Sequence[int] = (),
     **options: Any,
 ) -> Report:
-    """One launch for each item of `phases`, whose tiling begins with it; what one has written the next may read."""
-    for i, phase in enumerate(phases):
+    """One launch for each item of `phases`, whose tiling begins with it; what one has written the next may read. A
+    finding stops what follows. kernel: its name, or the name by phase.
+    """
+    report: Report | None = None
+    for phase in phases:
         data = Struct(phase.to_bytes(4, sys.byteorder) + tiling[4:])
-        report = lib.launch(kernel, *args, data, uninitialised=uninitialised if i == 0 else (), **options)
-        if i + 1 < len(phases):
-            report.raise_on_findings()
+        name = kernel if isinstance(kernel, str) else kernel(phase)
+        options["uninitialised"] = uninitialised if report is None else ()
+        launch = lib.launch(name, *args, data, unused_sites=len(phases) > 1, **options)
+        report = launch if report is None else report.followed_by(launch)
+        if not report.ok:
+            break
+    assert report is not None
     return report
 
 
@@ -174,7 +186,7 @@ def check_arguments(
     else:
         checked = _checks.check_dense(q, k, v, attn_mask=attn_mask, **options)
     options.update({name: checked[name] for name in options})  # type: ignore[typeddict-item]
-    _supported(q, v, attn_mask, options)
+    _supported(q, v, options)
     return packed
 
 
@@ -183,6 +195,7 @@ def problem_of(
     k: Tensor,
     v: Tensor,
     cu_seq_q: Tensor | None,
+    mask: Tensor | None,
     strides: dict[str, tuple[int, int, int]],
     cores: int,
     options: Options,
@@ -191,7 +204,7 @@ def problem_of(
     packed = cu_seq_q is not None
     sq, sk = (q.shape[0], k.shape[0]) if packed else (q.shape[2], k.shape[2])
     bottom_right = options["diagonal"] is None and options["alignment"] == "bottom_right"
-    window, scale = options["window_size_left"], options["scale"]
+    window, scale, slopes = options["window_size_left"], options["scale"], options["alibi_slopes"]
     return Problem(
         batch=1 if packed else q.shape[0],
         heads_q=q.shape[1],
@@ -208,13 +221,33 @@ def problem_of(
         window_left=NO_WINDOW if window is None else window,
         packed=packed,
         documents=cu_seq_q.numel() - 1 if cu_seq_q is not None else 0,
-        has_mask="mask" in strides,
+        has_mask=mask is not None and mask.dtype is torch.bool,
+        softcap=options["softcap"] or 0.0,
+        alibi=slopes is not None,
+        sinks=options["sinks"] is not None,
+        mask_element=0 if mask is None or mask.dtype is torch.bool else mask.element_size(),
+        mask_by_row=mask is not None and mask.shape[-1] == 1,
+        slope_batch=slopes.shape[1] if slopes is not None and slopes.dim() == 2 else 0,
     )
 
 
-def kernel_name(dtype: torch.dtype, wide: bool) -> str:
-    """The entry of op_kernel/forward.cpp."""
-    return f"triangle_attn_fwd_{'fp16' if dtype is torch.float16 else 'bf16'}_{256 if wide else 128}"
+def score_vectors(options: Options) -> tuple[Tensor | None, Tensor | None]:
+    """alibi_slopes and sinks as the kernels read them."""
+    slopes, sinks = options["alibi_slopes"], options["sinks"]
+    return (
+        None if slopes is None else slopes.float().contiguous(),
+        None if sinks is None else sinks.float().contiguous(),
+    )
+
+
+def mask_memory(mask: Tensor | None) -> Tensor | None:
+    return None if mask is None else _memory(mask.view(torch.uint8) if mask.dtype is torch.bool else mask)
+
+
+def kernel_name(dtype: torch.dtype, wide: bool, bent: bool = False) -> str:
+    """The entry of op_kernel/forward.cpp, or forward_bent.cpp."""
+    kind = "bent_" if bent else ""
+    return f"triangle_attn_fwd_{kind}{'fp16' if dtype is torch.float16 else 'bf16'}_{256 if wide else 128}"
 
 
 def core_count(soc: str, cores: int | None) -> int:
@@ -228,21 +261,22 @@ def core_count(soc: str, cores: int | None) -> int:
     return most if cores is None else cores
 
 
-def _supported(q: Tensor, v: Tensor, attn_mask: Tensor | None, options: Options) -> None:
+def _supported(q: Tensor, v: Tensor, options: Options) -> None:
     """What the operator allows and this kernel does not do, in the words of the operator on an NPU."""
     if q.device.type != "cpu":
         raise ValueError(f"q: expected CPU tensors, got device {q.device}")
-    mask_dtype = "" if attn_mask is None else str(attn_mask.dtype)
-    bends = {name: options[name] for name in ("softcap", "alibi_slopes", "sinks", "startend_row_indices")}
-    score_argument = next((name for name, value in bends.items() if value is not None), "")
-    dims = q.shape[-1], v.shape[-1]
-    why = backends.npu_refuses(str(q.dtype), *dims, mask_dtype, options["dropout_p"], score_argument)
+    score_argument = "" if options["startend_row_indices"] is None else "startend_row_indices"
+    why = backends.npu_refuses(str(q.dtype), q.shape[-1], v.shape[-1], options["dropout_p"], score_argument)
     if why:
         raise _checks.refusal(why)
 
 
 def _mask_rows(mask: Tensor, batch: int, heads: int, sq: int, sk: int) -> Tensor:
-    """The mask as a [B, Hq, Sq, Sk] view; only a mask of one column is copied, to give it Sk columns."""
+    """The mask as a [B, Hq, Sq, Sk] view, a float mask of one column as [B, Hq, Sq, 1]; only a bool mask of one column
+    is copied, to give it Sk columns.
+    """
+    if mask.dtype is not torch.bool and (mask.dim() == 0 or mask.shape[-1] == 1 or mask.stride(-1) == 0):
+        return (mask if mask.dim() == 0 else mask[..., :1]).expand(batch, heads, sq, 1)
     mask = mask.expand(*mask.shape[:-1], sk)
     if mask.stride(-1) != 1:
         mask = mask.contiguous()

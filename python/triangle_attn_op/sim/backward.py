@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..ascend_sim import Report, Struct
+from ..ascend_sim import Report
 from . import library
 from .attention import (
     ALL_PHASES,
@@ -21,17 +21,21 @@ from .attention import (
     check_arguments,
     core_count,
     launch_phases,
+    mask_memory,
     problem_of,
+    score_vectors,
 )
-from .model import Modelled, Shape, contiguous_problem, modelled, tensor_bytes, timed
-from .tiling import backward_tiling
+from .model import Bends, Modelled, Shape, contiguous_problem, modelled, tensor_bytes, timed
+from .tiling import Problem, backward_tiling
 
 _NAMES = [
     *("dout", "q", "k", "v", "out", "lse", "dlse", "mask", "cu_seq_q", "cu_seq_k"),
     *("dq", "dk", "dv", "workspace"),
 ]
-_OUTPUTS = (10, 11, 12, 13)  # may not be read before they are written
+_BENT_NAMES = [*_NAMES[:10], "slopes", "sinks", *_NAMES[10:13], "dsinks", "workspace"]
+_OUTPUTS = {"dq", "dk", "dv", "dsinks", "workspace"}  # may not be read before they are written
 _BLOCK = 128
+_WALK_SECTIONS = 4  # kWalkSections of op_host/tiling.h
 
 
 def attn_backward(
@@ -66,9 +70,10 @@ def attn_backward(
     trace: bool = False,
     parameters: dict[str, float] | None = None,
     ignore_sites: Sequence[str] = (),
-    phases: Sequence[int] = (ALL_PHASES,),
-) -> tuple[Tensor, Tensor, Tensor, Report]:
-    """dq, dk, dv, each in its input's memory order, and the launch's report; arguments and errors as in `attn_forward`.
+    phases: Sequence[int] | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Report]:
+    """dq, dk, dv, each in its input's memory order, dsinks and the launch's report; arguments and errors as in
+    `attn_forward`. dsinks fp32 [Hq], [0] without sinks.
 
     dout and out [B, Hq, Sq, Dv], lse and dlse (the gradient of lse) fp32 [B, Hq, Sq]; packed [Tq, Hq, Dv], [Tq, Hq].
     deterministic: the path whose bits depend neither on the schedule nor on the number of cores; by default
@@ -95,8 +100,10 @@ def attn_backward(
     dlse = None if dlse is None else dlse.contiguous()
     mask = None if attn_mask is None else _mask_rows(attn_mask, q.shape[0], q.shape[1], q.shape[2], k.shape[2])
     dq, dk, dv = (_like(t, t.shape[-1]) for t in (q, k, v))
-    if out.numel() == 0 or dk.numel() == 0 or dq.numel() == 0:
-        return dq.zero_(), dk.zero_(), dv.zero_(), _nothing(soc)
+    slopes, sinks_read = score_vectors(options)
+    dsinks = torch.empty(0 if sinks is None else q.shape[1])
+    if out.numel() == 0 or dq.numel() == 0 or (dk.numel() == 0 and sinks is None):
+        return dq.zero_(), dk.zero_(), dv.zero_(), dsinks.zero_(), _nothing(soc)
     if packed:  # as the operator on an NPU does for rows of no document
         for t in (dq, dk, dv):
             t.zero_()
@@ -106,22 +113,22 @@ def attn_backward(
     if mask is not None:
         strides["mask"] = (mask.stride(0), mask.stride(1), mask.stride(2))
     used = core_count(soc, cores)
-    tiling = backward_tiling(
-        problem_of(q, k, v, cu_seq_q, strides, used, options),
-        deterministic=deterministic,
-        has_dlse=dlse is not None,
-    )
+    problem = problem_of(q, k, v, cu_seq_q, mask, strides, used, options)
+    tiling = backward_tiling(problem, deterministic=deterministic, has_dlse=dlse is not None)
+    names = _BENT_NAMES if problem.bent else _NAMES
     report = launch_phases(
         library.kernels(),
-        phases,
-        kernel_name(q.dtype),
+        phases_of(problem) if phases is None else phases,
+        kernel_by_phase(q.dtype, problem.bent),
         *(_memory(t) for t in (dout, q, k, v, out)),
         lse,
         dlse,
-        None if mask is None else _memory(mask.view(torch.uint8)),
+        mask_memory(mask),
         None if cu_seq_q is None else cu_seq_q.contiguous(),
         None if cu_seq_k is None else cu_seq_k.contiguous(),
+        *((slopes, sinks_read) if problem.bent else ()),
         *(_memory(t) for t in (dq, dk, dv)),
+        *((dsinks if dsinks.numel() else None,) if problem.bent else ()),
         np.empty(tiling.workspace_bytes, dtype=np.uint8),
         tiling=tiling.data,
         block_dim=used,
@@ -131,12 +138,12 @@ def attn_backward(
         determinism=determinism,
         trace=trace,
         parameters=parameters,
-        names=_NAMES,
-        uninitialised=_OUTPUTS,
+        names=names,
+        uninitialised=[i for i, name in enumerate(names) if name in _OUTPUTS and (name != "dsinks" or dsinks.numel())],
         watchdog_seconds=120.0,
         ignore_sites=ignore_sites,
     )
-    return dq, dk, dv, report
+    return dq, dk, dv, dsinks, report
 
 
 def model_backward(
@@ -147,6 +154,7 @@ def model_backward(
     cores: int | None = None,
     window_size_left: int | None = None,
     diagonal: int | None = None,
+    bends: Bends | None = None,
     deterministic: bool = False,
     parameters: dict[str, float] | None = None,
     trace: bool = False,
@@ -160,19 +168,33 @@ def model_backward(
         **{name: (hkv, sk, dv) for name in ("v", "dv")},
         **{name: (hq, sq, dv) for name in ("out", "dout")},
         "lse": (hq, sq, 1),
+        **(bends or Bends()).sizes(hq),
+        **({"dsinks": (hq, 1, 1)} if bends is not None and bends.sinks else {}),
     }
     used = core_count(soc, cores)
-    problem = contiguous_problem(shape, sizes, used, window_size_left, diagonal)
+    problem = contiguous_problem(shape, sizes, used, window_size_left, diagonal, bends)
     tiling = backward_tiling(problem, deterministic=deterministic)
     launch = {"block_dim": used, "soc": soc, "parameters": parameters, "trace": trace}
-    bytes_of = [tensor_bytes(shape, name, sizes) for name in _NAMES[:-1]]
-    report = timed(kernel_name(dtype), *bytes_of, tiling.workspace_bytes, Struct(tiling.data), **launch)
+    bytes_of = [tensor_bytes(shape, name, sizes) for name in (_BENT_NAMES if problem.bent else _NAMES)[:-1]]
+    kernel = kernel_by_phase(dtype, problem.bent)
+    report = timed(phases_of(problem), kernel, *bytes_of, tiling.workspace_bytes, tiling=tiling.data, **launch)
     return modelled("backward", shape, tiling, report, _BLOCK, 2 * (3 * d + 2 * dv), bytes_of, soc=soc, cores=used)
 
 
-def kernel_name(dtype: torch.dtype) -> str:
-    """The entry of op_kernel/backward.cpp."""
-    return f"triangle_attn_bwd_{'fp16' if dtype is torch.float16 else 'bf16'}"
+def kernel_name(dtype: torch.dtype, bent: bool = False) -> str:
+    """The entry of op_kernel/backward.cpp, or backward_bent.cpp."""
+    return f"triangle_attn_bwd_{'bent_' if bent else ''}{'fp16' if dtype is torch.float16 else 'bf16'}"
+
+
+def kernel_by_phase(dtype: torch.dtype, bent: bool) -> Callable[[int], str]:
+    """Where scores are bent, the row-wise phases are kernels of their own."""
+    name = kernel_name(dtype, bent)
+    return lambda phase: name.replace("bent_", "bent_rows_") if bent and phase != _WALK_SECTIONS else name
+
+
+def phases_of(problem: Problem) -> Sequence[int]:
+    """Of each launch, as `phases_of` of op_kernel/launch.h has them where CANN starts all blocks together."""
+    return (3, _WALK_SECTIONS, 8) if problem.bent else (ALL_PHASES,)
 
 
 def _check_results(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from ..ascend_sim import Report, Struct
+from ..ascend_sim import Report
 from . import library
-from .attention import NAMES, core_count, kernel_name
+from .attention import ALL_PHASES, BENT_NAMES, NAMES, core_count, kernel_name, launch_phases
 from .tiling import NO_WINDOW, BackwardTiling, Problem, Tiling, forward_tiling
 
+_FLOATS = {"lse", "slopes", "sinks", "dsinks"}
 _CUBE_FLOPS = 2 * 16 * 16 * 16  # per cycle and AI core
 
 
@@ -60,6 +61,20 @@ class Modelled:
     report: Report
 
 
+@dataclass(frozen=True)
+class Bends:
+    """What bends scores; its values do not matter to time. mask: bytes of an element of a float mask [Sq, Sk], or 0."""
+
+    softcap: bool = False
+    alibi: bool = False
+    sinks: bool = False
+    mask: int = 0
+
+    def sizes(self, heads: int) -> dict[str, tuple[int, int, int]]:
+        """Of the tensors that the kernels read, fp32: heads, rows, columns."""
+        return {name: (heads, 1, 1) for name, used in (("slopes", self.alibi), ("sinks", self.sinks)) if used}
+
+
 def model_forward(
     shape: Shape,
     *,
@@ -68,6 +83,7 @@ def model_forward(
     cores: int | None = None,
     window_size_left: int | None = None,
     diagonal: int | None = None,
+    bends: Bends | None = None,
     parameters: dict[str, float] | None = None,
     trace: bool = False,
 ) -> Modelled:
@@ -75,11 +91,14 @@ def model_forward(
     hq, hkv, sq, sk, d = shape.heads_q, shape.heads_kv, shape.sq, shape.sk, shape.d
     dv = d if shape.dv is None else shape.dv
     sizes = {"q": (hq, sq, d), "k": (hkv, sk, d), "v": (hkv, sk, dv), "out": (hq, sq, dv), "lse": (hq, sq, 1)}
+    sizes |= (bends or Bends()).sizes(hq)
     used = core_count(soc, cores)
-    tiling = forward_tiling(contiguous_problem(shape, sizes, used, window_size_left, diagonal))
+    problem = contiguous_problem(shape, sizes, used, window_size_left, diagonal, bends)
+    tiling = forward_tiling(problem)
     launch = {"block_dim": used, "soc": soc, "parameters": parameters, "trace": trace}
-    bytes_of = [tensor_bytes(shape, name, sizes) for name in NAMES[:-1]]
-    report = timed(kernel_name(dtype, tiling.wide), *bytes_of, tiling.workspace_bytes, Struct(tiling.data), **launch)
+    bytes_of = [tensor_bytes(shape, name, sizes) for name in (BENT_NAMES if problem.bent else NAMES)[:-1]]
+    kernel = kernel_name(dtype, tiling.wide, problem.bent)
+    report = timed((ALL_PHASES,), kernel, *bytes_of, tiling.workspace_bytes, tiling=tiling.data, **launch)
     return modelled("forward", shape, tiling, report, tiling.rows, 2 * (d + dv), bytes_of, soc=soc, cores=used)
 
 
@@ -87,8 +106,19 @@ Sizes = dict[str, tuple[int, int, int]]  # of each tensor: heads, rows, columns
 
 
 def contiguous_problem(
-    shape: Shape, sizes: Sizes, cores: int, window_size_left: int | None, diagonal: int | None
+    shape: Shape,
+    sizes: Sizes,
+    cores: int,
+    window_size_left: int | None,
+    diagonal: int | None,
+    bends: Bends | None = None,
 ) -> Problem:
+    """Adds the mask to `sizes`, where there is one."""
+    bends = bends or Bends()
+    strides = {name: (h * s * w, s * w, w) for name, (h, s, w) in sizes.items()}
+    if bends.mask:
+        sizes["mask"] = (1, shape.sq, shape.sk * bends.mask // 2)
+        strides["mask"] = (0, 0, shape.sk)
     return Problem(
         batch=shape.batch,
         heads_q=shape.heads_q,
@@ -99,21 +129,28 @@ def contiguous_problem(
         dv=shape.d if shape.dv is None else shape.dv,
         scale=shape.d**-0.5,
         cores=cores,
-        strides={name: (h * s * w, s * w, w) for name, (h, s, w) in sizes.items()},
+        strides=strides,
         bottom_right=False,
         diagonal=shape.sk - shape.sq if diagonal is None else diagonal,
         window_left=NO_WINDOW if window_size_left is None else window_size_left,
+        softcap=50.0 if bends.softcap else 0.0,
+        alibi=bends.alibi,
+        sinks=bends.sinks,
+        mask_element=bends.mask,
     )
 
 
 def tensor_bytes(shape: Shape, name: str, sizes: Sizes) -> int | None:
     """None for a tensor that the launch has not."""
-    return shape.batch * math.prod(sizes[name]) * (4 if name == "lse" else 2) if name in sizes else None
+    return shape.batch * math.prod(sizes[name]) * (4 if name in _FLOATS else 2) if name in sizes else None
 
 
-def timed(kernel: str, *arguments: Any, **launch: Any) -> Report:
-    """A launch without data; `arguments`: bytes of tensors, then the tiling."""
-    report = library.kernels().launch(kernel, *arguments, timing_only=True, watchdog_seconds=600.0, **launch)
+def timed(
+    phases: Sequence[int], kernel: str | Callable[[int], str], *arguments: Any, tiling: bytes, **launch: Any
+) -> Report:
+    """A launch, or one after the other, without data; `arguments`: bytes of tensors."""
+    launch |= {"timing_only": True, "watchdog_seconds": 600.0, "tiling": tiling}
+    report = launch_phases(library.kernels(), phases, kernel, *arguments, **launch)
     report.raise_on_findings()
     return report
 

@@ -27,6 +27,8 @@ class _Problem(ctypes.Structure):
             for name in ("bottom_right", "diagonal", "window_left", "packed", "documents", "has_mask", "cores")
         ],
         ("strides", ctypes.c_int64 * 3 * len(_STRIDES)),
+        ("softcap", ctypes.c_double),
+        *[(name, ctypes.c_int64) for name in ("alibi", "sinks", "mask_element", "mask_by_row", "slope_batch")],
     ]
 
 
@@ -45,7 +47,9 @@ class _Figures(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Problem:
-    """sq, sk: packed: rows of q and of k. strides: elements from batch to batch, head to head, row to row."""
+    """sq, sk: packed: rows of q and of k. strides: elements from batch to batch, head to head, row to row. softcap and
+    what follows it: ScoreBend of op_host/tiling.h.
+    """
 
     batch: int
     heads_q: int
@@ -63,6 +67,17 @@ class Problem:
     packed: bool = False
     documents: int = 0
     has_mask: bool = False
+    softcap: float = 0.0
+    alibi: bool = False
+    sinks: bool = False
+    mask_element: int = 0
+    mask_by_row: bool = False
+    slope_batch: int = 0
+
+    @property
+    def bent(self) -> bool:
+        """Whether it takes the kernels that bend scores (op_kernel/forward_bent.cpp)."""
+        return bool(self.softcap or self.alibi or self.sinks or self.mask_element)
 
     def as_c(self) -> _Problem:
         c = _Problem()

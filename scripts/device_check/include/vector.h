@@ -107,6 +107,10 @@ CHECK_BLOCK_REDUCE(BlockReduceSum)
 CHECK_BLOCK_REDUCE(BlockReduceMax)
 CHECK_BLOCK_REDUCE(BlockReduceMin)
 
+template <typename T, typename U>
+VECTOR_INSTRUCTION void Axpy(const LocalTensor<T>& dst, const LocalTensor<U>& src, const U& scalarValue,
+                             const int32_t& count);
+
 #undef CHECK_UNARY
 #undef CHECK_BINARY
 #undef CHECK_SCALAR

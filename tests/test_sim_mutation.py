@@ -55,7 +55,7 @@ REDUNDANT: list[Redundant] = [
         (
             "hide_masked",
             "for (int32_t row = 0; row < rows; ++row) { "
-            "AscendC::Select(tile[row * width], bits[row * kBitsPitch], tile[row * width], kHidden,",
+            "AscendC::Select(tile[row * width], bits[row * kBitsPitch], tile[row * width], hidden,",
         ),
         SELECT,
     ),

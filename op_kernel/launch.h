@@ -42,8 +42,8 @@ int32_t triangle_npu_backward(int32_t bf16, uint32_t cores, const TriangleBackwa
 }
 
 namespace triangle {
-// Bump the first term when the functions change; the others change with the structs.
-constexpr int32_t kNpuAbi = (1 << 24) + static_cast<int32_t>(sizeof(TriangleForwardTiling) * 4096 % (1 << 23)) +
+// Bump the first term when the functions or the layout of the workspace change; the others change with the structs.
+constexpr int32_t kNpuAbi = (2 << 24) + static_cast<int32_t>(sizeof(TriangleForwardTiling) * 4096 % (1 << 23)) +
                             static_cast<int32_t>(sizeof(TriangleBackwardTiling) + sizeof(TriangleForwardPointers) +
                                                  sizeof(TriangleBackwardPointers));
 

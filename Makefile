@@ -11,6 +11,8 @@ install_torch = $(1)/pip install -q --no-deps --retries 1 --index-url $(TORCH_IN
   $(1)/pip install -q "$(2)"
 VENV := .venv
 BIN := $(VENV)/bin
+# cmake and ninja, where the system has none: last, so that PYTHON=python stays the user's.
+export PATH := $(PATH):$(CURDIR)/$(BIN)
 NATIVE := $(shell find csrc op_host op_kernel cmake sim -type f \( -name '*.h' -o -name '*.hpp' -o -name '*.cpp' -o -name '*.cmake' -o -name 'CMakeLists.txt' -o -name '*.inc' \) 2>/dev/null)
 # The NPU path: torch_npu and the torch it pairs with, in an environment of their own.
 NPU_TORCH ?= $(if $(filter torch==2.13.0%,$(TORCH)),$(TORCH),torch==2.13.0)

@@ -25,7 +25,7 @@ class ScalarCaches {
   bool active() const { return !lines_.empty(); }
   void Clear() { lines_.clear(); }
 
-  // A GetValue of `core`: whether another agent wrote these bytes since the core cached their line.
+  // A GetValue of `core`: whether another core or a DMA wrote these bytes since the core cached their line.
   Stale Load(int core, uint64_t begin, uint64_t bytes);
   void Store(int core, uint64_t begin, uint64_t bytes, Site site);
   // An access to GM that does not go through `scalar_core`'s cache (-1: a DMA): whether some cache still holds a newer

@@ -57,6 +57,10 @@ bool SkipDivision(void* context) {
     length += mod == 1 ? 1 : mod == 2 || base == 5 ? 4 : 0;
   }
   registers[REG_RIP] += static_cast<greg_t>(length);
+  if ((code[at] & 1) == 0) {  // of 8 bits: quotient and remainder are both in AX
+    registers[REG_RAX] &= ~greg_t{0xffff};
+    return true;
+  }
   registers[REG_RAX] = 0;
   registers[REG_RDX] = 0;
   return true;

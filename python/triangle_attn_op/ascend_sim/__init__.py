@@ -5,6 +5,16 @@
 >>> report.raise_on_findings()
 """
 
+import sys
+
+try:
+    import numpy  # noqa: F401
+except ImportError:
+    if sys.argv[:1] == ["-m"]:  # python -m imports this first
+        print("the simulator needs numpy: pip install numpy", file=sys.stderr)
+        raise SystemExit(2) from None
+    raise ImportError("the simulator needs numpy: pip install numpy") from None
+
 from ._building import build, build_program
 from ._compiler import CompileError
 from .launch import Kernel, KernelLibrary, LaunchError, Struct, load, socs

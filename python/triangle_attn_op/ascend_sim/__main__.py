@@ -8,17 +8,7 @@ from __future__ import annotations
 
 import sys
 
-
-def main(arguments: list[str] | None = None) -> int:
-    try:
-        import numpy  # noqa: F401
-    except ImportError:
-        print("the simulator needs numpy: pip install numpy", file=sys.stderr)
-        return 2
-    from .command import run_command
-
-    return run_command(arguments)
-
+from .command import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command())

@@ -50,15 +50,15 @@ def own_folder(name: str) -> Path:
     folder = top / name
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for made in (top, folder):
-            if made.stat().st_uid == os.geteuid():
-                made.chmod(0o700)
     except OSError as error:
         raise PermissionError(
             f"{folder}: cannot be used to keep compiled files ({error.strerror}): set XDG_CACHE_HOME"
         ) from None
-    check_owned(top)
-    check_owned(folder)
+    check_owned(base)  # first: where anybody may write, `top` may be somebody's link
+    for made in (top, folder):
+        if made.stat().st_uid == os.geteuid():
+            made.chmod(0o700)
+        check_owned(made)
     return folder
 
 

@@ -56,8 +56,9 @@ def find_compiler(name: str | None = None) -> Compiler:
     FileNotFoundError says what to install, ValueError that one is too old.
     """
     wanted = name or os.environ.get("CXX")
-    if wanted and "g++" not in (base := os.path.basename(wanted)) and "clang" not in base and base != "c++":
-        wanted = name  # CXX may hold a launcher or something that is no host compiler, such as bisheng
+    base = os.path.basename(wanted or "")
+    if " " in (wanted or "") or ("g++" not in base and "clang" not in base and base != "c++"):
+        wanted = name  # CXX may hold a launcher, flags, or something that is no host compiler, such as bisheng
     path = next((found for candidate in ([wanted] if wanted else _NAMES) if (found := shutil.which(candidate))), None)
     if path is None:
         raise FileNotFoundError(

@@ -6,9 +6,13 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 from . import _cache
+
+# pip puts build tools beside the interpreter, which need not be on PATH.
+_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
 
 
 def build_folder(variable: str, default: str) -> Path:
@@ -34,7 +38,7 @@ def build(source: Path, folder: Path, libraries: list[str], what: str) -> None:
     where a build tool is missing, ValueError where the folder is another project's, RuntimeError where the build fails.
     """
     for tool in ("cmake", "ninja"):
-        if shutil.which(tool) is None:
+        if shutil.which(tool, path=_PATH) is None:
             raise FileNotFoundError(f"{what}: `{tool}` is needed to build the kernels: pip install {tool}")
     with _cache.locked(folder / ".lock"):
         _check_project(source, folder)
@@ -96,4 +100,6 @@ def _configure(source: Path, folder: Path) -> None:
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, errors="replace")
+    tool = shutil.which(command[0], path=_PATH) or command[0]
+    environment = {**os.environ, "PATH": _PATH}
+    return subprocess.run([tool, *command[1:]], env=environment, capture_output=True, text=True, errors="replace")

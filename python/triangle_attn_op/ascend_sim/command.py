@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("sources", nargs="+", type=Path, help="kernel.cpp, or add.asc and further sources")
     run.add_argument("--kernel", help='its name; a template instance as "k<half>"')
     run.add_argument("--args", nargs="*", default=[], metavar="ARG", help="its arguments, see below")
-    run.add_argument("--blocks", type=int, default=1, help="cores to launch on (default 1)")
+    run.add_argument("--blocks", type=int, help="cores to launch on (default 1)")
     run.add_argument("--type", default="", help="aiv_only, aic_only, mix_1_2, ... where the kernel declares none")
     run.add_argument("--soc", default="Ascend910B2", help="the chip (default Ascend910B2)")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the chip")
@@ -66,10 +66,12 @@ def run_command(given: list[str] | None = None) -> int:
         own, program_arguments = given[: given.index("--")], given[given.index("--") + 1 :]
     options = _parser().parse_args(own)
     try:
-        if options.kernel is None and not _is_program(options.sources):
-            return _only_kernel(options)
-        if options.kernel is None:
+        if options.kernel is None and _is_program(options.sources):
             return _run_program(options, program_arguments)
+        if program_arguments:
+            raise LaunchError("--: what follows are a program's arguments; a kernel's are given by --args")
+        if options.kernel is None:
+            return _only_kernel(options)
         return _run_kernel(options)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -119,7 +121,7 @@ def _run_kernel(options: argparse.Namespace) -> int:
     before = [a.value.copy() if a.use == "inout" and not options.timing_only else None for a in given]
     report = _launch(library, kernel.name, given, options)
     harmless = _harmless(library, kernel.name, given, before, options, report)
-    print(f"{kernel.name}<<<{options.blocks}>>> on {report.soc}")
+    print(f"{kernel.name}<<<{1 if options.blocks is None else options.blocks}>>> on {report.soc}")
     if not options.timing_only:
         for i, argument in enumerate(given):
             if argument.use in ("out", "inout"):
@@ -151,7 +153,7 @@ def _launch(
         return library.launch(
             kernel,
             *(argument.value for argument in given),
-            block_dim=options.blocks,
+            block_dim=1 if options.blocks is None else options.blocks,
             soc=options.soc,
             parameters=parameters,
             type=options.type,
@@ -192,9 +194,9 @@ def _harmless(
         elif argument.use == "out":
             value = np.full(value.nbytes, 0xFF, np.uint8).view(value.dtype).reshape(value.shape)
         again.append(words.Argument(value, argument.use))
-    _launch(library, kernel, again, options, poison=0)
+    second = _launch(library, kernel, again, options, poison=0)
     written = [(a.value, b.value) for a, b in zip(given, again) if a.use in ("out", "inout")]
-    return all(a.tobytes() == b.tobytes() for a, b in written)
+    return second.completed and bool(written) and all(a.tobytes() == b.tobytes() for a, b in written)
 
 
 def _watch(library: KernelLibrary, kernel: str, done: threading.Event) -> None:
@@ -251,7 +253,8 @@ def _tell(report: Report, options: argparse.Namespace, harmless: bool) -> int:
 
 
 def _run_program(options: argparse.Namespace, program_arguments: list[str]) -> int:
-    wrong = [name for name in ("args", "trace", "png", "timing_only", "ignore_site") if getattr(options, name)]
+    ones = ("args", "blocks", "type", "auto_sync", "trace", "png", "timing_only", "ignore_site")
+    wrong = [name for name in ones if getattr(options, name) not in (None, False, "", [])]
     if wrong:
         raise LaunchError(f"--{wrong[0].replace('_', '-')}: is of one kernel, name it by --kernel; this is a program")
     program = build_program(

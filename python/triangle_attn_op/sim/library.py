@@ -2,7 +2,7 @@
 
 The build directory is TRIANGLE_SIM_BUILD, else a folder of the user's cache named after the source tree; ninja rebuilds
 what changed. TRIANGLE_SOURCE names the source tree where the package does not lie in one (an installed wheel carries
-the operator, not the simulator's sources).
+the simulator's sources, not the kernels').
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def source_tree() -> Path:
     for part in ("op_kernel/CMakeLists.txt", "sim/CMakeLists.txt", "op_host/tiling.cpp"):
         if not (root / part).exists():
             raise FileNotFoundError(
-                f"triangle_attn_op.sim: {root / part} is missing: the simulator runs from a source checkout; "
+                f"triangle_attn_op.sim: {root / part} is missing: the kernels are built from a source checkout; "
                 "set TRIANGLE_SOURCE to one"
             )
     return root

@@ -99,8 +99,8 @@ void pack_block_v(const Common& common, const Keys& keys, int64_t key0, int coun
   with_storage<E>(common.dtype, [&](auto* s) {
     using S = typename std::remove_const<typename std::remove_pointer<decltype(s)>::type>::type;
     const auto rows = rows_of_v<Sum<E>, S>(keys, key0, count);
-    pack_inner_rows<E, S>([&](int key) { return rows.template at<S>(key); }, count, common.dim_v, to,
-                          ptrdiff_t(Tiles<Sum<E>>::kKeyBlock) * Tiles<Sum<E>>::kNr);
+    pack_inner_rows<E, S>([&](int key) { return rows.template at<S>(larger(key, rows.present)); }, count, common.dim_v,
+                          to, ptrdiff_t(Tiles<Sum<E>>::kKeyBlock) * Tiles<Sum<E>>::kNr);
   });
 }
 

@@ -13,12 +13,14 @@ struct KeyRows {
   static constexpr int kRuns = Tiles<T>::kKeyBlock / kRun;
   static_assert(kRun % kLanes<T> == 0 && Tiles<T>::kKeyBlock % kRun == 0);
   const char* run[kRuns] = {};
+  int present = 0;        // of keys before it, in pages, nothing may be read but through a stand-in
   int64_t row = 0;        // elements from one key to the next within a run
   int64_t row_bytes = 0;  // the same in bytes
   bool paged = false;
 
   // Keys [key0, key0 + count) of a block, of k or of v. Runs that end before keys.first stand for others, since their
-  // pages may be anybody's: they repeat the run that holds keys.first.
+  // pages may be anybody's: they repeat the run that holds keys.first. In v a key that counts 0 still has to be finite,
+  // and that run may end in rows that nobody wrote: there kernels begin at `present`, or take its row.
   template <class S>
   static KeyRows of(const S* base, int64_t row, int64_t page, const Keys& keys, int64_t key0, int count) {
     KeyRows rows;
@@ -41,6 +43,7 @@ struct KeyRows {
       rows.run[i] = reinterpret_cast<const char*>(base + keys.pages[number] * page + offset * row);
     }
     for (int i = 0; i < skipped; ++i) rows.run[i] = rows.run[skipped];
+    rows.present = skipped * kRun;
     return rows;
   }
 

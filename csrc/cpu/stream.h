@@ -218,7 +218,7 @@ void stream_value_columns(Stream<E>& x, int begin, int end, const E* p, const Su
   constexpr int bytes = kVectors * lanes * step * int(sizeof(S)),
                 reads = bytes < Prefetcher::kLine ? Prefetcher::kLine / bytes : 1;
   constexpr int lines = (larger(bytes / Prefetcher::kLine, 1) * 3 + 3) / 4;
-  for (int key = begin; key < end;) {
+  for (int key = larger(begin, x.v.present); key < end;) {
     const E* weights = p + ptrdiff_t(key / nr) * x.rows * nr + key % nr;
     const S* v = x.v.template at<S>(key) + first;
     for (const int past = smaller(end, key / run * run + run); key < past;

@@ -99,6 +99,9 @@ def check_kvcache(
     batch = q.shape[0]
     if cu_seq_q is not None:
         _tensor("cu_seq_q", cu_seq_q)
+        _tensor("cache_seqlens", cache_seqlens)
+        if cache_seqlens.dim() != 1:
+            raise ValueError(f"cache_seqlens: expected int32 [B], got shape {_shape(cache_seqlens)}")
         if cu_seq_q.dim() == 1 and holds(cu_seq_q.shape[0] < 1):
             raise ValueError("cu_seq_q: expected int32 [B + 1], got shape [0]")
         batch = cu_seq_q.shape[0] - 1 if cu_seq_q.dim() == 1 else cache_seqlens.shape[0]

@@ -22,7 +22,8 @@ def scaled_dot_product_attention(
 
     Args:
         query: `[..., Hq, L, E]` of two dimensions or more; key `[..., Hkv, S, E]` and value `[..., Hkv, S, Ev]`, whose
-            leading dimensions broadcast with query's.
+            leading dimensions broadcast with query's. The dimension of heads, which is the first of three, does not,
+            but for Hkv = 1, of key and value alike.
         attn_mask: bool (True = may attend) or float in query's dtype or float32, added to the scores; broadcastable to
             `[..., Hq, L, S]`. Its gradient is not computed.
         dropout_p: always applied: pass 0.0 for evaluation.
@@ -57,6 +58,8 @@ def scaled_dot_product_attention(
             attn_mask = _padded(attn_mask, len(batch) + 3)
             leading = attn_mask.shape[:-3]
             whole = leading if all(size == 1 for size in leading) else batch
+            if any(size not in (1, wanted) for size, wanted in zip(leading, whole)):
+                raise ValueError(f"attn_mask: expected leading dimensions that broadcast to {batch}, got {leading}")
             attn_mask = attn_mask.expand(*whole, *attn_mask.shape[-3:]).flatten(0, -4)
     diagonal = 0 if is_causal else max(k.shape[-2] - 1, 0)
     out = triangle_attention(q, k, v, attn_mask=attn_mask, scale=scale, dropout_p=dropout_p, diagonal=diagonal)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import _numbers
+from .._checks import _shape, _tensor
 from ..kvcache import triangle_attention_with_kvcache
 from ._call import window
 
@@ -32,6 +34,11 @@ def with_kvcache(
     """out in q's shape with v_cache's last dimension, and softmax_lse `[B, Hq, Sq]` or `[Hq, T]`."""
     left, right = window(window_size, causal)
     packed = cu_seq_q is not None
+    _tensor("q", q)
+    if q.dim() != (3 if packed else 4):
+        raise ValueError(f"q: expected [{'T, Hq, D' if packed else 'B, Sq, Hq, D'}], got shape {_shape(q)}")
+    if block_table is None and cache_batch_idx is None and not packed and k_cache.shape[0] > q.shape[0]:
+        k_cache, v_cache = k_cache[: q.shape[0]], v_cache[: q.shape[0]]  # entries of their own, the first ones
     single = (max_q if packed else q.shape[1]) == 1  # one row sits at the last key, whatever is right of it
     options: dict[str, Any] = {
         "cu_seq_q": cu_seq_q,
@@ -66,7 +73,10 @@ def _all_keys(
     place: dict[str, Any],
     options: dict[str, Any],
 ) -> tuple[Tensor, Tensor]:
-    """Several rows of q that all see every key: each becomes a sequence of its own over the same cache."""
+    """Several rows of q that all see every key: each becomes a sequence of its own over the same cache.
+
+    k and v are appended by a call before: where the other's checks fail, they stay appended.
+    """
     batch, rows = q.shape[:2]
     if k is not None:
         triangle_attention_with_kvcache(q[:, :0], k_cache, v_cache, lengths, k=k, v=v, **place, **options)
@@ -78,7 +88,7 @@ def _all_keys(
     out, lse = triangle_attention_with_kvcache(
         q.flatten(0, 1).unsqueeze(1), k_cache, v_cache, lengths, return_lse=True, **place, **options
     )
-    return out.view(batch, rows, *out.shape[2:]), lse.view(batch, rows, -1).transpose(1, 2)
+    return out.view(batch, rows, *out.shape[2:]), lse.view(batch, rows, q.shape[2]).transpose(1, 2)
 
 
 def _lengths(
@@ -96,5 +106,6 @@ def _lengths(
         if k is not None:
             raise ValueError("cache_seqlens: expected an int or int32 [B] with k and v, got None")
         given = k_cache.shape[1] * (1 if block_table is None else block_table.shape[1])
+    given = _numbers.integer("cache_seqlens", given, " or int32 [B]")
     sequences = q.shape[0] if cu_seq_q is None else cu_seq_q.shape[0] - 1
     return torch.full((sequences,), given, dtype=torch.int32, device=q.device)

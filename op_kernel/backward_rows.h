@@ -237,8 +237,10 @@ class BackwardRows {
       sum_rows(ub_.stored_norm(slot), dout, rows, width);
     }
     sum_rows(delta, out, rows, width);
-    if (tiling_->has_dlse) {
-      // A row that sees nothing has P = 0, but autograd may hand it NaN: that of logaddexp(-inf, -inf).
+    const bool sinks = Bend::kBent && p.bend.sinks != 0;
+    if (tiling_->has_dlse || sinks) {
+      // A row that sees nothing has P = 0, but autograd may hand it NaN: that of logaddexp(-inf, -inf), or a dO of rows
+      // of no document, which the gradient of the sinks would add.
       // Of bent scores lse may be as small as the least number, but not -inf.
       if (Bend::kBent) {
         AscendC::CompareScalar(ub_.bits(), lse, kLeastFinite, AscendC::CMPMODE::GE, BackwardAivBuffers::kLanes);
@@ -246,12 +248,13 @@ class BackwardRows {
         AscendC::CompareScalar(ub_.bits(), lse_result, kLeastMax, AscendC::CMPMODE::NE, BackwardAivBuffers::kLanes);
       }
       barrier();
-      AscendC::Sub(delta, delta, dlse, rows);
-      barrier();
+      if (tiling_->has_dlse) {
+        AscendC::Sub(delta, delta, dlse, rows);
+        barrier();
+      }
       AscendC::Select(delta, ub_.bits(), delta, 0.0f, AscendC::SELMODE::VSEL_TENSOR_SCALAR_MODE,
                       static_cast<uint32_t>(rows));
     }
-    const bool sinks = Bend::kBent && p.bend.sinks != 0;
     if (sinks) {
       const float sink = global<float>(arguments_.sinks).GetValue(static_cast<uint64_t>(tile.head()));
       sink_gradient(ub_.sink_part(slot), lse, lse_result, delta, sink, rows);

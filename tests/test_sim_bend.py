@@ -33,3 +33,30 @@ def test_rows_of_finfo_min_and_of_inf() -> None:
     assert lse[0, 0, 1] == torch.finfo(torch.float32).min
     assert (out[0, 0, 2] == 0).all()
     assert lse[0, 0, 2] == -torch.inf
+
+
+def test_bits_of_bent_rows_do_not_depend_on_the_length() -> None:
+    q, k, v = (torch.randn(1, 2, 700, 32, generator=torch.Generator().manual_seed(i)).half() for i in range(3))
+    options = {"alibi_slopes": torch.tensor([0.3, 0.01]), "softcap": 5.0, "sinks": torch.ones(2), "cores": 2}
+    out, lse, report = sim.attn_forward(q, k, v, **options)
+    report.raise_on_findings()
+    for begin, end in ((0, 130), (100, 101), (699, 700)):
+        part = sim.attn_forward(q[:, :, begin:end], k[:, :, :end], v[:, :, :end], **options)
+        assert torch.equal(part[0], out[:, :, begin:end])
+        assert torch.equal(part[1], lse[:, :, begin:end])
+
+
+def test_rows_of_no_document_add_nothing_to_dsinks() -> None:
+    q, k, v, dout = (torch.randn(40, 1, 32, generator=torch.Generator().manual_seed(i)).half() for i in range(4))
+    cu = torch.tensor([0, 30], dtype=torch.int32)
+    options = {"sinks": torch.ones(1), "cu_seq_q": cu, "cu_seq_k": cu, "cores": 1}
+    out, lse, _ = sim.attn_forward(q, k, v, **options)
+    out[30:], lse[30:] = 0, -torch.inf
+    results = []
+    for tail in (0.0, torch.nan):
+        dout[30:] = tail
+        *gradients, report = sim.attn_backward(dout, q, k, v, out, lse, **options)
+        report.raise_on_findings()
+        results.append(gradients[-1])
+    assert torch.equal(*results)
+    assert results[0].abs() > 1e-3

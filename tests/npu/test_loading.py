@@ -154,5 +154,6 @@ def test_warm_up_launches_every_kernel(npu_process: Any) -> None:
     done = npu_process("import torch, torch_npu, triangle_attn_op; triangle_attn_op.warm_up()")
     assert done.code == 0, done.err
     kernels = {f"triangle_attn_fwd_{t}_{d}" for t in ("fp16", "bf16") for d in (128, 256)}
-    kernels |= {f"triangle_attn_bwd_{t}" for t in ("fp16", "bf16")}
+    kernels |= {f"triangle_attn_fwd_bent_{t}_{d}" for t in ("fp16", "bf16") for d in (128, 256)}
+    kernels |= {f"triangle_attn_bwd{k}_{t}" for k in ("", "_bent", "_bent_rows") for t in ("fp16", "bf16")}
     assert {launch["kernel"] for launch in done.launches()} == kernels

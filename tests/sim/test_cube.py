@@ -226,7 +226,7 @@ def test_semantics_28_queues_of_32_instructions(kernels, pipe):
     def start(count):
         kernel = "queue_depth_m" if pipe == "M" else "queue_depth_mte1"
         report = kernels("cube").launch(kernel, 1 << 20, count, timing_only=True, trace=True)
-        mte2 = ascend_sim.report.PIPES.index("MTE2")
+        mte2 = ascend_sim.PIPES.index("MTE2")
         return report.events[report.events["pipe"] == mte2]["start"].max()
 
     one_more = start(31) - start(30)  # no stall: the time of one issue

@@ -33,8 +33,8 @@ __aicore__ inline float least_max_score(const ScoreBend& bend) {
 
 // A tile's bend; T: q's dtype. The slope's product is taken with distances from one reference position for all rows of
 // the tile, so that it costs one operation an element; the rest, slope * (row - reference), is one number a row, which
-// goes into the row's maximum, or lse. The reference is the first key of the chunk in the forward and among the rows in
-// the backward, so both terms are small where alibi leaves weight.
+// goes into the row's maximum, or lse. The reference is among the rows, so both terms are small where alibi leaves
+// weight.
 template <class T>
 struct TileBend {
   static constexpr bool kBent = true;

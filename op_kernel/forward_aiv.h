@@ -89,7 +89,7 @@ class ForwardAiv {
       int32_t at_once = width > kChunkKeys / 2 ? AivBuffers::kChunkRows / 2 : AivBuffers::kChunkRows;
       if (Bend::kBent) at_once = AivBuffers::kBentRows;
       if (tiling_->has_mask || has_float_mask()) at_once /= 2;
-      if constexpr (Bend::kBent) begin_bend(stage, columns, first, width);
+      if constexpr (Bend::kBent) begin_bend(stage, columns, first, rows, width);
       const Part part = {&stage, columns, first, rows, width, at_once};
       softmax_rows(part);
       if (!scale_first() && finish_and_find_large(stage, rows)) {
@@ -249,9 +249,9 @@ class ForwardAiv {
     SetFlag<HardEvent::MTE3_V>(kEventProbs + p);
   }
 
-  // What the tiles of a stage have in common. Distances count from the chunk's first key, whatever rows the task has: a
-  // row's bits depend on its keys alone.
-  __aicore__ inline void begin_bend(const Stage& stage, const Columns& columns, int32_t first, int32_t width) {
+  // What the tiles of a stage have in common. Distances count from the middle of the core's rows.
+  __aicore__ inline void begin_bend(const Stage& stage, const Columns& columns, int32_t first, int32_t rows,
+                                    int32_t width) {
     const ScoreBend& bend = tiling_->bend;
     bend_.bends_scores = bend.bends_scores();
     bend_.scale = tiling_->scale;
@@ -262,9 +262,8 @@ class ForwardAiv {
     bend_.factor = chip_.bend_factor();
     bend_.distances = chip_.distances();
     bend_.rows = chip_.bend_rows();
-    const int64_t chunk0 = stage.key0() - stage.chunk_column;
-    from_ = stage.position(*tiling_, first) - chunk0;
-    bend_.begin(chip_.columns(), stage.key0() + columns.col0, chunk0, width);
+    reference_ = first + rows / 2;
+    bend_.begin(chip_.columns(), stage.key0() + columns.col0, stage.position(*tiling_, reference_), width);
   }
   // Before the tile from `row` of the part on: its distances from the reference, and a place for the softcap, which is
   // that of its P.
@@ -274,7 +273,7 @@ class ForwardAiv {
       WaitFlag<HardEvent::MTE3_V>(kEventProbs + p);
       bend_.scratch = chip_.template probs<T>(p).template ReinterpretCast<float>();
       if (bend_.alibi) {
-        const float from = static_cast<float>(from_ + row);
+        const float from = static_cast<float>(part.first + row - reference_);
         AscendC::Adds(bend_.rows, chip_.columns(), from, AivBuffers::kBentRows);
         barrier();
       }
@@ -525,7 +524,7 @@ class ForwardAiv {
   bool loading_ = false;        // the accumulator is on its way
   int32_t slots_used_ = 0, probs_used_ = 0;
   Bend bend_;
-  int64_t from_ = 0;  // position of the part's first row, from the chunk's first key
+  int32_t reference_ = 0;
 };
 
 }  // namespace triangle

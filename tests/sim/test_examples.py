@@ -71,7 +71,7 @@ def front_door(kernels: Any, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: 
 @pytest.mark.parametrize("step", STEPS)
 def test_step(step: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     import ascend_sim
-    from ascend_sim.__main__ import main
+    from ascend_sim.command import run_command as main
 
     folder = EXAMPLES / step
     name = step.split("_", 1)[1]

@@ -56,7 +56,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(engine: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> Any:
     """run(*words) is `ascend_sim run *words` in a folder with add.cpp: exit code, stdout, stderr."""
-    from ascend_sim.__main__ import main
+    from ascend_sim.command import run_command as main
 
     monkeypatch.setenv("ASCEND_SIM_LIBRARY", str(engine))
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))

@@ -135,7 +135,7 @@ def test_lanes_that_reach_no_result(
 
     By clang++ where it is there: the second compiler of kernels.
     """
-    from ascend_sim.__main__ import main
+    from ascend_sim.command import run_command as main
 
     monkeypatch.setenv("ASCEND_SIM_LIBRARY", str(kernels("wild").path.parent / "sim" / "libascend_sim.so"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -106,6 +106,6 @@ def _lengths(
         if k is not None:
             raise ValueError("cache_seqlens: expected an int or int32 [B] with k and v, got None")
         given = k_cache.shape[1] * (1 if block_table is None else block_table.shape[1])
-    given = _numbers.integer("cache_seqlens", given, " or int32 [B]")
+    keys = _numbers.integer("cache_seqlens", given, " or int32 [B]")
     sequences = q.shape[0] if cu_seq_q is None else cu_seq_q.shape[0] - 1
-    return torch.full((sequences,), given, dtype=torch.int32, device=q.device)
+    return torch.full((sequences,), keys, dtype=torch.int32, device=q.device)

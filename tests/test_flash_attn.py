@@ -187,6 +187,15 @@ def test_a_cache_in_both_versions() -> None:
     step = q[:, :1]
     whole = flash_attn.flash_attn_with_kvcache(step, keys, values)
     assert torch.equal(flash_attn.flash_attn_with_kvcache(step, keys, values, cache_seqlens=60, causal=True), whole)
+    # Entries beyond the batch are left alone, an int stays one, and nothing gives nothing.
+    more = [torch.cat([t, torch.full_like(t[:1], torch.nan)]) for t in (keys, values)]
+    assert torch.equal(flash_attn.flash_attn_with_kvcache(step, *more), whole)
+    with pytest.raises(TypeError, match="cache_seqlens: expected an int or int32"):
+        flash_attn.flash_attn_with_kvcache(step, keys, values, cache_seqlens=3.7)
+    with pytest.raises(ValueError, match=r"q: expected \[B, Sq, Hq, D\]"):
+        flash_attn.flash_attn_with_kvcache(step[0, 0, 0], keys, values)
+    nothing = flash_attn.flash_attn_with_kvcache(q[:, :0], keys, values, return_softmax_lse=True)
+    assert [tuple(t.shape) for t in nothing] == [tuple(q[:, :0].shape), (q.shape[0], q.shape[2], 0)]
     for wrong in ({"rotary_cos": step}, {"cache_leftpad": lengths}, {"window_size": (3, 2)}):
         with pytest.raises(NotImplementedError, match=r"rotary_cos: not|cache_leftpad: not|causal: expected True"):
             flash_attn.flash_attn_with_kvcache(q, keys, values, cache_seqlens=lengths, **wrong)
@@ -219,10 +228,11 @@ def test_scaled_dot_product_attention_is_pytorchs() -> None:
     for wrong, message in (
         ({"enable_gqa": False}, "enable_gqa: expected True"),
         ({"attn_mask": mask, "is_causal": True}, "attn_mask: expected None with is_causal"),
+        ({"attn_mask": torch.zeros(3, 1, 5, 5)}, "attn_mask: expected leading dimensions that broadcast"),
         ({"key": k[:1].expand(3, -1, -1, -1), "enable_gqa": True}, "key: expected leading dimensions that broadcast"),
     ):
         with pytest.raises(ValueError, match=message):
-            function(**({"query": q, "key": k, "value": v} | wrong))
+            function(**({"query": q, "key": k, "value": v, "enable_gqa": True} | wrong))
 
 
 @pytest.mark.parametrize(

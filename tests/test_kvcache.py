@@ -179,6 +179,28 @@ def test_idle_places_other_rows_than_keys_and_nothing_at_all() -> None:
         assert result.shape == empty.shape
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 24])
+def test_rows_behind_the_last_key_are_never_read(dtype: torch.dtype, rows: int) -> None:
+    """All visible keys in one page whose rest nobody wrote: what stands for the pages before it is finite all the same.
+    It shows where a panel of the instruction set holds two runs of 16 keys: AVX-512.
+    """
+    draws = [torch.randn(1, 128, h, 16).to(dtype) for h in (2, 1, 1)]
+    for length in (113, 97 + rows):
+        q, k, v = (t[:, :length] for t in draws)
+        first = length - rows
+        k_pages, v_pages = (torch.full((8, 16, 1, 16), NAN, dtype=dtype) for _ in range(2))
+        for pages, given in ((k_pages, k), (v_pages, v)):
+            begin = first // 16 * 16
+            pages.view(128, 1, 16)[begin:length] = given[0, begin:]
+        table = torch.arange(8, dtype=torch.int32)[None]
+        out = triangle_attention_with_kvcache(
+            q[:, first:], k_pages, v_pages, lens(length), block_table=table, window_size_left=0
+        )
+        whole = triangle_attention(*(t.transpose(1, 2) for t in (q, k, v)), window_size_left=0)
+        assert torch.equal(out, whole.transpose(1, 2)[:, first:])
+
+
 def test_under_pytorch() -> None:
     """opcheck, torch.compile of appends, versions that autograd keeps, inference mode, the meta device, counts."""
     k_cache, v_cache = cache(8, 16, 2, 32)

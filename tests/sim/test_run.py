@@ -131,6 +131,7 @@ def test_a_kernel(run: Any) -> None:
         (["add.cpp", "--kernel", "add", "--args", *ARGS, "--set", "warp=1"], "unknown SoC parameter in 'warp=1.0'"),
         (["add.cpp", "--kernel", "untyped", "--args", "out:float[2]"], "'untyped' declares no KERNEL_TASK_TYPE, or"),
         (["none.cpp", "--kernel", "add"], "none.cpp: no such source"),
+        (["add.cpp", "--kernel", "add", "--args", *ARGS, "--", "1"], "--: what follows are a program's arguments"),
         (
             ["add.cpp", "--kernel", "add", "--compiler", "no++"],
             "compiler 'no++' is not there: kernels are compiled by g++",
@@ -163,6 +164,14 @@ def test_the_compilers_first_error(run: Any) -> None:
         code, _, err = run("wrong.cpp", "--kernel", "add")
     assert code == 2
     assert "no C++ compiler is on PATH: kernels are compiled by g++ 10 or newer or clang++ 14 or newer: apt-get" in err
+
+
+@pytest.mark.parametrize("name", ["ccache g++", "/opt/ccache /usr/bin/g++", "bisheng"])
+def test_what_is_no_host_compiler_is_passed_over(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ascend_sim._compiler import find_compiler
+
+    monkeypatch.setenv("CXX", name)
+    assert Path(find_compiler().path).name in ("g++", "clang++", "c++")
 
 
 def test_what_changed_or_broke_is_compiled_again(run: Any, cache: Path) -> None:
@@ -219,6 +228,10 @@ def test_a_program_with_launches_in_a_header(run: Any) -> None:
     assert out.startswith("6 of 3\nadd<<<1>>>: ")
     assert "findings: none" in out
     assert run("add.asc", "-I", str(run.sources), "--", "1", "7")[0] == 7
+    for words in (["--blocks", "8"], ["--type", "aiv_only"], ["--auto-sync"]):  # its launches say these themselves
+        code, _, err = run("add.asc", "-I", str(run.sources), *words)
+        assert code == 2
+        assert err.startswith(f"{words[0]}: is of one kernel")
     code, out, err = run("add.asc", "-I", str(run.sources), "--", "0", "0")
     assert code == 1
     assert "launch.h:3: add<<<1>>>: 2 findings\n" in err

@@ -144,6 +144,8 @@ def test_lanes_that_reach_no_result(
         words = ["run", str(SOURCE), "--kernel", "wild_lanes", "--compiler", clang, "--args"]
         assert main([*words, "in:float[8]", "out:float[8]", f"int32:{reaches}"]) == code
         assert text in capsys.readouterr().out
+    assert main([*words, "in:float[8]", "in:float[8]", "int32:1"]) == 1  # no result to compare
+    assert "harmless" not in capsys.readouterr().out
 
 
 def test_clang_takes_what_gcc_does_not(kernels: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ CREDITS = {
 }
 
 # What stays although no problem of the kernels named shows its absence: (function, text) of a call or of both of a
-# pair, and why. The text of a barrier is the two lines of code after it.
+# pair, and why. The text of a barrier is the two lines of code after it, but for closing braces.
 Spot = tuple[str, str]
 
 
@@ -100,7 +100,7 @@ REDUNDANT: list[Redundant] = [
 REDUNDANT += [
     Redundant(
         "backward, bent",
-        ("add", "return; }"),
+        ("add", "return; const int32_t at_once = element == 4 ? kFloats : kFloats / 2;"),
         "a mask of one column: the barrier before lse is subtracted would do; in the forward nothing else does",
     ),
     *(
@@ -306,7 +306,7 @@ def text_of(call: SyncCall) -> str:
     code = [line.strip() for line in lines_of(call.file)[call.line - 1 :]]
     if code[0] != "barrier();":
         return code[0]
-    return " ".join([line for line in code[1:] if line and not line.startswith("//")][:2])
+    return " ".join([line for line in code[1:] if line.strip("}") and not line.startswith("//")][:2])
 
 
 def function_of(call: SyncCall) -> str:

@@ -20,6 +20,7 @@ int64_t BlockIdx() {
 int64_t BlockNum() { return CurrentMachine().options.block_dim; }
 int64_t SubBlockIdx() { return CurrentCore().sub_block; }
 int64_t SubBlockNum() {
+  if (CurrentCore().type == CoreType::kAic) return 1;
   const int aivs = CurrentMachine().group_size_aiv();
   return aivs == 0 ? 1 : aivs;
 }

@@ -16,7 +16,7 @@ CoreType Type();
 int64_t BlockIdx();  // CANN's GetBlockIdx: AIVs of a mixed kernel count 0..2N-1
 int64_t BlockNum();  // launched AI cores
 int64_t SubBlockIdx();
-int64_t SubBlockNum();  // AIVs per AIC of this kernel
+int64_t SubBlockNum();  // AIVs per AIC of this kernel; 1 on an AIC
 int64_t PhysicalCore();
 uint64_t Cycle();  // the scalar unit's simulated clock
 bool TimingOnly();

@@ -52,6 +52,7 @@ const RuleInfo& InfoOf(Rule rule) {
       {"launch", "", true},
       {"assertion", "", true},
       {"division-by-zero", "", false},
+      {"division-overflow", "", false},
   };
   return rows[static_cast<int>(rule)];
 }

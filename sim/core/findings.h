@@ -53,8 +53,9 @@ enum class Rule : uint8_t {
   kLaunch,
   kMessage,  // a kernel assertion
   kDivisionByZero,
+  kDivisionOverflow,  // the smallest integer by -1
 };
-constexpr int kRuleCount = static_cast<int>(Rule::kDivisionByZero) + 1;
+constexpr int kRuleCount = static_cast<int>(Rule::kDivisionOverflow) + 1;
 
 struct RuleInfo {
   const char* id;      // "race.read-after-write"

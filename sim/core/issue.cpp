@@ -19,7 +19,7 @@ void IssueErased(const void* instruction, const InstructionOps& ops, Site site) 
 }
 
 void Machine::CountStep(Core& core, Site site, const char* name) {
-  if (divisions_by_zero != 0) ReportDivision();
+  if (trapped_divisions != 0) ReportDivisions();
   core.last_site = site;
   core.last_name = name;
   ++core.issued;

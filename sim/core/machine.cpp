@@ -207,7 +207,7 @@ void Machine::FiberMain(void* argument) {
 
 void Machine::FinishCore(Core& core) {
   EngineScope scope(*this);
-  if (divisions_by_zero != 0) ReportDivision();
+  if (trapped_divisions != 0) ReportDivisions();
   order.Drain(core, Pipe::kAll);
   for (int f = 0; f < kPipeCount; ++f) {
     for (int t = 0; t < kPipeCount; ++t) {

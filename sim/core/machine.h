@@ -120,7 +120,7 @@ class Machine {
   void UnitAfter(Core& core, Pipe pipe, Site site, const TraceEvent& span);
   void Join(Core& core, Pipe pipe, const Signal& signal);
   void Fill(Core& core, Pipe pipe, Site site, Signal* signal);
-  void ReportDivision();
+  void ReportDivisions();
   void CountStep(Core& core, Site site, const char* name);
 
   std::function<void(CoreType)> entry_;
@@ -178,7 +178,8 @@ class Machine {
   volatile bool fiber_running = false;
   volatile bool in_engine = false;
   volatile uint64_t progress = 0;
-  volatile uint32_t divisions_by_zero = 0;  // since the last call, by the signal handler
+  volatile uint32_t trapped_divisions = 0;     // since the last call, by the signal handler
+  volatile uint32_t overflowed_divisions = 0;  // those of them that are not by zero
   // A data cache line that a core wrote back: what was done before it is there for who reads the line afterwards.
   void Publish(Core& core, uint64_t line);
   struct Fault {

@@ -33,15 +33,26 @@ void Machine::ReportLenient(Rule rule, Site site, const char* instruction, Pipe 
   Report(std::move(finding));
 }
 
-void Machine::ReportDivision() {
-  const uint32_t times = divisions_by_zero;
-  divisions_by_zero = 0;
+void Machine::ReportDivisions() {
+  const uint32_t overflowed = overflowed_divisions, by_zero = trapped_divisions - overflowed;
+  trapped_divisions = 0;
+  overflowed_divisions = 0;
   Finding finding;
-  finding.rule = Rule::kDivisionByZero;
   finding.site = Place{g_core->last_site.file, g_core->last_site.line, g_core->last_name, g_core->index, Pipe::kS};
-  finding.count = times;
-  finding.message = "the kernel divided an integer by zero after this call; the scalar unit gives 0";
-  Report(std::move(finding));
+  if (by_zero != 0) {
+    finding.rule = Rule::kDivisionByZero;
+    finding.count = by_zero;
+    finding.message = "the kernel divided an integer by zero after this call; the scalar unit gives 0";
+    Report(finding);
+  }
+  if (overflowed != 0) {
+    finding.rule = Rule::kDivisionOverflow;
+    finding.count = overflowed;
+    finding.message =
+        "the kernel divided the smallest integer of its type by -1 after this call, which C++ does not define; here it "
+        "gives the dividend, and the remainder 0";
+    Report(finding);
+  }
 }
 
 // Kernel frames are abandoned, not unwound: their destructors would issue instructions.

@@ -38,35 +38,95 @@ void* ProgramCounter(void* context) {
 
 namespace {
 
-// An integer division that trapped: the result is 0, as the scalar unit gives it, and the kernel goes on after it.
-bool SkipDivision(void* context) {
+enum class Division { kNone, kByZero, kOverflow };
+
 #if defined(__x86_64__)
-  auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+// The div or idiv at the program counter, as far as its divisor's value and its own length.
+struct DivInstruction {
+  size_t length = 0;  // 0: another instruction
+  bool wide = false;  // not of 8 bits
+  uint64_t divisor = 0;
+};
+
+DivInstruction DecodeDivision(const greg_t* registers) {
+  constexpr int kOrder[] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                            REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
   const auto* code = reinterpret_cast<const uint8_t*>(registers[REG_RIP]);
   size_t at = 0;
-  while (code[at] == 0x66 || (code[at] & 0xf0) == 0x40) ++at;  // operand size, REX
-  if ((code[at] & 0xfe) != 0xf6) return false;
+  uint8_t rex = 0;
+  size_t bytes = 4;
+  for (; code[at] == 0x66 || (code[at] & 0xf0) == 0x40; ++at) {
+    if (code[at] == 0x66) {
+      bytes = 2;
+    } else {
+      rex = code[at];
+    }
+  }
+  if ((rex & 8) != 0) bytes = 8;
+  if ((code[at] & 0xfe) != 0xf6) return {};
+  if ((code[at] & 1) == 0) bytes = 1;
   const uint8_t modrm = code[at + 1];
-  if ((modrm >> 3 & 7) < 6) return false;  // neither div nor idiv
+  if ((modrm >> 3 & 7) < 6) return {};  // neither div nor idiv
   const uint8_t mod = modrm >> 6, rm = modrm & 7;
-  size_t length = at + 2;
-  if (mod != 3) {
-    const bool sib = rm == 4;
-    const uint8_t base = sib ? code[length] & 7 : rm;
-    length += sib ? 1 : 0;
-    length += mod == 1 ? 1 : mod == 2 || base == 5 ? 4 : 0;
+  const int high = (rex & 1) * 8;
+  DivInstruction found;
+  found.length = at + 2;
+  found.wide = bytes != 1;
+  uint64_t value = 0;
+  if (mod == 3) {
+    const bool second_byte = bytes == 1 && rex == 0 && rm >= 4;  // AH, CH, DH, BH
+    value = static_cast<uint64_t>(registers[kOrder[second_byte ? rm - 4 : rm + high]]) >> (second_byte ? 8 : 0);
+  } else {
+    uint64_t address = 0;
+    uint8_t base = rm;
+    if (rm == 4) {
+      const uint8_t sib = code[found.length++];
+      base = sib & 7;
+      const int index = (sib >> 3 & 7) + (rex >> 1 & 1) * 8;
+      if (index != 4) address += static_cast<uint64_t>(registers[kOrder[index]]) << (sib >> 6);
+    }
+    const bool no_base = mod == 0 && base == 5;
+    int64_t displacement = 0;
+    if (mod == 1) {
+      displacement = static_cast<int8_t>(code[found.length]);
+      found.length += 1;
+    } else if (mod == 2 || no_base) {
+      int32_t word;
+      std::memcpy(&word, code + found.length, 4);
+      displacement = word;
+      found.length += 4;
+    }
+    if (no_base) {
+      if (rm == 5) address += reinterpret_cast<uint64_t>(code + found.length);  // relative to the next instruction
+    } else {
+      address += static_cast<uint64_t>(registers[kOrder[base + high]]);
+    }
+    std::memcpy(&value, reinterpret_cast<const void*>(address + static_cast<uint64_t>(displacement)), bytes);
   }
-  registers[REG_RIP] += static_cast<greg_t>(length);
-  if ((code[at] & 1) == 0) {  // of 8 bits: quotient and remainder are both in AX
-    registers[REG_RAX] &= ~greg_t{0xffff};
-    return true;
+  found.divisor = bytes == 8 ? value : value & ((uint64_t{1} << bytes * 8) - 1);
+  return found;
+}
+#endif
+
+// An integer division that trapped. By zero: the result is 0, as the scalar unit gives it. Otherwise the smallest
+// integer by -1: the quotient wraps to the dividend, the remainder is 0. The kernel goes on after it.
+Division SkipDivision(void* context) {
+#if defined(__x86_64__)
+  auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  const DivInstruction division = DecodeDivision(registers);
+  if (division.length == 0) return Division::kNone;
+  const bool by_zero = division.divisor == 0;
+  registers[REG_RIP] += static_cast<greg_t>(division.length);
+  if (!division.wide) {  // quotient and remainder are both in AX
+    registers[REG_RAX] = (registers[REG_RAX] & ~greg_t{0xffff}) | (by_zero ? 0 : 0x80);
+  } else {
+    if (by_zero) registers[REG_RAX] = 0;  // else the dividend is there already
+    registers[REG_RDX] = 0;
   }
-  registers[REG_RAX] = 0;
-  registers[REG_RDX] = 0;
-  return true;
+  return by_zero ? Division::kByZero : Division::kOverflow;
 #else
   static_cast<void>(context);
-  return false;
+  return Division::kNone;
 #endif
 }
 
@@ -79,8 +139,10 @@ void Watchdog::OnFault(int signal, siginfo_t* info, void* context) {
     raise(signal);
     return;
   }
-  if (signal == SIGFPE && SkipDivision(context)) {
-    machine->divisions_by_zero = machine->divisions_by_zero + 1;
+  const Division division = signal == SIGFPE ? SkipDivision(context) : Division::kNone;
+  if (division != Division::kNone) {
+    machine->trapped_divisions = machine->trapped_divisions + 1;
+    if (division == Division::kOverflow) machine->overflowed_divisions = machine->overflowed_divisions + 1;
     return;
   }
   machine->fault.signal = signal;

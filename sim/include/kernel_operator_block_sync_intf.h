@@ -20,6 +20,11 @@ __aicore__ inline void SyncAll(const GlobalTensor<int32_t>& gmWorkspace, const L
   }
   const int rule = static_cast<int>(ascend_sim::Rule::kArgument);
   const int64_t all = sim::BlockNum() * sim::SubBlockNum();
+  if (isAIVOnly && sim::SubBlockNum() != 1) {
+    sim::Report(rule, site, "SyncAll",
+                "SyncAll: with workspaces CANN counts by block_idx, so both AIVs of an AI core would count in the same "
+                "32 bytes: a mixed 1:2 kernel takes SyncAll<true>() without workspaces");
+  }
   if (usedCores != 0 && usedCores != all) {
     sim::NotImplemented("SyncAll of some of the cores (usedCores)", site);
   }

@@ -213,11 +213,14 @@ def test_tensor_methods(lib):
 
 @pytest.mark.parametrize("blocks", [1, 3])
 def test_block_numbers(lib, blocks):
-    """GetBlockNum counts AI cores; an AIV's GetBlockIdx runs over 0..2N-1 in mix 1:2."""
+    """GetBlockNum counts AI cores; an AIV's GetBlockIdx runs over 0..2N-1 in mix 1:2, block_idx over its AIC's.
+
+    GetTaskRatio and GetSubBlockNum are 1 on the AIC.
+    """
     aic, aiv = np.full((blocks, 8), -1, np.float32), np.full((2 * blocks, 8), -1, np.float32)
     lib.launch("who_am_i", aic, aiv, block_dim=blocks).raise_on_findings()
     for i in range(blocks):
-        np.testing.assert_array_equal(aic[i, :6], [blocks, 0, 2, i, blocks, 2])
+        np.testing.assert_array_equal(aic[i, :6], [blocks, 0, 1, i, blocks, 1])
     for i in range(2 * blocks):
         np.testing.assert_array_equal(aiv[i, :6], [blocks, i % 2, 2, i // 2, blocks, i % 2])
 

@@ -47,6 +47,24 @@ def test_a_division_by_zero_names_its_place(kernels: Any) -> None:
     assert "WaitFlag<event>" in SOURCE.read_text().splitlines()[finding.site.line - 1]
 
 
+def test_the_smallest_integer_by_minus_one_is_no_division_by_zero(kernels: Any) -> None:
+    out = np.zeros(64, np.float32)
+    report = kernels("wild").launch("wild_vector", X, out, 9, -1)
+    np.testing.assert_array_equal(out, 0)
+    found = {f.rule: (f.count, f.message) for f in report.findings}
+    assert found["division-by-zero"][0] == 1
+    count, message = found["division-overflow"]
+    assert count >= 5  # a compiler may divide once for quotient and remainder
+    assert message.startswith("the kernel divided the smallest integer of its type by -1 after this call")
+
+
+def test_workspaces_that_two_vector_cores_would_share(kernels: Any) -> None:
+    """CANN's SyncAll with workspaces counts by block_idx, which is the AIC's number on both of its AIVs."""
+    report = kernels("wild").launch("wild_soft_sync", np.zeros(16, np.int32))
+    assert not report.completed
+    assert {(f.rule, "both AIVs of an AI core" in f.message) for f in report.findings} == {("argument", True)}
+
+
 def test_sorting(kernels: Any) -> None:
     x = np.random.default_rng(2).permutation(128).astype(np.float32)
     x[:40] = 5  # equal values keep their order

@@ -116,6 +116,31 @@ extern "C" __global__ __aicore__ void wild_vector(GM_ADDR x, GM_ADDR out, int32_
     Adds(t, other, 0.0f, kCount);
     keeper.queue.FreeTensor(other);
   }
+  if (how == 9) {  // the smallest integer by -1 (`zero` here), in registers and in memory; then by zero
+    const int32_t least = INT32_MIN + (how - 9);
+    const int64_t longest = INT64_MIN + (how - 9);
+    int32_t wrong = (least / zero != INT32_MIN) + (least % zero != 0) + (longest / zero != INT64_MIN);
+#if defined(__x86_64__)
+    static int64_t fixed[3] = {0, -1, 0};
+    const int32_t* words = reinterpret_cast<int32_t*>(fixed);
+    int64_t quotient = longest, rest = -1, index = how - 8;
+    asm volatile("idivq %2" : "+a"(quotient), "+d"(rest) : "m"(fixed[1]));
+    wrong += quotient != INT64_MIN || rest != 0;
+    quotient = longest, rest = -1;
+    asm volatile("idivq (%2,%3,8)" : "+a"(quotient), "+d"(rest) : "r"(fixed), "r"(index));
+    wrong += quotient != INT64_MIN || rest != 0;
+    quotient = longest, rest = -1;
+    asm volatile("idivq 8(%2)" : "+a"(quotient), "+d"(rest) : "r"(fixed + 1));
+    wrong += quotient != 0 || rest != 0;
+    int32_t low = least, high = -1;
+    asm volatile("idivl -4(%2)" : "+a"(low), "+d"(high) : "r"(words + 4));
+    wrong += low != INT32_MIN || high != 0;
+    int16_t narrow = -128;
+    asm volatile("idivb %1" : "+a"(narrow) : "m"(fixed[1]));
+    wrong += narrow != 0x80;
+#endif
+    Duplicate(t, static_cast<float>(wrong), kCount);
+  }
   TRACE_STOP(how);
   Order<HardEvent::V_MTE3>();
   DataCopy(gout, t, kCount);
@@ -185,6 +210,17 @@ extern "C" __global__ __aicore__ void wild_poll(GM_ADDR flag, GM_ADDR data, GM_A
     DataCopy(Gm<float>(out), t, 64);
   }
   PipeBarrier<PIPE_ALL>();
+}
+
+// A mixed 1:2 kernel whose AIVs meet through words in GM.
+extern "C" __global__ __aicore__ void wild_soft_sync(GM_ADDR words) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
+  TPipe pipe;
+  TBuf<> sync;
+  if ASCEND_IS_AIV {
+    pipe.InitBuffer(sync, 256);
+    SyncAll(Gm<int32_t>(words), sync.Get<int32_t>());
+  }
 }
 
 // Mixed kernels: buffers that a core type lacks, the end of L1, ids of cross-core flags, WaitEvent.

@@ -18,6 +18,7 @@
 #include "loader.h"
 #include "op_host/tiling_backward.h"
 #include "operators.h"
+#include "profile.h"
 #include "queue.h"
 #include "supported.h"
 #include "torch_npu.h"
@@ -239,9 +240,13 @@ OutLse forward(Arguments a) {
                                          workspace.data_ptr()};
   const int32_t bf16 = a.q.scalar_type() == ScalarType::BFloat16;
   const int32_t wide = std::max(problem.d, problem.dv) > NarrowTile::kWidth;
-  queue.launch("forward", [=, forward = npu.forward, tiling = plan.tiling](void* stream) {
+  const auto launch = [=, forward = npu.forward, tiling = plan.tiling](void* stream) {
     return forward(bf16, wide, static_cast<uint32_t>(cores), &pointers, &tiling, stream);
-  });
+  };
+  queue.launch("forward", profiled("forward", cores,
+                                   {&a.q, &a.k, &a.v, given(a.attn_mask), given(a.cu_seq_q), given(a.cu_seq_k),
+                                    given(a.alibi_slopes), given(a.sinks)},
+                                   {&target, &lse}, launch));
   record_call(npu.backend, "forward");
   return {out, lse};
 }
@@ -306,9 +311,14 @@ Gradients backward(Arguments a, Saved saved) {
                                           a.sinks.has_value() ? dsinks.data_ptr() : nullptr,
                                           workspace.data_ptr()};
   const int32_t bf16 = a.q.scalar_type() == ScalarType::BFloat16;
-  queue.launch("backward", [=, backward = npu.backward, tiling = plan.tiling](void* stream) {
+  const auto launch = [=, backward = npu.backward, tiling = plan.tiling](void* stream) {
     return backward(bf16, static_cast<uint32_t>(cores), &pointers, &tiling, stream);
-  });
+  };
+  queue.launch("backward",
+               profiled("backward", cores,
+                        {&saved.dout, &a.q, &a.k, &a.v, &saved.out, &saved.lse, given(saved.dlse), given(a.attn_mask),
+                         given(a.cu_seq_q), given(a.cu_seq_k), given(a.alibi_slopes), given(a.sinks)},
+                        {&dq_target, &dk_target, &dv_target}, launch));
   record_call(npu.backend, "backward");
   return {dq, dk, dv, dsinks};
 }

@@ -291,6 +291,7 @@ aclError ascend_sim_acl_launch(const char* kernel, int type, uint32_t blocks, vo
   Task task;
   task.name = std::string("kernel ") + kernel;
   task.run = [launch] { return launch->Run(); };
+  ++QueuedByThisThread();
   return Streams::Get().Push(found, std::move(task));
 }
 

@@ -136,6 +136,11 @@ Outcome Launch::Run() const {
   return outcome;
 }
 
+uint64_t& QueuedByThisThread() {
+  thread_local uint64_t queued = 0;
+  return queued;
+}
+
 void WriteReport(const std::string& line) {
   const std::string& path = TheSettings().report;
   if (path.empty()) return;

@@ -21,6 +21,9 @@ struct Launch {
   Outcome Run() const;
 };
 
+// Kernels that this thread has queued so far.
+uint64_t& QueuedByThisThread();
+
 // Appends a line to the file of ASCEND_SIM_REPORT, where there is one.
 void WriteReport(const std::string& line);
 

@@ -112,6 +112,26 @@ def test_launches_wait_in_torch_npus_queue(npu_process: Any, other_torch_npu: st
     assert "Warning: triangle_attn_op" not in done.err
 
 
+def test_profilers_of_cann_see_the_operators_and_their_tensors(npu_process: Any) -> None:
+    """msprof's ranges around each launch, on the thread that launches; none where nobody profiles."""
+    source = """
+    tell(right=step())
+    ctypes.CDLL("libmsprofiler.so")  # as torch_npu's profiler does
+    tell(right=step())
+    """
+    done = npu_process(START + _flat(source))
+    told(done)
+    forward, backward = [line for line in done.report if "range" in line]
+    assert [forward["range"], backward["range"]] == ["triangle_attn_forward", "triangle_attn_backward"]
+    assert forward["kernels"] == backward["kernels"] == 1
+    assert {forward["thread"]} == forward_threads(done)
+    assert forward["blocks"] == done.launches()[-1]["blocks"]
+    q, kv, fp16, fp32 = [1, 4, 70, 32], [1, 2, 70, 32], 1, 0
+    tensors = [(t["output"], t["type"], t["shape"]) for t in forward["tensors"]]
+    assert tensors == [*((0, fp16, s) for s in (q, kv, kv)), (1, fp16, q), (1, fp32, q[:3])]
+    assert [t["shape"] for t in backward["tensors"]] == [q, q, kv, kv, q, q[:3], q, kv, kv]
+
+
 def test_a_torch_npu_without_that_queue_is_drained(npu_process: Any, other_torch_npu: str) -> None:
     """Which is said once; where its queue has failed it gives null for a stream, and no launch goes to another one."""
     source = """

@@ -19,7 +19,7 @@ from ._sources import sources
 _COMMON = ["-std=c++17", "-fPIC", "-ffp-contract=off", "-w"]
 _ENGINE = [*_COMMON, "-O3", "-march=native"]
 _RUNTIME = [*_COMMON, "-O1"]
-_NOT_ASCENDCL = {"hccl.cpp", "op_compiler.cpp", "empty.cpp"}
+_NOT_ASCENDCL = {"hccl.cpp", "op_compiler.cpp", "empty.cpp", "profiler.cpp"}
 
 
 def source_digest(root: Path) -> str:

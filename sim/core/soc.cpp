@@ -55,6 +55,7 @@ Soc Dav2201() {
   s.fix_head = 15;
   s.gm_burst = 1;
   s.scalar_issue = 4;
+  s.scalar_loop = 0;
   s.scalar_division = 64;
   s.vector_counter_extra = 16;
   s.vector_head = 13;
@@ -214,6 +215,10 @@ const std::vector<SocParameter>& SocParameters() {
        true},
       {"gm_burst_cycles", MEMBER(gm_burst), kCycles, kA, "least for each contiguous piece of a DMA", true},
       {"scalar_issue_cycles", MEMBER(scalar_issue), kCycles, kA, "one API call", true},
+      {"scalar_loop_cycles", MEMBER(scalar_loop), kCycles, kA,
+       "the kernel's loops and addresses around each call; range 0 to 5: scalar time of the public mmad + gelu sample, "
+       "about 8 cycles a call on its AICs, 2 on its AIVs, scalar_issue_cycles included",
+       true},
       {"scalar_division_cycles", MEMBER(scalar_division), kCycles, kA,
        "a division of 64 bits, one cycle a bit; not published: 20 (four bits a step) to 200 (a routine of shifts)",
        true},

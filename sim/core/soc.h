@@ -32,6 +32,7 @@ struct Soc {
   double ub_read_conflict, ub_write_conflict;
   // Cycles an instruction holds its pipe besides its work.
   double cube_head, mte1_head, mte_head, fix_head, gm_burst, scalar_issue, vector_counter_extra;
+  double scalar_loop;      // of the scalar unit, for the kernel's own loops and addresses, with each call
   double scalar_division;  // of the scalar unit, for a division of 64 bits that the kernel tells of
   // Cycles until its result is there, after it has left the pipe.
   double vector_head, vector_tail, cube_latency, mte1_latency, mte_latency, hbm_latency, store_latency, fix_latency,

@@ -88,7 +88,7 @@ static double HeadOf(const Soc& soc, Path path) {
 double Timeline::Nominal(const Cost& cost) const {
   switch (cost.kind) {
     case CostKind::kScalar:
-      return soc_.scalar_issue;
+      return soc_.scalar_issue + soc_.scalar_loop;
     case CostKind::kCube:
       return soc_.cube_head + static_cast<double>(cost.steps) * (cost.fp32 ? soc_.cube_fp32_cycles : soc_.cube_cycles);
     case CostKind::kVector:
@@ -142,7 +142,7 @@ const TraceEvent& Timeline::Add(int core, Pipe pipe, const Cost& cost) {
   const int p = static_cast<int>(pipe), part = c.first_part + p, q = QueueOf(pipe);
   PipeState& state = c.pipes[p];
   if (q >= 0) c.now.Later(c.queue[q][c.queued[q] & 31u]);
-  if (pipe != Pipe::kS) c.now.Add(c.scalar, soc_.scalar_issue);
+  if (pipe != Pipe::kS) c.now.Add(c.scalar, soc_.scalar_issue + soc_.scalar_loop);
   c.frontier = std::max(c.frontier, c.now.at);
   state.free.Later(state.ready);
   state.free.Later(c.now);

@@ -61,7 +61,7 @@ class Timeline {
   void Arrived(int core, Moment time);
   void Advance(int core) {  // a call that only the scalar unit executes
     CoreState& c = cores_[core];
-    c.now.Add(c.scalar, soc_.scalar_issue);
+    c.now.Add(c.scalar, soc_.scalar_issue + soc_.scalar_loop);
     if (c.now.at > c.frontier) c.frontier = c.now.at;
   }
   void Divide(int core) {  // a division of 64 bits on the scalar unit

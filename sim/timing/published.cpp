@@ -1,5 +1,6 @@
-// Whole kernels whose times others published, staged as theirs: copies into UB and L1, an element-wise sum.
-#include "common.h"
+// Whole kernels whose times others published, staged as theirs: copies into UB and L1, an element-wise sum, a
+// matmul with gelu.
+#include "matmul_staged.h"
 
 namespace {
 
@@ -106,5 +107,67 @@ extern "C" __global__ __aicore__ void add_chunks(GM_ADDR x, GM_ADDR y, GM_ADDR z
       WaitFlag<HardEvent::MTE3_V>(s);
     }
     PipeBarrier<PIPE_ALL>();
+  }
+}
+
+namespace {
+
+// y = x / (1 + exp(-1.595769 (x + 0.044715 x^3))), each step waiting for the one before.
+__aicore__ inline void Gelu(const LocalTensor<float>& y, const LocalTensor<float>& x, int32_t count) {
+  Mul(y, x, x, count);
+  PipeBarrier<PIPE_V>();
+  Mul(y, y, x, count);
+  PipeBarrier<PIPE_V>();
+  Muls(y, y, 0.044715f, count);
+  PipeBarrier<PIPE_V>();
+  Add(y, x, y, count);
+  PipeBarrier<PIPE_V>();
+  Muls(y, y, -1.595769f, count);
+  PipeBarrier<PIPE_V>();
+  Exp(y, y, count);
+  PipeBarrier<PIPE_V>();
+  Adds(y, y, 1.0f, count);
+  PipeBarrier<PIPE_V>();
+  Div(y, x, y, count);
+}
+
+}  // namespace
+
+// C [size, size] = gelu(A B^T) in fp32: the cube cores store a tile of C, their vector cores replace it, half each.
+extern "C" __global__ __aicore__ void mmad_gelu(GM_ADDR a, GM_ADDR b, GM_ADDR c, int32_t size, int32_t single_m,
+                                                int32_t single_n) {
+  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_MIX_AIC_1_2);
+  constexpr uint16_t kStored = 8;
+  const EndOfKernel end;
+  if ASCEND_IS_AIC {
+    StagedMatmul<float>(a, b, c, size, single_m, single_n, [] { CrossCoreSetFlag<2, PIPE_FIX>(kStored); });
+  }
+  if ASCEND_IS_AIV {
+    constexpr int32_t kRows = kStagedM / 2, kCount = kRows * kStagedN;
+    const StagedShare share(size, single_m, single_n, static_cast<int32_t>(GetBlockIdx()) / 2);
+    const GlobalTensor<float> gc = Gm<float>(c);
+    const LocalTensor<float> x(TPosition::VECIN, 0, kCount), y(TPosition::VECOUT, kCount * 4, kCount);
+    const uint32_t row_bytes = kStagedN * 4, gap = static_cast<uint32_t>(size - kStagedN) * 4;
+    SetFlag<HardEvent::V_MTE2>(EVENT_ID0);
+    SetFlag<HardEvent::MTE3_V>(EVENT_ID0);
+    for (int32_t n = share.n0; n < share.n1; n += kStagedN) {
+      for (int32_t m = share.m0; m < share.m1; m += kStagedM) {
+        const int32_t row = m + static_cast<int32_t>(GetSubBlockIdx()) * kRows;
+        const GlobalTensor<float> tile = gc[static_cast<uint64_t>(row) * size + n];
+        CrossCoreWaitFlag(kStored);
+        WaitFlag<HardEvent::V_MTE2>(EVENT_ID0);
+        DataCopyPad(x, tile, DataCopyExtParams(kRows, row_bytes, gap, 0, 0),
+                    DataCopyPadExtParams<float>(false, 0, 0, 0.0f));
+        Hand<HardEvent::MTE2_V>(EVENT_ID0);
+        WaitFlag<HardEvent::MTE3_V>(EVENT_ID0);
+        Gelu(y, x, kCount);
+        SetFlag<HardEvent::V_MTE2>(EVENT_ID0);
+        Hand<HardEvent::V_MTE3>(EVENT_ID0);
+        DataCopyPad(tile, y, DataCopyExtParams(kRows, row_bytes, 0, gap, 0));
+        SetFlag<HardEvent::MTE3_V>(EVENT_ID0);
+      }
+    }
+    WaitFlag<HardEvent::V_MTE2>(EVENT_ID0);
+    WaitFlag<HardEvent::MTE3_V>(EVENT_ID0);
   }
 }

@@ -474,6 +474,15 @@ def test_validate_prints_the_table(
         assert part in text
 
 
+def test_loops_around_calls_take_time(timing: Any) -> None:
+    """200 independent Adds of a repeat are issued more slowly than they run."""
+    without, with_loops = (
+        timing.launch("adds", 200, 1, 0, timing_only=True, parameters={"scalar_loop_cycles": cycles}).cycles
+        for cycles in (0, 5)
+    )
+    assert with_loops - without == pytest.approx(200 * 5, rel=0.05)
+
+
 def test_published_times_of_whole_kernels(timing: Any) -> None:
     from ascend_sim import validate
 

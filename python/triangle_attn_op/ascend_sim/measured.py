@@ -2,7 +2,7 @@
 
 The matmuls are 20 of the 3,422 rows that CANN 8.1.RC1 carries in
 opp/built-in/data/tiling/Ascend910B/repository_Ascend910B2_matmul.json.for.reference: Ascend910B2, us, the mean of three
-runs, L2 warm. The samples are those of the Ascend C developer kit's documentation (data_copy, add), measured by its
+runs, L2 warm. The samples are those of the Ascend C developer kit's documentation (data_copy, add, mmad with gelu), measured by its
 authors on an Atlas A2.
 """
 
@@ -133,4 +133,12 @@ SAMPLES = (
     _add(48, 4096, 1, 297, "48 cores' short loads and stores at HBM disturb each other; the model shares bytes only"),
     _add(48, 16384, 1, 262),
     _add(48, 16384, 2, 258),
+    Sample(
+        "mmad + gelu 8192^3",
+        "mmad_gelu",
+        (2 * 8192**2, 2 * 8192**2, 4 * 8192**2, 8192, 2048, 1536),
+        24,
+        4236.9,
+        "the matmul in it is the one that nd2nz_bytes_per_cycle is fitted to",
+    ),
 )

@@ -36,6 +36,7 @@ RANGES: dict[str, tuple[float, ...]] = {
     "cross_flag_latency_cycles": (50, 100, 300),
     "vector_add_cycles": (1, 2.1),
     "vector_max_cycles": (1, 2),
+    "scalar_loop_cycles": (0, 5),
     "ghz": (1.5, 1.8),
 }
 
@@ -50,6 +51,7 @@ GOAL_RANGES: dict[str, tuple[float, ...]] = {
     "shared_piece_bytes": (256, 1e9),
     "vector_add_cycles": (1, 2.1),
     "vector_max_cycles": (1, 2),
+    "scalar_loop_cycles": (0, 5),
 }
 
 

@@ -2,8 +2,8 @@
 
 The matmuls are 20 of the 3,422 rows that CANN 8.1.RC1 carries in
 opp/built-in/data/tiling/Ascend910B/repository_Ascend910B2_matmul.json.for.reference: Ascend910B2, us, the mean of three
-runs, L2 warm. The samples are those of the Ascend C developer kit's documentation (data_copy, add, mmad with gelu), measured by its
-authors on an Atlas A2.
+runs, L2 warm. The samples are those of the Ascend C developer kit's documentation (data_copy, add, mmad with gelu),
+measured by its authors on an Atlas A2.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -78,6 +79,43 @@ def test_launches_that_cannot_be_read(text, message, tmp_path, capsys):
     (tmp_path / "a.asc").write_text(text)
     assert asc_rewrite.main([str(tmp_path / "a.asc"), str(tmp_path / "a.cpp")]) == 1
     assert message in capsys.readouterr().err
+
+
+NAMES = """
+#include <cstdio>
+#include "ascend_sim/asc_launch.h"
+enum class Kind { kA, kB };
+namespace ns {
+template <unsigned n, bool flag> void add(float*) {}
+template <Kind kind, class T, long n> void cast(T*) {}
+}
+namespace { void plain(int) {} }
+int main() {
+  using ascend_sim::asc::KernelName;
+  std::puts(KernelName<&ns::add<2048, false>>());
+  std::puts(KernelName<&ns::add<2048, true>>());
+  std::puts(KernelName<&ns::cast<Kind::kB, float, -4>>());
+  std::puts(KernelName<&plain>());
+}
+"""
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_every_instance_of_a_template_has_its_name(compiler, tmp_path):
+    """By which a launch finds it: two with one name, and the other one would run."""
+    known = [compiler, *(f"{compiler}-{n}" for n in range(20, 13, -1))]
+    found = next((c for c in known if shutil.which(c)), None)
+    assert found is not None, "apt-get install clang-15 (.ci/run does)"
+    (tmp_path / "names.cpp").write_text(NAMES)
+    flags = ["-std=c++17", "-D__DAV_C220_VEC__=1", f"-I{ROOT / 'sim/include'}", f"-I{ROOT / 'sim'}"]
+    subprocess.run([found, *flags, "names.cpp", "-o", "names"], cwd=tmp_path, check=True)
+    assert subprocess.check_output([tmp_path / "names"], text=True).split("\n") == [
+        "ns::add<2048, false>",
+        "ns::add<2048, true>",
+        "ns::cast<(Kind)1, float, -4>",
+        "plain",
+        "",
+    ]
 
 
 def run(program: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,12 @@
 // runs.
 #pragma once
 
+#include <cxxabi.h>
+
+#include <cstdlib>
+#include <cstring>
 #include <string>
+#include <typeinfo>
 
 #include "ascend_sim/register.h"
 #include "core/types.h"
@@ -16,16 +21,41 @@ extern "C" void ascend_sim_acl_launch(const char* kernel, int type, uint32_t blo
 namespace ascend_sim {
 namespace asc {
 
-// `... [with auto kKernel = add<2048>]` -> add<2048>
-inline std::string NameFromSignature(std::string text) {
-  text = text.substr(text.find("kKernel = ") + 10);
-  if (text[0] == '&') text.erase(0, 1);  // clang's
+template <auto kKernel>
+struct Named {};
+
+// `ascend_sim::asc::Named<&(void add<2048u, true>(float*))>` -> add<2048, true>. From the type's name and not from
+// __PRETTY_FUNCTION__, in which clang spells every instance of a template `add`.
+inline std::string NameFromType(const std::type_info& type) {
+  int status = 0;
+  char* demangled = abi::__cxa_demangle(type.name(), nullptr, nullptr, &status);
+  std::string text = demangled == nullptr ? type.name() : demangled;
+  std::free(demangled);
+  text = text.substr(text.find("Named<&") + 7);
   text.pop_back();
-  return text;
+  for (const std::string unnamed = "(anonymous namespace)::"; text.find(unnamed) != std::string::npos;) {
+    text.erase(text.find(unnamed), unnamed.size());
+  }
+  if (text[0] == '(') text = text.substr(1, text.size() - 2);
+  std::string name;
+  int depth = 0;
+  bool number = false;
+  for (const char c : text) {
+    depth += (c == '<') - (c == '>');
+    if (depth == 0 && c == '(') break;
+    if (depth == 0 && c == ' ') {  // what stood before is the result's type
+      name.clear();
+      continue;
+    }
+    const bool digit = c >= '0' && c <= '9', starts = !name.empty() && std::strchr("< -)", name.back()) != nullptr;
+    number = digit ? number || starts : number && (c == 'u' || c == 'l');
+    if (!number || digit) name += c;
+  }
+  return name;
 }
 template <auto kKernel>
 const char* KernelName() {
-  static const std::string name = NameFromSignature(__PRETTY_FUNCTION__);
+  static const std::string name = NameFromType(typeid(Named<kKernel>));
   return name.c_str();
 }
 

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "tiling_backward.h"
+#include "tiling_cache.h"
 
 #define TRIANGLE_EXPORT __attribute__((visibility("default")))
 
@@ -34,6 +35,12 @@ struct BackwardFiguresC {
   int64_t workspace_bytes, ring_bytes, accumulator_bytes, blocks, visible_pairs;
   int64_t filler_columns, filler_rows;  // block columns of the column pass, block rows of the row pass
   double imbalance;
+};
+
+struct CacheProblemC {
+  ForwardProblemC forward;
+  int64_t strides[2][3];  // new_k, new_v
+  int64_t most_rows, new_keys, pages, page_size, room, table_row, length_step;
 };
 
 thread_local std::string last_error;
@@ -87,11 +94,13 @@ triangle::ForwardProblem problem_of(const ForwardProblemC& p) {
 }  // namespace
 
 static_assert(std::is_trivially_copyable<TriangleForwardTiling>::value, "the tiling is passed by value");
+static_assert(std::is_trivially_copyable<TriangleCacheTiling>::value, "the tiling is passed by value");
 static_assert(std::is_trivially_copyable<TriangleBackwardTiling>::value, "the tiling is passed by value");
 
 extern "C" {
 
 TRIANGLE_EXPORT int64_t triangle_forward_tiling_bytes() { return sizeof(TriangleForwardTiling); }
+TRIANGLE_EXPORT int64_t triangle_cache_tiling_bytes() { return sizeof(TriangleCacheTiling); }
 TRIANGLE_EXPORT int64_t triangle_backward_tiling_bytes() { return sizeof(TriangleBackwardTiling); }
 
 // The message of this thread's last error.
@@ -110,6 +119,25 @@ TRIANGLE_EXPORT int triangle_forward_tiling(const ForwardProblemC* p, void* tili
     figures->chunk = plan.tiling.line.chunk;
     figures->filler_tasks = plan.tiling.partition.filler_tasks(p->cores);
     figures->imbalance = plan.imbalance;
+  });
+}
+
+TRIANGLE_EXPORT int triangle_cache_tiling(const CacheProblemC* p, void* tiling, int64_t* workspace_bytes) {
+  return guarded([&] {
+    triangle::CacheProblem problem;
+    problem.forward = problem_of(p->forward);
+    problem.new_k = strides(p->strides[0]);
+    problem.new_v = strides(p->strides[1]);
+    problem.most_rows = p->most_rows;
+    problem.new_keys = p->new_keys;
+    problem.pages = p->pages;
+    problem.page_size = p->page_size;
+    problem.room = p->room;
+    problem.table_row = p->table_row;
+    problem.length_step = p->length_step;
+    const triangle::CachePlan plan = triangle::make_cache_plan(problem);
+    std::memcpy(tiling, &plan.tiling, sizeof plan.tiling);
+    *workspace_bytes = plan.workspace_bytes;
   });
 }
 

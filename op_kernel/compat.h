@@ -25,6 +25,7 @@ __aicore__ __attribute__((noinline)) inline int64_t divide(int64_t a, int64_t b)
 #define TRIANGLE_DIVIDE(a, b) ::triangle::divide(a, b)
 
 #include "../op_host/tiling_backward.h"
+#include "../op_host/tiling_cache.h"
 #include "../op_host/walker.h"
 
 // Of a kernel: its launch waits until all cores that it needs are free ("batch mode"), so that its blocks may meet. A

@@ -9,25 +9,28 @@
 
 namespace triangle {
 
-template <class T, class Tile, class Bend>
-__aicore__ inline void forward(const ForwardArguments& arguments, const TriangleForwardTiling& tiling) {
-  const ForwardSequences sequences(&tiling, arguments.cu_seq_q, arguments.cu_seq_k);
+template <class T, class Tile, class Bend, class Operands>
+__aicore__ inline void forward(const ForwardArguments& arguments, const TriangleForwardTiling& tiling,
+                               const Operands& operands) {
   if ASCEND_IS_AIC {
     const int64_t core = AscendC::GetBlockIdx();
-    const Share share = share_of(tiling, tiling.line, tiling.partition, sequences, core);
-    ForwardAic<T, Tile> aic(&tiling, arguments, sequences, share, core);
+    ForwardAic<T, Tile, Operands> aic(&tiling, arguments, operands, operands.share(core), core);
     if ((tiling.phases & kWalkTasks) != 0) aic.run();
   } else {
     const int64_t core = AscendC::GetBlockIdx() >> 1;  // two vector cores each
-    const Share share = share_of(tiling, tiling.line, tiling.partition, sequences, core);
-    ForwardAiv<T, Tile, Bend> aiv(&tiling, arguments, sequences, share, core,
-                                  static_cast<int32_t>(AscendC::GetSubBlockIdx()));
+    ForwardAiv<T, Tile, Bend, Operands> aiv(&tiling, arguments, operands, operands.share(core), core,
+                                            static_cast<int32_t>(AscendC::GetSubBlockIdx()));
     if ((tiling.phases & kWalkTasks) != 0) {
       aiv.run();
     } else {
       aiv.merge_cut_tasks();
     }
   }
+}
+
+template <class T, class Tile, class Bend>
+__aicore__ inline void forward(const ForwardArguments& arguments, const TriangleForwardTiling& tiling) {
+  forward<T, Tile, Bend>(arguments, tiling, TensorOperands(&tiling, arguments));
 }
 
 }  // namespace triangle

@@ -1,7 +1,6 @@
 // The cube core's part of the forward: for each stage S = Q K^T, and two stages later P V.
 #pragma once
-#include "cube.h"
-#include "workspace.h"
+#include "operands.h"
 
 namespace triangle {
 
@@ -9,33 +8,20 @@ using AscendC::HardEvent;
 using AscendC::SetFlag;
 using AscendC::WaitFlag;
 
-struct ForwardArguments {
-  GM_ADDR q;
-  GM_ADDR k;
-  GM_ADDR v;
-  GM_ADDR mask;
-  GM_ADDR cu_seq_q;
-  GM_ADDR cu_seq_k;
-  GM_ADDR out;
-  GM_ADDR lse;
-  GM_ADDR workspace;
-  GM_ADDR slopes = nullptr;  // fp32, of the kernels that bend scores, as sinks
-  GM_ADDR sinks = nullptr;
-};
-
-template <class T, class Tile>
+template <class T, class Tile, class Operands>  // TensorOperands, or another of its kind
 class ForwardAic {
  public:
   __aicore__ inline ForwardAic(const TriangleForwardTiling* tiling, const ForwardArguments& arguments,
-                               const ForwardSequences& sequences, const Share& share, int64_t core)
+                               const Operands& operands, const Share& share, int64_t core)
       : tiling_(tiling),
+        operands_(operands),
         q_(global<T>(arguments.q)),
         k_(global<T>(arguments.k)),
         v_(global<T>(arguments.v)),
         workspace_(tiling, arguments.workspace, core),
-        ahead_(tiling, sequences, share),
-        scores_(tiling, sequences, share),
-        outputs_(tiling, sequences, share),
+        ahead_(tiling, operands.sequences(), share),
+        scores_(tiling, operands.sequences(), share),
+        outputs_(tiling, operands.sequences(), share),
         d16_(round_up(tiling->d, 16)),
         dv16_(round_up(tiling->dv, 16)) {
     chip_.Init(Buffers::kL1End, 0);
@@ -71,7 +57,7 @@ class ForwardAic {
     if (stage.opens) load_q(stage);
     Columns columns[Tile::kRowTiles];
     for (int32_t r = 0; r < Tile::kRowTiles; ++r)
-      columns[r] = visible_columns(stage, tile_row(stage, r), tile_rows(stage, r));
+      columns[r] = Operands::columns(stage, tile_row(stage, r), tile_rows(stage, r));
     const AscendC::GlobalTensor<float> out = workspace_.scores(stage);
     for (int32_t slot_key = 0; slot_key < stage.keys; slot_key += Tile::kKSlotKeys) {
       const int32_t slot = k_used_++ % Tile::kKSlots;
@@ -132,7 +118,7 @@ class ForwardAic {
     int32_t p_used = 0, v_used = 0;
     for (int32_t r = 0; r < Tile::kRowTiles; ++r) {
       const int32_t rows = tile_rows(stage, r);
-      const Columns columns = visible_columns(stage, tile_row(stage, r), rows);
+      const Columns columns = Operands::columns(stage, tile_row(stage, r), rows);
       if (columns.cols == 0) continue;
       if (!kVResident) WaitFlag<HardEvent::MTE2_MTE1>(kEventP<Tile>);
       for (int32_t n0 = 0; n0 < dv16_; n0 += kCubeTile) {
@@ -191,9 +177,7 @@ class ForwardAic {
 
   __aicore__ inline void load_q(const Stage& stage) {
     WaitFlag<HardEvent::MTE1_MTE2>(kEventQ);
-    const int64_t at = row_offset(tiling_->q, stage.batch, stage.head_q, stage.first_q + stage.row0);
-    load_rows(chip_.template L1<T>(Buffers::kQ, Buffers::kQBytes / Buffers::kElement), q_[at], tiling_->q.row,
-              stage.rows, tiling_->d);
+    operands_.load_queries(chip_.template L1<T>(Buffers::kQ, Buffers::kQBytes / Buffers::kElement), q_, stage);
     SetFlag<HardEvent::MTE2_MTE1>(kEventQ);
     WaitFlag<HardEvent::MTE2_MTE1>(kEventQ);
   }
@@ -211,11 +195,10 @@ class ForwardAic {
     WaitFlag<HardEvent::MTE1_MTE2>(kEventK + slot);
     for (int32_t in_slot = 0; in_slot < Tile::kKSlotKeys && k_key_ < k_stage_.keys; in_slot += kBlockKeys) {
       const int32_t keys = min32(kBlockKeys, k_stage_.keys - k_key_);
-      const int64_t row = k_stage_.first_k + k_stage_.key0() + k_key_;
-      const int64_t at = row_offset(tiling_->k, k_stage_.batch, k_stage_.head_kv, row);
-      load_rows(chip_.template L1<T>(Buffers::kK + slot * Buffers::kKBytes + in_slot * d16_ * Buffers::kElement,
-                                     kBlockKeys * d16_),
-                k_[at], tiling_->k.row, keys, tiling_->d);
+      operands_.load_keys(
+          chip_.template L1<T>(Buffers::kK + slot * Buffers::kKBytes + in_slot * d16_ * Buffers::kElement,
+                               kBlockKeys * d16_),
+          k_, tiling_->k, k_stage_, k_stage_.key0() + k_key_, keys, 0, tiling_->d);
       k_key_ += keys;
     }
     SetFlag<HardEvent::MTE2_MTE1>(kEventK + slot);
@@ -231,7 +214,7 @@ class ForwardAic {
   }
   // Streamed tiles serve one row tile, so its columns are the stage's; resident ones serve all.
   __aicore__ inline Columns stage_columns(const Stage& stage) const {
-    if (!kVResident) return visible_columns(stage, 0, stage.rows);
+    if (!kVResident) return Operands::columns(stage, 0, stage.rows);
     Columns all;
     all.cols = stage.keys;
     return all;
@@ -244,10 +227,8 @@ class ForwardAic {
     const int32_t first = kVResident ? 0 : i % per_tile * Tile::kVSlotKeys;
     WaitFlag<HardEvent::MTE1_MTE2>(kEventV<Tile> + slot);
     for (int32_t key = first; key < first + Tile::kVSlotKeys && key < columns.cols; key += kBlockKeys) {
-      const int64_t row = stage.first_k + stage.key0() + columns.col0 + key;
-      const int64_t at = row_offset(tiling_->v, stage.batch, stage.head_kv, row) + n0;
-      load_rows(v_tile(slot, key - first, kBlockKeys, n16), v_[at], tiling_->v.row,
-                min32(kBlockKeys, columns.cols - key), n);
+      operands_.load_keys(v_tile(slot, key - first, kBlockKeys, n16), v_, tiling_->v, stage,
+                          stage.key0() + columns.col0 + key, min32(kBlockKeys, columns.cols - key), n0, n);
     }
     if (!kVResident)
       SetFlag<HardEvent::MTE2_MTE1>(kEventV<Tile> + slot);  // resident: loaded before P, which is waited for
@@ -260,14 +241,14 @@ class ForwardAic {
     return count;
   }
   __aicore__ inline int32_t p_count_of(const Stage& stage, int32_t r) const {
-    const int32_t cols = visible_columns(stage, tile_row(stage, r), tile_rows(stage, r)).cols;
+    const int32_t cols = Operands::columns(stage, tile_row(stage, r), tile_rows(stage, r)).cols;
     return (cols + Tile::kPSlotKeys - 1) / Tile::kPSlotKeys;
   }
   __aicore__ inline void load_p(const Stage& stage, int32_t i) {
     int32_t r = 0, slot = i % Tile::kPSlots;
     for (; i >= p_count_of(stage, r); ++r) i -= p_count_of(stage, r);
     const int32_t rows = tile_rows(stage, r), key = i * Tile::kPSlotKeys;
-    const Columns columns = visible_columns(stage, tile_row(stage, r), rows);
+    const Columns columns = Operands::columns(stage, tile_row(stage, r), rows);
     WaitFlag<HardEvent::MTE1_MTE2>(kEventP<Tile> + slot);
     load_rows(p_tile(slot, rows),
               workspace_.template probs<T>(
@@ -355,10 +336,11 @@ class ForwardAic {
   }
 
   const TriangleForwardTiling* tiling_;
+  Operands operands_;
   OnChip chip_;
   AscendC::GlobalTensor<T> q_, k_, v_;
   Workspace workspace_;
-  StageCursor ahead_, scores_, outputs_;  // of the K loads, of S, of P V
+  StageCursor<typename Operands::Sequences> ahead_, scores_, outputs_;  // of the K loads, of S, of P V
   int32_t d16_, dv16_;
   Stage k_stage_, output_;
   int32_t k_key_ = 0, k_loaded_ = 0, k_used_ = 0, v_loaded_ = 0;

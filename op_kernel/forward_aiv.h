@@ -6,19 +6,20 @@
 
 namespace triangle {
 
-template <class T, class Tile, class Bend>  // Bend: NoBend, or TileBend in the kernels that bend scores
+// Bend: NoBend, or TileBend in the kernels that bend scores. Operands: TensorOperands, or another of its kind.
+template <class T, class Tile, class Bend, class Operands>
 class ForwardAiv {
  public:
   __aicore__ inline ForwardAiv(const TriangleForwardTiling* tiling, const ForwardArguments& arguments,
-                               const ForwardSequences& sequences, const Share& share, int64_t core, int32_t half)
+                               const Operands& operands, const Share& share, int64_t core, int32_t half)
       : tiling_(tiling),
-        sequences_(sequences),
+        operands_(operands),
         out_(global<T>(arguments.out)),
         lse_(global<float>(arguments.lse)),
         mask_(arguments.mask),
         workspace_(tiling, arguments.workspace, core),
-        soft_(tiling, sequences, share),
-        merge_(tiling, sequences, share),
+        soft_(tiling, operands.sequences(), share),
+        merge_(tiling, operands.sequences(), share),
         slopes_(global<float>(arguments.slopes)),
         sinks_(global<float>(arguments.sinks)),
         half_(half),
@@ -61,6 +62,9 @@ class ForwardAiv {
   }
 
  private:
+  using Softmax = SoftmaxTile<typename Operands::Edges>;
+  using Cursor = StageCursor<typename Operands::Sequences>;
+
   // ---- softmax ----
 
   // The upper half of a task sees fewer keys at the diagonal: the two vector cores take turns at it.
@@ -74,8 +78,8 @@ class ForwardAiv {
   }
   // The columns the cube computed for these rows: those of their row tile.
   __aicore__ inline Columns own_columns(const Stage& stage) const {
-    if (Tile::kRowTiles == 1) return visible_columns(stage, 0, stage.rows);
-    return visible_columns(stage, own_row(stage), own_rows(stage));
+    if (Tile::kRowTiles == 1) return Operands::columns(stage, 0, stage.rows);
+    return Operands::columns(stage, own_row(stage), own_rows(stage));
   }
 
   __aicore__ inline void softmax(const Stage& stage) {
@@ -123,7 +127,7 @@ class ForwardAiv {
 
   // Tile by tile; the next one's maximum begins while this one's P is rounded.
   __aicore__ inline void softmax_rows(const Part& part) {
-    SoftmaxTile t = load_tile(part, 0);
+    Softmax t = load_tile(part, 0);
     WaitFlag<HardEvent::MTE2_V>(kEventScores + ((slots_used_ - 1) & 1));
     begin_bent_tile(part, 0);
     begin_tile(chip_, t, bend_);
@@ -132,7 +136,7 @@ class ForwardAiv {
       softmax_exp(chip_, t, pending_, bend_);
       take_accumulator();
       const bool more = row + part.at_once < part.rows;
-      SoftmaxTile next;
+      Softmax next;
       if (more) next = load_tile(part, row + part.at_once);
       store_probs(part, t, row, slot);
       if (more) {
@@ -175,13 +179,13 @@ class ForwardAiv {
   }
 
   // The tile that begins at `row` of the part, on its way into the next slot; V waits for it.
-  __aicore__ inline SoftmaxTile load_tile(const Part& part, int32_t row) {
+  __aicore__ inline Softmax load_tile(const Part& part, int32_t row) {
     const Stage& stage = *part.stage;
     const Columns& columns = part.columns;
     const int32_t first = part.first, width = part.width, rows = smaller(part.at_once, part.rows - row);
     const int32_t slot = slots_used_++ & 1;
     const int32_t cols16 = round_up(columns.cols, 16);
-    SoftmaxTile t;
+    Softmax t;
     t.tile = chip_.scores(slot);
     t.max = chip_.chunk_max(stage.slot)[row];
     t.sum = chip_.chunk_sum(stage.slot)[row];
@@ -193,7 +197,7 @@ class ForwardAiv {
     t.scale = tiling_->scale;
     t.scale_first = scale_first();
     t.large = static_cast<uint32_t>(large_[row >> 6] >> (row & 63) & ((uint64_t{1} << rows) - 1));
-    t.edges = tile_edges(stage, first + row, columns.col0, width);
+    t.edges = Operands::edges(stage, first + row, columns.col0, width);
 
     if (tiling_->has_mask) {
       t.mask.given = true;
@@ -228,7 +232,7 @@ class ForwardAiv {
   }
 
   // P of a tile in `slot` of the scores, in 16 bits.
-  __aicore__ inline void store_probs(const Part& part, const SoftmaxTile& t, int32_t row, int32_t slot) {
+  __aicore__ inline void store_probs(const Part& part, const Softmax& t, int32_t row, int32_t slot) {
     const Stage& stage = *part.stage;
     const Columns& columns = part.columns;
     const int32_t rows = t.rows, width = t.width, cols16 = round_up(columns.cols, 16), first = part.first;
@@ -372,22 +376,22 @@ class ForwardAiv {
     bool sinks = false;
     if constexpr (Bend::kBent) {
       sinks = tiling_->bend.sinks != 0;
-      if (sinks) join_sink(chip_, sinks_.GetValue(static_cast<uint64_t>(stage.head_q)), rows);
+      if (sinks) operands_.join_sinks(chip_, sinks_, stage, first, rows);
     }
     normalise(chip_, rows, dv16_, sinks);
-    const int64_t row = stage.first_q + stage.row0 + first;
-    store_lse(lse_[row_offset(tiling_->lse, stage.batch, stage.head_q, row)], rows);
-    store_out(out_[row_offset(tiling_->out, stage.batch, stage.head_q, row)], rows);
+    store_lse(stage, first, rows);
+    store_out(stage, first, rows);
     SetFlag<HardEvent::V_MTE2>(kEventAcc);
     state_.fresh = true;
   }
 
-  __aicore__ inline void store_lse(const AscendC::GlobalTensor<float>& dst, int32_t rows) {
-    const int64_t pitch = tiling_->lse.row;
-    if (pitch == 1) {
+  __aicore__ inline void store_lse(const Stage& stage, int32_t first, int32_t rows) {
+    if (Operands::adjoins(tiling_->lse, stage)) {
       SetFlag<HardEvent::V_MTE3>(kEventLse);
       WaitFlag<HardEvent::V_MTE3>(kEventLse);
-      AscendC::DataCopyPad(dst, chip_.lse(), AscendC::DataCopyExtParams(1, static_cast<uint32_t>(rows * 4), 0, 0, 0));
+      const int64_t row = stage.first_q + stage.row0 + first;
+      AscendC::DataCopyPad(lse_[row_offset(tiling_->lse, stage.batch, stage.head_q, row)], chip_.lse(),
+                           AscendC::DataCopyExtParams(1, static_cast<uint32_t>(rows * 4), 0, 0, 0));
     } else {  // each row's value at the head of a block of 32 B, from where a copy of 4 B takes it
       const int32_t p = probs_used_++ & 1;
       const Floats values = chip_.template probs<T>(p).template ReinterpretCast<float>();
@@ -395,13 +399,13 @@ class ForwardAiv {
       spread_rows(values, chip_.lse(), rows);
       SetFlag<HardEvent::V_MTE3>(kEventProbs + p);
       WaitFlag<HardEvent::V_MTE3>(kEventProbs + p);
-      store_rows(dst, values, rows, 1, 8, pitch);
+      operands_.store(lse_, tiling_->lse, stage, first, values, rows, 1, 8);
       SetFlag<HardEvent::MTE3_V>(kEventProbs + p);
     }
     SetFlag<HardEvent::MTE3_V>(kEventLse);
   }
 
-  __aicore__ inline void store_out(const AscendC::GlobalTensor<T>& dst, int32_t rows) {
+  __aicore__ inline void store_out(const Stage& stage, int32_t first, int32_t rows) {
     const int32_t at_once = smaller(AivBuffers::kRows, AivBuffers::kSlotFloats / dv16_);
     for (int32_t row = 0; row < rows; row += at_once) {
       const int32_t count = smaller(at_once, rows - row);
@@ -412,24 +416,8 @@ class ForwardAiv {
                     static_cast<uint32_t>(count * dv16_));
       SetFlag<HardEvent::V_MTE3>(kEventProbs + p);
       WaitFlag<HardEvent::V_MTE3>(kEventProbs + p);
-      store_rows(dst[row * tiling_->out.row], tile, count, tiling_->dv, dv16_, tiling_->out.row);
+      operands_.store(out_, tiling_->out, stage, first + row, tile, count, tiling_->dv, dv16_);
       SetFlag<HardEvent::MTE3_V>(kEventProbs + p);
-    }
-  }
-
-  // [rows, columns] of a tile whose rows are `width` apart (the 32 B multiple above `columns`) to GM rows `pitch`
-  // apart.
-  template <class U>
-  __aicore__ inline void store_rows(const AscendC::GlobalTensor<U>& dst, const AscendC::LocalTensor<U>& src,
-                                    int32_t rows, int32_t columns, int32_t width, int64_t pitch) {
-    const int64_t gap = (pitch - columns) * static_cast<int64_t>(sizeof(U));
-    const uint32_t bytes = static_cast<uint32_t>(columns * sizeof(U));
-    if (gap >= 0 && gap <= int64_t{0xffffffff}) {
-      AscendC::DataCopyPad(dst, src, AscendC::DataCopyExtParams(to16(rows), bytes, 0, static_cast<uint32_t>(gap), 0));
-      return;
-    }
-    for (int32_t row = 0; row < rows; ++row) {
-      AscendC::DataCopyPad(dst[row * pitch], src[row * width], AscendC::DataCopyExtParams(1, bytes, 0, 0, 0));
     }
   }
 
@@ -451,14 +439,14 @@ class ForwardAiv {
   // The task that this core found begun, if it is the first that did: its chunks from all cores' partials, in order,
   // as one core alone would have merged them.
   __aicore__ inline void merge_cut_task() {
-    const Partition& partition = tiling_->partition;
+    const auto& partition = operands_.places();
     const Start own = partition.start(core());
     if (own.unit == 0 || partition.is_inside(core() - 1, own)) return;
     Share task;
     task.begin.part[kMain] = task.end.part[kMain] = own;
     task.begin.part[kMain].unit = task.end.part[kMain].unit = 0;
     ++task.end.part[kMain].task;
-    StageCursor cursor(tiling_, sequences_, task);
+    Cursor cursor(tiling_, operands_.sequences(), task);
     Stage stage;
     int64_t owner = core() - 1;
     for (int32_t chunk = 0; cursor.next(&stage); ++chunk) {
@@ -509,12 +497,12 @@ class ForwardAiv {
   __aicore__ inline int64_t core() const { return workspace_.core(); }
 
   const TriangleForwardTiling* tiling_;
-  ForwardSequences sequences_;
+  Operands operands_;
   AscendC::GlobalTensor<T> out_;
   AscendC::GlobalTensor<float> lse_;
   GM_ADDR mask_;
   Workspace workspace_;
-  StageCursor soft_, merge_;
+  Cursor soft_, merge_;
   AscendC::GlobalTensor<float> slopes_, sinks_;
   int32_t half_, dv16_;
   AivChip chip_;

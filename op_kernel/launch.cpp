@@ -46,6 +46,23 @@ TRIANGLE_EXPORT int32_t triangle_npu_forward(int32_t bf16, int32_t wide, uint32_
   return 0;
 }
 
+TRIANGLE_EXPORT int32_t triangle_npu_cache(int32_t bf16, int32_t wide, uint32_t cores,
+                                           const TriangleCachePointers* pointers, const TriangleCacheTiling* tiling,
+                                           void* stream) {
+  TriangleCacheTiling part = *tiling;
+  if (pointers->new_k != nullptr) {
+    const int32_t status = queue_append(2 * cores, *pointers, part, stream);
+    if (status != 0) return status;
+  }
+  const triangle::Phases phases = triangle::phases_of(part.forward, triangle::begins_together());
+  for (int32_t i = 0; i < phases.count; ++i) {
+    part.forward.phases = phases.launches[i];
+    const int32_t status = queue_cache(bf16, wide, cores, *pointers, part, stream);
+    if (status != 0) return status;
+  }
+  return 0;
+}
+
 TRIANGLE_EXPORT int32_t triangle_npu_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers* pointers,
                                               const TriangleBackwardTiling* tiling, void* stream) {
   TriangleBackwardTiling part = *tiling;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "../op_host/tiling_backward.h"
+#include "../op_host/tiling_cache.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -24,6 +25,13 @@ typedef struct TriangleBackwardPointers {
   void *dq, *dk, *dv, *dsinks, *workspace;
 } TriangleBackwardPointers;
 
+// new_k, new_v: null where nothing is appended to k and v, the caches. table: page numbers or entries, null where each
+// sequence has the entry of its number.
+typedef struct TriangleCachePointers {
+  const void *q, *new_k, *new_v, *table, *cu_seq_q, *lengths, *slopes, *sinks;
+  void *k, *v, *out, *lse, *workspace;
+} TriangleCachePointers;
+
 // Identifies the structs of this header: a library built from other sources must not be called.
 int32_t triangle_npu_abi(void);
 
@@ -37,6 +45,9 @@ int32_t triangle_npu_forward(int32_t bf16, int32_t wide, uint32_t cores, const T
                              const TriangleForwardTiling* tiling, void* stream);
 int32_t triangle_npu_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers* pointers,
                               const TriangleBackwardTiling* tiling, void* stream);
+// Appends first, where there is something to append, in a launch of its own.
+int32_t triangle_npu_cache(int32_t bf16, int32_t wide, uint32_t cores, const TriangleCachePointers* pointers,
+                           const TriangleCacheTiling* tiling, void* stream);
 
 #ifdef __cplusplus
 }
@@ -45,7 +56,8 @@ namespace triangle {
 // Bump the first term when the functions or the layout of the workspace change; the others change with the structs.
 constexpr int32_t kNpuAbi = (2 << 24) + static_cast<int32_t>(sizeof(TriangleForwardTiling) * 4096 % (1 << 23)) +
                             static_cast<int32_t>(sizeof(TriangleBackwardTiling) + sizeof(TriangleForwardPointers) +
-                                                 sizeof(TriangleBackwardPointers));
+                                                 sizeof(TriangleBackwardPointers) + sizeof(TriangleCacheTiling) +
+                                                 sizeof(TriangleCachePointers));
 
 // Whether the blocks of a launch begin together, on as many cores, whatever other streams' kernels do. Then one launch
 // may do all phases; else each is a launch of its own, and their order in the stream takes the place of SyncAll.

@@ -8,6 +8,7 @@
 #include "backward_bent.cpp"
 #include "forward.cpp"
 #include "forward_bent.cpp"
+#include "forward_cache.cpp"
 #include "launch.h"
 #include "launched_asc.h"
 
@@ -57,6 +58,54 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
     triangle_attn_fwd_fp16_256<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, words);
   } else {
     triangle_attn_fwd_fp16_128<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, words);
+  }
+  return triangle::launch_result();
+}
+
+int32_t queue_append(uint32_t vector_cores, const TriangleCachePointers& p, const TriangleCacheTiling& tiling,
+                     aclrtStream stream) {
+  triangle::launch_begins();
+  TriangleCacheWords words;
+  std::memcpy(&words, &tiling, sizeof words);
+  GM_ADDR new_k = device(p.new_k);
+  GM_ADDR new_v = device(p.new_v);
+  GM_ADDR k = device(p.k);
+  GM_ADDR v = device(p.v);
+  GM_ADDR table = device(p.table);
+  GM_ADDR cu_seq_q = device(p.cu_seq_q);
+  GM_ADDR lengths = device(p.lengths);
+  triangle_attn_cache_append<<<vector_cores, 0, stream>>>(new_k, new_v, k, v, table, cu_seq_q, lengths, words);
+  return triangle::launch_result();
+}
+
+int32_t queue_cache(int32_t bf16, int32_t wide, uint32_t cores, const TriangleCachePointers& p,
+                    const TriangleCacheTiling& tiling, aclrtStream stream) {
+  triangle::launch_begins();
+  TriangleCacheWords words;
+  std::memcpy(&words, &tiling, sizeof words);
+  GM_ADDR q = device(p.q);
+  GM_ADDR k = device(p.k);
+  GM_ADDR v = device(p.v);
+  GM_ADDR table = device(p.table);
+  GM_ADDR cu_seq_q = device(p.cu_seq_q);
+  GM_ADDR lengths = device(p.lengths);
+  GM_ADDR slopes = device(p.slopes);
+  GM_ADDR sinks = device(p.sinks);
+  GM_ADDR out = device(p.out);
+  GM_ADDR lse = device(p.lse);
+  GM_ADDR workspace = device(p.workspace);
+  if (bf16 != 0 && wide != 0) {
+    triangle_attn_cache_bf16_256<<<cores, 0, stream>>>(q, k, v, table, cu_seq_q, lengths, slopes, sinks, out, lse,
+                                                       workspace, words);
+  } else if (bf16 != 0) {
+    triangle_attn_cache_bf16_128<<<cores, 0, stream>>>(q, k, v, table, cu_seq_q, lengths, slopes, sinks, out, lse,
+                                                       workspace, words);
+  } else if (wide != 0) {
+    triangle_attn_cache_fp16_256<<<cores, 0, stream>>>(q, k, v, table, cu_seq_q, lengths, slopes, sinks, out, lse,
+                                                       workspace, words);
+  } else {
+    triangle_attn_cache_fp16_128<<<cores, 0, stream>>>(q, k, v, table, cu_seq_q, lengths, slopes, sinks, out, lse,
+                                                       workspace, words);
   }
   return triangle::launch_result();
 }

@@ -3,6 +3,7 @@
 // The generated headers name these without declaring them.
 struct TriangleForwardWords;
 struct TriangleBackwardWords;
+struct TriangleCacheWords;
 
 #include <cstring>
 
@@ -12,6 +13,11 @@ struct TriangleBackwardWords;
 #include "aclrtlaunch_triangle_attn_bwd_bent_rows_fp16.h"
 #include "aclrtlaunch_triangle_attn_bwd_bf16.h"
 #include "aclrtlaunch_triangle_attn_bwd_fp16.h"
+#include "aclrtlaunch_triangle_attn_cache_append.h"
+#include "aclrtlaunch_triangle_attn_cache_bf16_128.h"
+#include "aclrtlaunch_triangle_attn_cache_bf16_256.h"
+#include "aclrtlaunch_triangle_attn_cache_fp16_128.h"
+#include "aclrtlaunch_triangle_attn_cache_fp16_256.h"
 #include "aclrtlaunch_triangle_attn_fwd_bent_bf16_128.h"
 #include "aclrtlaunch_triangle_attn_fwd_bent_bf16_256.h"
 #include "aclrtlaunch_triangle_attn_fwd_bent_fp16_128.h"
@@ -64,6 +70,29 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
                 : (wide != 0 ? aclrtlaunch_triangle_attn_fwd_fp16_256 : aclrtlaunch_triangle_attn_fwd_fp16_128);
   return static_cast<int32_t>(launch(cores, stream, device(p.q), device(p.k), device(p.v), device(p.mask),
                                      device(p.cu_seq_q), device(p.cu_seq_k), p.out, p.lse, p.workspace, &words));
+}
+
+int32_t queue_append(uint32_t vector_cores, const TriangleCachePointers& p, const TriangleCacheTiling& tiling,
+                     void* stream) {
+  if (registration != 0) return registration;
+  TriangleCacheWords words;
+  std::memcpy(&words, &tiling, sizeof words);
+  return static_cast<int32_t>(aclrtlaunch_triangle_attn_cache_append(vector_cores, stream, device(p.new_k),
+                                                                     device(p.new_v), p.k, p.v, device(p.table),
+                                                                     device(p.cu_seq_q), device(p.lengths), &words));
+}
+
+int32_t queue_cache(int32_t bf16, int32_t wide, uint32_t cores, const TriangleCachePointers& p,
+                    const TriangleCacheTiling& tiling, void* stream) {
+  if (registration != 0) return registration;
+  TriangleCacheWords words;
+  std::memcpy(&words, &tiling, sizeof words);
+  const auto launch =
+      bf16 != 0 ? (wide != 0 ? aclrtlaunch_triangle_attn_cache_bf16_256 : aclrtlaunch_triangle_attn_cache_bf16_128)
+                : (wide != 0 ? aclrtlaunch_triangle_attn_cache_fp16_256 : aclrtlaunch_triangle_attn_cache_fp16_128);
+  return static_cast<int32_t>(launch(cores, stream, device(p.q), p.k, p.v, device(p.table), device(p.cu_seq_q),
+                                     device(p.lengths), device(p.slopes), device(p.sinks), p.out, p.lse, p.workspace,
+                                     &words));
 }
 
 int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers& p,

@@ -57,6 +57,20 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
                {p.q, p.k, p.v, p.mask, p.cu_seq_q, p.cu_seq_k, p.out, p.lse, p.workspace}, tiling, stream);
 }
 
+int32_t queue_append(uint32_t vector_cores, const TriangleCachePointers& p, const TriangleCacheTiling& tiling,
+                     void* stream) {
+  return queue("triangle_attn_cache_append", "op_kernel/forward_cache.cpp", vector_cores,
+               {p.new_k, p.new_v, p.k, p.v, p.table, p.cu_seq_q, p.lengths}, tiling, stream);
+}
+
+int32_t queue_cache(int32_t bf16, int32_t wide, uint32_t cores, const TriangleCachePointers& p,
+                    const TriangleCacheTiling& tiling, void* stream) {
+  const std::string name = std::string(bf16 != 0 ? "bf16_" : "fp16_") + (wide != 0 ? "256" : "128");
+  return queue("triangle_attn_cache_" + name, "op_kernel/forward_cache.cpp", cores,
+               {p.q, p.k, p.v, p.table, p.cu_seq_q, p.lengths, p.slopes, p.sinks, p.out, p.lse, p.workspace}, tiling,
+               stream);
+}
+
 int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers& p, TriangleBackwardTiling tiling,
                        void* stream) {
   if (fault("wrong_tiling")) tiling.dq.row += kFarAway;

@@ -25,6 +25,7 @@ struct TileEdges {
   }
   __aicore__ inline int64_t end(int32_t row) const { return min64(first + row, last_key); }
   __aicore__ inline int64_t begin(int32_t row) const { return window + row; }
+  __aicore__ inline int32_t columns() const { return width; }
 };
 
 __aicore__ inline TileEdges tile_edges(const Stage& stage, int32_t row, int32_t col0, int32_t width) {
@@ -57,8 +58,9 @@ __aicore__ inline void hide_columns(const Floats& row, int32_t begin, int32_t en
 // tile [rows, width]: what the diagonal, the window or the end of the keys hides becomes kHidden. Written over, not
 // added to: columns past the last key may hold anything. Instructions of several rows need no barrier, which Select
 // has within.
-__aicore__ inline void hide_edges(const Floats& tile, const TileEdges& edges, int32_t rows, float hidden = kHidden) {
-  const int32_t width = edges.width;
+template <class Edges>  // TileEdges, or one whose rows move otherwise
+__aicore__ inline void hide_edges(const Floats& tile, const Edges& edges, int32_t rows, float hidden = kHidden) {
+  const int32_t width = edges.columns();
   for (int32_t row = 0; row < rows; ++row) {
     const int32_t begin = static_cast<int32_t>(clamp64(edges.begin(row), 0, width));
     const int32_t end = static_cast<int32_t>(clamp64(edges.end(row) + 1, begin, width));

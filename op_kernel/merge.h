@@ -55,6 +55,24 @@ __aicore__ inline void join_sink(AivChip& chip, float sink, int32_t rows) {
   AscendC::Add(chip.run_sum(), chip.run_sum(), own, rows);
 }
 
+// The same with a logit of each row's own.
+__aicore__ inline void join_sink_rows(AivChip& chip, const Floats& sinks, int32_t rows) {
+  const Floats merged = chip.temporary(0), factor = chip.temporary(1), own = chip.lse();
+  barrier();
+  AscendC::Max(merged, chip.run_max(), sinks, rows);
+  barrier();
+  AscendC::Sub(factor, chip.run_max(), merged, rows);
+  AscendC::Sub(own, sinks, merged, rows);
+  barrier();
+  AscendC::Exp(factor, factor, rows);
+  AscendC::Exp(own, own, rows);
+  AscendC::Muls(chip.run_max(), merged, 1.0f, rows);
+  barrier();
+  AscendC::Mul(chip.run_sum(), chip.run_sum(), factor, rows);
+  barrier();
+  AscendC::Add(chip.run_sum(), chip.run_sum(), own, rows);
+}
+
 // A row whose sum is 0 saw nothing: 0 / kTiny is 0, and its lse is ln 0 = -inf.
 constexpr float kTiny = 1.0e-30f;
 

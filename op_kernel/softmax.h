@@ -6,6 +6,7 @@
 namespace triangle {
 
 // One tile [rows, width] of scores in a UB slot and what belongs to it; width a multiple of 64 up to 512.
+template <class Edges>  // TileEdges, or one whose rows move otherwise
 struct SoftmaxTile {
   Floats tile;
   Floats max, sum;            // of these rows
@@ -15,7 +16,7 @@ struct SoftmaxTile {
   float scale = 1.0f;
   bool scale_first = false;  // before the maximum is taken
   uint32_t large = 0;        // bit i: row i is scaled first, by itself
-  TileEdges edges;
+  Edges edges;
   TileMask mask;
 };
 
@@ -23,7 +24,8 @@ struct SoftmaxTile {
 // their own. Every level adds 8 neighbours, so a row's sum is one fixed tree over its chunk's 512 places.
 class PendingSum {
  public:
-  __aicore__ inline void begin(const SoftmaxTile& t) {
+  template <class Tile>
+  __aicore__ inline void begin(const Tile& t) {
     sum_ = t.sum;
     rows_ = t.rows;
   }
@@ -53,7 +55,8 @@ class PendingSum {
 
 // The first level: 64 partial sums a row at [rows, 64], each of the 8 keys that have its place in the chunk. The places
 // that the tile does not have were zeroed before.
-__aicore__ inline void begin_sum(AivChip& chip, const SoftmaxTile& t) {
+template <class Tile>
+__aicore__ inline void begin_sum(AivChip& chip, const Tile& t) {
   const Floats parts = chip.sum_parts()[t.chunk_column / 8];
   for (int32_t column = 0; column < t.width; column += AivBuffers::kLanes) {
     AscendC::BlockReduceSum(parts[column / 8], t.tile[column], t.rows, AivBuffers::kLanes, 8, 1, t.width / 8);
@@ -61,8 +64,8 @@ __aicore__ inline void begin_sum(AivChip& chip, const SoftmaxTile& t) {
 }
 
 // Scores ready for their maximum, and its first level. Shares its barriers with the end of the tile before.
-template <class Bend>  // NoBend or TileBend
-__aicore__ inline void begin_tile(AivChip& chip, const SoftmaxTile& t, const Bend& bend) {
+template <class Tile, class Bend>  // Bend: NoBend or TileBend
+__aicore__ inline void begin_tile(AivChip& chip, const Tile& t, const Bend& bend) {
   const int32_t count = t.rows * t.width;
   if (bend.bends()) {
     bend.apply(t.tile, t.rows, t.width);
@@ -84,7 +87,8 @@ __aicore__ inline void begin_tile(AivChip& chip, const SoftmaxTile& t, const Ben
 // tile = scale * tile - max, in one instruction: its only rounding is that of the difference. What `max` was rounded by
 // stays in the exponents of the whole row; P and its sum are relative to `max` all the same, so nothing is lost, as
 // long as it is small: of rows in `large` it is not, and their products are rounded as the maximum's was.
-__aicore__ inline void subtract_max(AivChip& chip, const SoftmaxTile& t) {
+template <class Tile>
+__aicore__ inline void subtract_max(AivChip& chip, const Tile& t) {
   if (t.large == 0) {
     scale_add_rows(t.tile, chip.factors(), chip.row_max(), t.rows, t.width);
     return;
@@ -101,8 +105,8 @@ __aicore__ inline void subtract_max(AivChip& chip, const SoftmaxTile& t) {
 
 // Replaces scores by exp(scale * score - max) and writes max and, before scaling, largest; completes the sums of the
 // tile before. max(scale * s) is scale * max(s) bit for bit where scale > 0.
-template <class Bend>
-__aicore__ inline void softmax_exp(AivChip& chip, const SoftmaxTile& t, PendingSum& pending, const Bend& bend) {
+template <class Tile, class Bend>
+__aicore__ inline void softmax_exp(AivChip& chip, const Tile& t, PendingSum& pending, const Bend& bend) {
   barrier();
   pending.second_level(chip);
   if (t.width == kChunkKeys && t.rows % 8 == 0) {

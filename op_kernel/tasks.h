@@ -21,6 +21,11 @@ class ForwardSequences {
   // A document's rows of q and of k; clamped, so that bad lengths give wrong results but no access outside.
   __aicore__ inline Range rows_q(int64_t document) const { return rows(cu_seq_q_, document, tiling_->total_q); }
   __aicore__ inline Range rows_k(int64_t document) const { return rows(cu_seq_k_, document, tiling_->total_k); }
+  // The entry of q, k and v that a sequence lies in, whether it is one of a dense batch or a document.
+  __aicore__ inline int64_t batch(int64_t sequence) const { return tiling_->packed ? 0 : sequence; }
+  __aicore__ inline const TaskLine& line() const { return tiling_->line; }
+  // Rows of a task for each row of its sequence.
+  __aicore__ static inline constexpr int32_t heads_of_task() { return 1; }
 
  private:
   __aicore__ inline Range rows(const AscendC::GlobalTensor<int32_t>& cu_seq, int64_t document, int64_t total) const {
@@ -49,6 +54,7 @@ struct Stage {
   int64_t begin_block = 0, end_block = 0;
   int32_t slot = 0;                    // of the ring: stages with keys take its slots in turns
   int32_t rows = 0;                    // of the task
+  int32_t heads = 1;                   // of queries, whose rows take turns in the task
   int32_t keys = 0;                    // of the stage; 0: the task sees no key at all, and this is its only stage
   int32_t chunk_column = 0;            // of its first key, in its chunk of kChunkKeys
   bool opens = false, closes = false;  // first, last stage of the task on this core
@@ -68,12 +74,13 @@ struct Columns {
   int32_t cols = 0;
 };
 
-__aicore__ inline Columns visible_columns(const Stage& stage, int32_t row, int32_t rows) {
+// first, last: rows of the sequence, counted from the task's first.
+__aicore__ inline Columns visible_columns_between(const Stage& stage, int64_t first_row, int64_t last_row) {
   Columns result;
-  const int64_t first = stage.row0 + row, last = first + rows - 1;
+  const int64_t first = stage.row0 + first_row, last = stage.row0 + last_row;
   const int64_t begin = max64(first + stage.band.left, 0);
   const int64_t end = min64(last + stage.band.right + 1, stage.band.sk);
-  if (rows <= 0 || end <= begin) return result;
+  if (last_row < first_row || end <= begin) return result;
   const int64_t begin_block = max64(begin >> kBlockShift, stage.begin_block);
   const int64_t end_block = min64(((end - 1) >> kBlockShift) + 1, stage.end_block);
   if (end_block <= begin_block) return result;
@@ -82,25 +89,30 @@ __aicore__ inline Columns visible_columns(const Stage& stage, int32_t row, int32
   return result;
 }
 
+__aicore__ inline Columns visible_columns(const Stage& stage, int32_t row, int32_t rows) {
+  return visible_columns_between(stage, row, row + rows - 1);
+}
+
 // Walks a core's stages. Cube and vector cores each keep several of these at different distances.
+template <class Sequences>
 class StageCursor {
  public:
-  __aicore__ inline StageCursor(const TriangleForwardTiling* tiling, const ForwardSequences& sequences,
-                                const Share& share)
-      : tiling_(tiling), sequences_(sequences), walker_(tiling->line, sequences, share) {}
+  __aicore__ inline StageCursor(const TriangleForwardTiling* tiling, const Sequences& sequences, const Share& share)
+      : tiling_(tiling), sequences_(sequences), walker_(sequences.line(), sequences, share) {}
 
   // Every stage, tasks that see no key included.
   __aicore__ inline bool next(Stage* stage) {
     if (at_block_ >= piece_.blocks.end && !next_piece()) return false;
     stage->band = band_;
-    stage->batch = tiling_->packed ? 0 : piece_.batch;
+    stage->batch = sequences_.batch(piece_.batch);
     stage->sequence = piece_.batch;
     stage->head_q = piece_.head_q;
     stage->head_kv = piece_.head_kv;
     stage->first_q = first_q_;
     stage->first_k = first_k_;
     stage->row0 = piece_.row * tiling_->line.block.q;
-    stage->rows = static_cast<int32_t>(min64(tiling_->line.block.q, band_.sq - stage->row0));
+    stage->heads = sequences_.heads_of_task();
+    stage->rows = static_cast<int32_t>(min64(tiling_->line.block.q, band_.sq - stage->row0)) * stage->heads;
     stage->opens = at_block_ == piece_.blocks.begin;
     stage->begin_block = at_block_;
     stage->end_block = min64(((at_block_ >> kChunkShift) + 1) << kChunkShift, piece_.blocks.end);
@@ -144,8 +156,8 @@ class StageCursor {
   }
 
   const TriangleForwardTiling* tiling_;
-  ForwardSequences sequences_;
-  ShareWalker<ForwardSequences> walker_;
+  Sequences sequences_;
+  ShareWalker<Sequences> walker_;
   Piece piece_;
   Band band_;
   int64_t sequence_ = -1, first_q_ = 0, first_k_ = 0, at_block_ = 0;

@@ -5,6 +5,7 @@
 // preprocessed source, without the types and constants that it is made of.
 #pragma once
 #include "../op_host/tiling_backward.h"
+#include "../op_host/tiling_cache.h"
 
 struct TriangleForwardWords {
   uint64_t words[107];
@@ -12,8 +13,12 @@ struct TriangleForwardWords {
 struct TriangleBackwardWords {
   uint64_t words[266];
 };
+struct TriangleCacheWords {
+  uint64_t words[123];
+};
 static_assert(sizeof(TriangleForwardWords) == sizeof(TriangleForwardTiling), "the words of the forward's tiling");
 static_assert(sizeof(TriangleBackwardWords) == sizeof(TriangleBackwardTiling), "the words of the backward's tiling");
+static_assert(sizeof(TriangleCacheWords) == sizeof(TriangleCacheTiling), "the words of the tiling over a cache");
 
 namespace triangle {
 
@@ -22,6 +27,9 @@ TRIANGLE_FN const TriangleForwardTiling& tiling_of(const TriangleForwardWords& v
 }
 TRIANGLE_FN const TriangleBackwardTiling& tiling_of(const TriangleBackwardWords& value) {
   return reinterpret_cast<const TriangleBackwardTiling&>(value);
+}
+TRIANGLE_FN const TriangleCacheTiling& tiling_of(const TriangleCacheWords& value) {
+  return reinterpret_cast<const TriangleCacheTiling&>(value);
 }
 
 }  // namespace triangle

@@ -20,7 +20,7 @@ class Workspace {
   template <class T>
   __aicore__ inline AscendC::GlobalTensor<T> probs(const Stage& stage) const {
     return global<T>(ring() + kRingSlots * (tiling_->slot_scores_bytes + tiling_->slot_out_bytes) +
-                     stage.slot * (tiling_->slot_scores_bytes / 2));
+                     stage.slot * (tiling_->slot_scores_bytes >> 1));
   }
   // P V, [rows, dv16] fp32: in the ring, or for a cut task among the chunk partials
   __aicore__ inline AscendC::GlobalTensor<float> out(const Stage& stage) const {

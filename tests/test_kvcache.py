@@ -15,12 +15,16 @@ NAN = float("nan")
 
 
 class Batch:
-    """Random sequences in a random kind of cache. What no row may read is NaN, or page -1."""
+    """Random sequences in a random kind of cache. What no row may read is NaN, or page -1. Other backends than the CPU
+    replace `dtypes`, `call` and `whole`.
+    """
+
+    dtypes: tuple[torch.dtype, ...] = DTYPES
 
     def __init__(self, seed: int) -> None:
         pick = random.Random(seed)
         make = torch.Generator().manual_seed(seed)
-        self.dtype = pick.choice(DTYPES)
+        self.dtype = pick.choice(self.dtypes)
         self.packed, self.paged, self.append = (pick.random() < 0.5 for _ in range(3))
         heads_kv, group = pick.choice([(1, 1), (2, 1), (1, 4), (2, 3), (1, 8)])
         dim = pick.choice([16, 32, 64, 24, 7])
@@ -94,42 +98,43 @@ class Batch:
         if self.packed:
             offsets = torch.tensor([0, *self.rows]).cumsum(0).to(torch.int32)
             new |= {"cu_seq_q": offsets, "max_q": max(self.rows)}
-        out, lse = triangle_attention_with_kvcache(
-            join(self.q),
-            self.k_cache,
-            self.v_cache,
-            lengths,
-            **new,
-            **self.where,
-            **self.options,
-            alibi_slopes=self.slopes,
-            return_lse=True,
-        )
+        given = {**new, **self.where, **self.options, "alibi_slopes": self.slopes}
+        out, lse = self.call(join(self.q), self.k_cache, self.v_cache, lengths, **given)
         if self.packed:
             return list(out.split(self.rows)), list(lse.split(self.rows))
         return list(out), list(lse.transpose(1, 2))
 
+    def call(self, *args: Any, **given: Any) -> tuple[Tensor, Tensor]:
+        """out and lse of attention over the caches."""
+        return triangle_attention_with_kvcache(*args, **given, return_lse=True)
+
+    def whole(self, *args: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
+        """out and lse of the forward."""
+        return triangle_attention(*args, **options, return_lse=True)
+
     def reference(self, b: int) -> tuple[Tensor, Tensor]:
         q, k, v = (t[b].transpose(0, 1)[None] for t in (self.q, self.k, self.v))
-        slopes = None if self.slopes is None else self.slopes[b]
-        out, lse = triangle_attention(q, k, v, **self.options, alibi_slopes=slopes, return_lse=True)
+        out, lse = self.whole(q, k, v, **self.options, alibi_slopes=None if self.slopes is None else self.slopes[b])
         return out[0].transpose(0, 1), lse[0].transpose(0, 1)
+
+    def check(self, case: Any) -> None:
+        """Attends: bits of the forward, and what was appended."""
+        outs, lses = self.attend()
+        for b, (out, lse) in enumerate(zip(outs, lses)):
+            wanted, wanted_lse = self.reference(b)
+            assert torch.equal(out, wanted), (case, b)
+            assert torch.equal(lse, wanted_lse), (case, b)
+            for key in range(self.before[b], self.lengths[b]):
+                place = self.place(b, key)
+                assert torch.equal(self.k_cache[place], self.k[b][key])
+                assert torch.equal(self.v_cache[place], self.v[b][key])
 
 
 @pytest.mark.parametrize("part", range(4))
 def test_bits_are_those_of_the_forward(part: int, seed: int) -> None:
     for case in range(40):
         torch.set_num_threads(1 + case % 2)
-        batch = Batch(seed * 160 + part * 40 + case)
-        outs, lses = batch.attend()
-        for b, (out, lse) in enumerate(zip(outs, lses)):
-            wanted, wanted_lse = batch.reference(b)
-            assert torch.equal(out, wanted), (part, case, b)
-            assert torch.equal(lse, wanted_lse), (part, case, b)
-            for key in range(batch.before[b], batch.lengths[b]):
-                place = batch.place(b, key)
-                assert torch.equal(batch.k_cache[place], batch.k[b][key])
-                assert torch.equal(batch.v_cache[place], batch.v[b][key])
+        Batch(seed * 160 + part * 40 + case).check((part, case))
 
 
 def cache(*shape: int) -> tuple[Tensor, Tensor]:

@@ -129,6 +129,7 @@ Runtime load() {
     check_cann(result.build, running);
     result.forward = entry<decltype(triangle_npu_forward)>(library, path, "triangle_npu_forward");
     result.backward = entry<decltype(triangle_npu_backward)>(library, path, "triangle_npu_backward");
+    result.cache = entry<decltype(triangle_npu_cache)>(library, path, "triangle_npu_cache");
   } catch (...) {
     dlclose(library);
     throw;

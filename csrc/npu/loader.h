@@ -17,6 +17,7 @@ struct Runtime {
   std::string build;    // what triangle_npu_build() says
   decltype(&triangle_npu_forward) forward = nullptr;
   decltype(&triangle_npu_backward) backward = nullptr;
+  decltype(&triangle_npu_cache) cache = nullptr;
 };
 
 // Loads and checks everything once; an error names what is missing and what to do, and the next call tries again.

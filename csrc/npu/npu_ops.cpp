@@ -8,20 +8,18 @@
 //                                  the kernel clamps them to [0, T], so that wrong ones give wrong results only
 #include <cmath>
 #include <cstdlib>
-#include <limits>
 #include <string>
 
 #include "calls.h"
 #include "capture.h"
 #include "cores.h"
-#include "kvcache.h"
 #include "loader.h"
 #include "op_host/tiling_backward.h"
 #include "operators.h"
 #include "profile.h"
 #include "queue.h"
 #include "supported.h"
-#include "torch_npu.h"
+#include "tensors.h"
 
 namespace triangle::npu {
 namespace {
@@ -32,15 +30,6 @@ void check_supported(const Arguments& a) {
       unsupported(dtype_text(a.q.scalar_type()), std::max<int64_t>(a.sizes.dim, 1), std::max<int64_t>(a.sizes.dim_v, 1),
                   a.options.dropout_p, a.startend_row_indices.has_value() ? "startend_row_indices" : "");
   check(why.empty(), why);
-}
-
-// torch_npu's private formats (FRACTAL_NZ of npu_format_cast, say) lay memory out otherwise than the strides say, and
-// the kernels read by strides.
-void check_format(const char* name, const OptTensor& t) {
-  if (!t.has_value()) return;
-  const std::string format = private_format(*t);
-  check(format.empty(), name, ": expected a tensor in a plain format (ND), got ", format,
-        "; torch_npu.npu_format_cast(", name, ", 2) makes one");
 }
 
 void check_formats(const Arguments& a) {
@@ -120,18 +109,6 @@ triangle::Strides mask_strides_of(const Tensor& mask) {
   return strides;
 }
 
-// fp32 and contiguous: a few numbers by head.
-Tensor contiguous_floats(const Tensor& t, const char* what) {
-  if (t.scalar_type() == ScalarType::Float && t.is_contiguous()) return t;
-  const std::vector<int64_t> sizes(t.sizes().begin(), t.sizes().end());
-  std::vector<int64_t> strides(sizes.size(), 1);
-  for (size_t i = sizes.size(); i-- > 1;) strides[i - 1] = strides[i] * sizes[i];
-  return through_torch(what, [&] {
-    Tensor floats = empty_strided(sizes, strides, ScalarType::Float, t);
-    return torch_api::copy_(floats, t);
-  });
-}
-
 // slopes and sinks as the kernels read them.
 void prepare_bends(Arguments* a) {
   if (a->alibi_slopes.has_value()) a->alibi_slopes = contiguous_floats(*a->alibi_slopes, "copying alibi_slopes");
@@ -141,8 +118,6 @@ void prepare_bends(Arguments* a) {
 Tensor contiguous_rows(const Tensor& t) {
   return t.is_contiguous() ? t : through_torch("copying lse", [&] { return torch_api::contiguous(t); });
 }
-
-const void* data_or_null(const OptTensor& t) { return t.has_value() ? t->data_ptr() : nullptr; }
 
 // q, k and v as the kernel reads them, the mask with whole rows.
 ForwardProblem make_problem(const Arguments& a, int64_t cores) {
@@ -177,27 +152,6 @@ ForwardProblem make_problem(const Arguments& a, int64_t cores) {
   p.v = strides_of(a.v);
   if (a.attn_mask.has_value()) p.mask = mask_strides_of(*a.attn_mask);
   return p;
-}
-
-// The tiling's refusals with the operator's name before them, as every other message has it.
-template <class Make>
-auto planned(Make make) {
-  try {
-    return make();
-  } catch (const std::invalid_argument& error) {
-    check(false, error.what());
-    throw;
-  }
-}
-
-Tensor workspace_of(const Tensor& like, int64_t bytes) { return empty_strided({bytes}, {1}, ScalarType::Byte, like); }
-
-// The kernels write documents. Which rows belong to none is known on the device only, so all of them are filled first.
-void fill_rows_of_no_document(Tensor out, Tensor lse) {
-  through_torch("filling results", [&] {
-    torch_api::zero_(out);
-    torch_api::fill_(lse, -std::numeric_limits<double>::infinity());
-  });
 }
 
 OutLse forward(Arguments a) {
@@ -323,18 +277,11 @@ Gradients backward(Arguments a, Saved saved) {
   return {dq, dk, dv, dsinks};
 }
 
-OutLse attend(CacheArguments) {
-  check(false,
-        "k_cache, v_cache: keys and values in a cache are not supported on the NPU yet, expected tensors on cpu");
-  return {};
-}
-
 }  // namespace
 
 TRIANGLE_LIBRARY_IMPL(triangle, PrivateUse1, m) {
   m.impl("attn_lse", TRIANGLE_KERNEL((&attn_lse<&forward>)));
   m.impl("attn_backward", TRIANGLE_KERNEL((&attn_backward<&backward>)));
-  m.impl("attn_kvcache", TRIANGLE_KERNEL((&attn_kvcache<&attend>)));
 }
 
 }  // namespace triangle::npu

@@ -4,7 +4,7 @@ its operator `triangle::attn_kvcache` (shapes for compilers, what autograd is to
 A row's bits are those of `triangle_attention` over the same tokens, whatever else is in the call, however the prompt
 was cut and wherever the pages lie.
 
-Schema: csrc/schema.cpp. Kernel: csrc/cpu_kvcache.cpp.
+Schema: csrc/schema.cpp. Kernels: csrc/cpu_kvcache.cpp, op_kernel/forward_cache.cpp.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def triangle_attention_with_kvcache(
             values are checked too: lengths past the cache, more rows than keys, page numbers out of range, two
             sequences that append to one place. The caches are then as they were. In compiled code these are
             RuntimeErrors with the same words.
-        NotImplementedError: tensors on an NPU, for which there is no kernel yet.
+            On an NPU values are clamped instead, and fp32 and fp64 are a TypeError.
 
     Source: Dao, "FlashAttention-2", 2023 (`flash_attn_with_kvcache`); Kwon et al., "Efficient Memory Management for
         Large Language Model Serving with PagedAttention", 2023.

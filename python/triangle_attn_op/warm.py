@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from .functional import triangle_attention
+from .kvcache import triangle_attention_with_kvcache
 
 
 def warm_up(device: torch.device | str | int | None = None) -> None:
@@ -32,5 +33,13 @@ def warm_up(device: torch.device | str | int | None = None) -> None:
                 for softcap in (None, 1.0):  # an NPU has kernels of their own for bent scores
                     out = triangle_attention(q, q, q, softcap=softcap)
                     torch.autograd.grad(out, q, out.detach())
+                if where.type == "npu":
+                    _over_a_cache(q.detach().transpose(1, 2))
     if npu is not None and where.type == "npu":
         npu.synchronize(where)
+
+
+def _over_a_cache(q: torch.Tensor) -> None:
+    """q [1, S, 1, D] is appended to a cache of its size, and attends to it."""
+    length = torch.zeros(1, dtype=torch.int32, device=q.device)
+    triangle_attention_with_kvcache(q, torch.empty_like(q), torch.empty_like(q), length, k=q, v=q)

@@ -9,7 +9,7 @@ import torch
 import torch_npu
 from test_bad_input import DENSE, SCHEMA_REFUSES, VARLEN
 from torch import Tensor
-from triangle_attn_op import triangle_attention, triangle_attention_varlen, triangle_attention_with_kvcache
+from triangle_attn_op import triangle_attention, triangle_attention_varlen
 
 NPU = "npu:0"
 
@@ -97,13 +97,6 @@ def test_what_the_kernels_do_not_take(
         torch.ops.triangle.attn_lse(q, q, q, **raw)
     with pytest.raises(error, match=rf"^{message}"):
         triangle_attention(q, q, q, **options)
-
-
-def test_caches_are_refused() -> None:
-    q, cache = half(1, 1, 2, 16), half(1, 32, 2, 16)
-    lengths = torch.tensor([5], dtype=torch.int32).to(NPU)
-    with pytest.raises(NotImplementedError, match=r"^k_cache, v_cache: keys and values in a cache are not"):
-        triangle_attention_with_kvcache(q, cache, cache.clone(), lengths)
 
 
 def test_raw_backward_is_checked() -> None:

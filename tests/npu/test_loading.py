@@ -61,6 +61,8 @@ def stand_in(folder: Path, name: str, *, abi: str = "triangle::kNpuAbi", build: 
         f"                             const TriangleForwardTiling*, void*) {{ ++calls; return {code}; }}\n"
         "int32_t triangle_npu_backward(int32_t, uint32_t, const TriangleBackwardPointers*,\n"
         f"                              const TriangleBackwardTiling*, void*) {{ ++calls; return {code}; }}\n"
+        "int32_t triangle_npu_cache(int32_t, int32_t, uint32_t, const TriangleCachePointers*,\n"
+        f"                           const TriangleCacheTiling*, void*) {{ ++calls; return {code}; }}\n"
     )
     library = folder / f"{name}.so"
     subprocess.run([compiler, "-std=c++17", "-shared", "-fPIC", f"-I{root}", source, "-o", library], check=True)
@@ -156,4 +158,6 @@ def test_warm_up_launches_every_kernel(npu_process: Any) -> None:
     kernels = {f"triangle_attn_fwd_{t}_{d}" for t in ("fp16", "bf16") for d in (128, 256)}
     kernels |= {f"triangle_attn_fwd_bent_{t}_{d}" for t in ("fp16", "bf16") for d in (128, 256)}
     kernels |= {f"triangle_attn_bwd{k}_{t}" for k in ("", "_bent", "_bent_rows") for t in ("fp16", "bf16")}
+    kernels |= {f"triangle_attn_cache_{t}_{d}" for t in ("fp16", "bf16") for d in (128, 256)}
+    kernels.add("triangle_attn_cache_append")
     assert {launch["kernel"] for launch in done.launches()} == kernels

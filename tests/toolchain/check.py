@@ -27,11 +27,15 @@ ROOT = Path(__file__).resolve().parents[2]
 READ = runpy.run_path(str(ROOT / "python" / "triangle_attn_op" / "_cann.py"))
 LINKAGE = runpy.run_path(str(ROOT / "scripts" / "check_linkage.py"))
 INCLUDES = (str(ROOT / "op_kernel"), str(ROOT))
-# The kernels in the order in which CANN 8.1 numbers them, and what launches of those that do not bend scores return
+# The kernels in the order in which CANN 8.1 numbers them, and what launches of the plain ones return
 # with runtime.cpp.
 KERNELS = [f"triangle_attn_fwd_{k}{t}_{d}" for k in ("", "bent_") for t in ("bf16", "fp16") for d in (128, 256)]
+KERNELS += ["triangle_attn_cache_append"]
+KERNELS += [f"triangle_attn_cache_{t}_{d}" for t in ("bf16", "fp16") for d in (128, 256)]
 KERNELS += [f"triangle_attn_bwd_{k}{t}" for k in ("", "bent_", "bent_rows_") for t in ("bf16", "fp16")]
-LAUNCHES = {kernel: 1000 + number for number, kernel in enumerate(KERNELS) if "bent" not in kernel}
+LAUNCHES = {
+    kernel: 1000 + number for number, kernel in enumerate(KERNELS) if "bent" not in kernel and "cache" not in kernel
+}
 LAUNCHES["triangle_measure"] = 1000
 
 

@@ -8,6 +8,16 @@
 
 from .attention import attn_forward
 from .backward import attn_backward, model_backward
+from .cache import attn_kvcache
 from .model import Bends, Modelled, Shape, model_forward
 
-__all__ = ["Bends", "Modelled", "Shape", "attn_backward", "attn_forward", "model_backward", "model_forward"]
+__all__ = [
+    "Bends",
+    "Modelled",
+    "Shape",
+    "attn_backward",
+    "attn_forward",
+    "attn_kvcache",
+    "model_backward",
+    "model_forward",
+]

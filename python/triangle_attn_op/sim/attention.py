@@ -134,11 +134,12 @@ def launch_phases(
     finding stops what follows. kernel: its name, or the name by phase.
     """
     report: Report | None = None
+    options.setdefault("unused_sites", len(phases) > 1)
     for phase in phases:
         data = Struct(phase.to_bytes(4, sys.byteorder) + tiling[4:])
         name = kernel if isinstance(kernel, str) else kernel(phase)
         options["uninitialised"] = uninitialised if report is None else ()
-        launch = lib.launch(name, *args, data, unused_sites=len(phases) > 1, **options)
+        launch = lib.launch(name, *args, data, **options)
         report = launch if report is None else report.followed_by(launch)
         if not report.ok:
             break

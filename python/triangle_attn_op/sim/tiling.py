@@ -136,6 +136,53 @@ def forward_tiling(problem: Problem) -> Tiling:
     )
 
 
+# ---- over a cache ----------------------------------------------------------------------------------------------------
+
+_CACHE_NUMBERS = ("most_rows", "new_keys", "pages", "page_size", "room", "table_row", "length_step")
+
+
+class _CacheProblem(ctypes.Structure):
+    """CacheProblemC of op_host/tiling_c_api.cpp."""
+
+    _fields_ = [
+        ("forward", _Problem),
+        ("strides", ctypes.c_int64 * 3 * 2),
+        *[(name, ctypes.c_int64) for name in _CACHE_NUMBERS],
+    ]
+
+
+@dataclass(frozen=True)
+class CacheProblem:
+    """forward: batch sequences of sq rows, or packed sq rows of all. The other numbers: TriangleCacheTiling and
+    CacheProblem of op_host/tiling_cache.h.
+    """
+
+    forward: Problem
+    most_rows: int
+    new_keys: int
+    pages: int
+    page_size: int
+    room: int
+    table_row: int
+    length_step: int
+    new_k: tuple[int, int, int]
+    new_v: tuple[int, int, int]
+
+
+def cache_tiling(problem: CacheProblem) -> tuple[bytes, int]:
+    """The kernels' struct and the bytes of their workspace; ValueError names the argument that does not fit them."""
+    lib = library.tiling()
+    lib.triangle_cache_tiling_bytes.restype = ctypes.c_int64
+    c = _CacheProblem(forward=problem.forward.as_c(), **{name: getattr(problem, name) for name in _CACHE_NUMBERS})
+    for row, strides in zip(c.strides, (problem.new_k, problem.new_v)):
+        row[:] = strides
+    data = ctypes.create_string_buffer(lib.triangle_cache_tiling_bytes())
+    workspace = ctypes.c_int64()
+    if lib.triangle_cache_tiling(ctypes.byref(c), data, ctypes.byref(workspace)) != 0:
+        raise ValueError(lib.triangle_tiling_error().decode())
+    return data.raw, workspace.value
+
+
 # ---- the backward's --------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@
 namespace triangle {
 
 struct NoBend {
-  static constexpr bool kBent = false;
+  static constexpr bool kBent = false, kFloatMasks = false;
   __aicore__ static inline constexpr bool bends() { return false; }
   __aicore__ static inline constexpr bool masks() { return false; }
   __aicore__ static inline constexpr float hidden() { return kHidden; }
@@ -35,9 +35,9 @@ __aicore__ inline float least_max_score(const ScoreBend& bend) {
 // the tile, so that it costs one operation an element; the rest, slope * (row - reference), is one number a row, which
 // goes into the row's maximum, or lse. The reference is among the rows, so both terms are small where alibi leaves
 // weight.
-template <class T>
+template <class T, class Mask = LoadedMask<T>>  // or NoFloatMask
 struct TileBend {
-  static constexpr bool kBent = true;
+  static constexpr bool kBent = true, kFloatMasks = Mask::kEver;
   static constexpr int32_t kScratchFloats = 4096;
 
   bool bends_scores = false, alibi = false, keeps_derivative = false;
@@ -46,7 +46,7 @@ struct TileBend {
   Floats distances;  // [width]: slope * (key - reference)
   Floats rows;       // [16]: row - reference, of a tile of the forward
   Floats scratch;    // [kScratchFloats]; afterwards the derivative of the softcap, if kept
-  LoadedMask<T> mask;
+  Mask mask;
 
   __aicore__ inline bool bends() const { return bends_scores; }
   __aicore__ inline bool masks() const { return mask.given(); }

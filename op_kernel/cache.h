@@ -177,6 +177,7 @@ class CacheOperands {
  public:
   using Sequences = CacheSequences;
   using Edges = GroupEdges;
+  using Mask = NoTileMask;
 
   __aicore__ inline CacheOperands(const TriangleCacheTiling* tiling, const CacheSequences& sequences,
                                   const CachePlaces* places)

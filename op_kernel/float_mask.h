@@ -6,9 +6,17 @@
 
 namespace triangle {
 
+// Of kernels that have none.
+struct NoFloatMask {
+  static constexpr bool kEver = false;
+  __aicore__ static inline constexpr bool given() { return false; }
+  __aicore__ inline void add(const Floats&, int32_t, int32_t) const {}
+};
+
 // What was loaded of it, for a tile [rows, width] of at most kFloats scores. T: q's dtype.
 template <class T>
 struct LoadedMask {
+  static constexpr bool kEver = true;
   static constexpr int32_t kFloats = 4096;  // of the area: fp32 values; 16-bit ones in its second half
 
   int32_t element = 0;  // bytes; 0: no mask

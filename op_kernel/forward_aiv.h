@@ -62,7 +62,7 @@ class ForwardAiv {
   }
 
  private:
-  using Softmax = SoftmaxTile<typename Operands::Edges>;
+  using Softmax = SoftmaxTile<typename Operands::Edges, typename Operands::Mask>;
   using Cursor = StageCursor<typename Operands::Sequences>;
 
   // ---- softmax ----
@@ -92,7 +92,7 @@ class ForwardAiv {
       // As many rows as a slot holds; half of it is the mask's where there is one.
       int32_t at_once = width > kChunkKeys / 2 ? AivBuffers::kChunkRows / 2 : AivBuffers::kChunkRows;
       if (Bend::kBent) at_once = AivBuffers::kBentRows;
-      if (tiling_->has_mask || has_float_mask()) at_once /= 2;
+      if (has_bool_mask() || has_float_mask()) at_once /= 2;
       if constexpr (Bend::kBent) begin_bend(stage, columns, first, rows, width);
       const Part part = {&stage, columns, first, rows, width, at_once};
       softmax_rows(part);
@@ -199,22 +199,27 @@ class ForwardAiv {
     t.large = static_cast<uint32_t>(large_[row >> 6] >> (row & 63) & ((uint64_t{1} << rows) - 1));
     t.edges = Operands::edges(stage, first + row, columns.col0, width);
 
-    if (tiling_->has_mask) {
-      t.mask.given = true;
-      t.mask.bytes = chip_.mask_bytes(slot);
-      t.mask.halves = chip_.mask_halves(slot);
-      t.mask.pitch = round_up(width, 128);
+    bool fill = cols16 < width;  // columns that nobody computed or loads
+    if constexpr (Softmax::kMasked) {
+      if (has_bool_mask()) {
+        t.mask.given = true;
+        t.mask.bytes = chip_.mask_bytes(slot);
+        t.mask.halves = chip_.mask_halves(slot);
+        t.mask.pitch = round_up(width, 128);
+        fill = fill || round_up(columns.cols, 32) < t.mask.pitch;
+      }
     }
+    if (has_float_mask()) fill = fill || round_up(columns.cols, 8) < width;
 
     WaitFlag<HardEvent::V_MTE2>(kEventScores + slot);
-    // columns that nobody computed or loads
-    if (cols16 < width || round_up(columns.cols, 32) < t.mask.pitch ||
-        (has_float_mask() && round_up(columns.cols, 8) < width)) {
+    if (fill) {
       SetFlag<HardEvent::MTE2_V>(kEventFill);
       WaitFlag<HardEvent::MTE2_V>(kEventFill);
       AscendC::Duplicate(t.tile, kHidden, rows * width);
-      if (t.mask.given)
-        AscendC::Duplicate(t.mask.bytes.template ReinterpretCast<half>(), half(0.0f), rows * t.mask.pitch / 2);
+      if constexpr (Softmax::kMasked) {
+        if (has_bool_mask())
+          AscendC::Duplicate(t.mask.bytes.template ReinterpretCast<half>(), half(0.0f), rows * t.mask.pitch / 2);
+      }
       if (has_float_mask()) AscendC::Duplicate(chip_.upper_half(slot), 0.0f, AivBuffers::kSlotFloats / 2);
       SetFlag<HardEvent::V_MTE2>(kEventFill);
       WaitFlag<HardEvent::V_MTE2>(kEventFill);
@@ -222,8 +227,10 @@ class ForwardAiv {
     AscendC::DataCopy(t.tile, workspace_.scores(stage)[static_cast<uint64_t>(first + row) * kChunkKeys + columns.col0],
                       AscendC::DataCopyParams(to16(rows), to16(cols16 / 8), to16((kChunkKeys - cols16) / 8),
                                               to16((width - cols16) / 8)));
-    if (t.mask.given) load_mask(stage, t.mask, first + row, rows, columns);
-    if constexpr (Bend::kBent) {
+    if constexpr (Softmax::kMasked) {
+      if (has_bool_mask()) load_mask(stage, t.mask, first + row, rows, columns);
+    }
+    if constexpr (Bend::kFloatMasks) {
       bend_.mask = load_float_mask<T>(*tiling_, mask_, chip_.upper_half(slot), stage.batch, stage.head_q,
                                       stage.row0 + first + row, stage.key0() + columns.col0, rows, columns.cols, width);
     }
@@ -283,7 +290,8 @@ class ForwardAiv {
       }
     }
   }
-  __aicore__ inline bool has_float_mask() const { return Bend::kBent && loads_float_mask(*tiling_); }
+  __aicore__ inline bool has_bool_mask() const { return Softmax::kMasked && tiling_->has_mask; }
+  __aicore__ inline bool has_float_mask() const { return Bend::kFloatMasks && loads_float_mask(*tiling_); }
 
   // The mask's bytes for rows of the task and columns of the stage.
   __aicore__ inline void load_mask(const Stage& stage, const TileMask& mask, int32_t row, int32_t rows,

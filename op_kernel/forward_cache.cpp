@@ -11,7 +11,8 @@ __aicore__ inline void cache_forward(const CacheArguments& arguments, const Tria
   const ForwardArguments forward_arguments = {
       arguments.q,   arguments.k,   arguments.v,         nullptr,          nullptr,        nullptr,
       arguments.out, arguments.lse, arguments.workspace, arguments.slopes, arguments.sinks};
-  forward<T, Tile, TileBend<T>>(forward_arguments, tiling.forward, CacheOperands(&tiling, sequences, &places));
+  forward<T, Tile, TileBend<T, NoFloatMask>>(forward_arguments, tiling.forward,
+                                             CacheOperands(&tiling, sequences, &places));
 }
 
 }  // namespace triangle

@@ -91,8 +91,14 @@ __aicore__ inline void load_mask_rows(const AscendC::LocalTensor<uint8_t>& dst, 
     AscendC::DataCopyPad(dst[row * width], src[row * pitch], params, no_padding);
 }
 
+// Of kernels that have no masks, whose branches leave nothing behind.
+struct NoTileMask {
+  static constexpr bool kEver = false, given = false;
+};
+
 // A bool mask's bytes for a tile [rows, width]: in UB rows of `mask_pitch` bytes, a multiple of 128.
 struct TileMask {
+  static constexpr bool kEver = true;
   bool given = false;
   AscendC::LocalTensor<uint8_t> bytes;
   AscendC::LocalTensor<half> halves;

@@ -40,6 +40,7 @@ class TensorOperands {
  public:
   using Sequences = ForwardSequences;
   using Edges = TileEdges;
+  using Mask = TileMask;
 
   __aicore__ inline TensorOperands(const TriangleForwardTiling* tiling, const ForwardArguments& arguments)
       : tiling_(tiling), sequences_(tiling, arguments.cu_seq_q, arguments.cu_seq_k) {}

@@ -6,8 +6,9 @@
 namespace triangle {
 
 // One tile [rows, width] of scores in a UB slot and what belongs to it; width a multiple of 64 up to 512.
-template <class Edges>  // TileEdges, or one whose rows move otherwise
+template <class Edges, class Mask>  // TileEdges, or one whose rows move otherwise; TileMask or NoTileMask
 struct SoftmaxTile {
+  static constexpr bool kMasked = Mask::kEver;
   Floats tile;
   Floats max, sum;            // of these rows
   Floats largest, minus_max;  // of them too: the maximum before scaling, and -max
@@ -17,7 +18,7 @@ struct SoftmaxTile {
   bool scale_first = false;  // before the maximum is taken
   uint32_t large = 0;        // bit i: row i is scaled first, by itself
   Edges edges;
-  TileMask mask;
+  Mask mask;
 };
 
 // The last two of the three levels of a tile's sums, left to the next tile's barriers: alone they would cost two of
@@ -77,9 +78,11 @@ __aicore__ inline void begin_tile(AivChip& chip, const Tile& t, const Bend& bend
     hide_edges(t.tile, t.edges, t.rows, bend.hidden());
     barrier();
   }
-  if (t.mask.given) {
-    hide_masked(chip, t.tile, t.mask, t.rows, t.width, bend.hidden());
-    barrier();
+  if constexpr (Tile::kMasked) {
+    if (t.mask.given) {
+      hide_masked(chip, t.tile, t.mask, t.rows, t.width, bend.hidden());
+      barrier();
+    }
   }
   AscendC::BlockReduceMax(chip.max_parts(), t.tile, count / AivBuffers::kLanes, AivBuffers::kLanes, 1, 1, 8);
 }

@@ -75,7 +75,7 @@ $(NPU_VENV)/.ready: requirements-npu.txt
 
 # The simulator's libraries with CANN's names, and the kernels for it: build/npu/lib.
 npu-build: $(VENV)/.ready
-	$(BIN)/cmake -S tests/npu -B build/npu -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja --log-level=WARNING
+	ASCEND_SIM_ENGINE_DIR=$(CURDIR)/build/sim $(BIN)/cmake -S tests/npu -B build/npu -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja --log-level=WARNING
 	$(BIN)/ninja -C build/npu --quiet
 
 ifdef REAL

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
+
+# One simulator for all the libraries of kernels that tests build (sim/CMakeLists.txt).
+os.environ.setdefault("ASCEND_SIM_ENGINE_DIR", str(Path(__file__).resolve().parents[1] / "build" / "sim"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -21,7 +21,7 @@ set(TRIANGLE_CPU_FLAGS_neon "")
 if(NOT TRIANGLE_CPU_OPTIMISATION)
   set(TRIANGLE_CPU_OPTIMISATION -O3)
 endif()
-# Tests of other compilers do not wait for the optimiser where they run nothing: TRIANGLE_CPU_COMPILED_ONLY.
+# TRIANGLE_CPU_OPTIMISATION_<isa>: another for one of them. Tests of other compilers wait for the optimiser where it matters.
 
 add_library(triangle_cpu OBJECT
   ${TRIANGLE_CPU_DIR}/dispatch.cpp ${TRIANGLE_CPU_DIR}/tasks.cpp ${TRIANGLE_CPU_DIR}/forward.cpp
@@ -31,8 +31,8 @@ foreach(isa ${TRIANGLE_CPU_ISAS})
   add_library(triangle_cpu_${isa} OBJECT ${TRIANGLE_CPU_DIR}/kernels.cpp)
   target_compile_definitions(triangle_cpu_${isa} PRIVATE TRIANGLE_ISA=${isa})
   set(optimisation ${TRIANGLE_CPU_OPTIMISATION})
-  if(isa IN_LIST TRIANGLE_CPU_COMPILED_ONLY)
-    set(optimisation -O0)
+  if(TRIANGLE_CPU_OPTIMISATION_${isa})
+    set(optimisation ${TRIANGLE_CPU_OPTIMISATION_${isa}})
   endif()
   target_compile_options(triangle_cpu_${isa} PRIVATE ${optimisation} -fno-math-errno -fno-trapping-math -Wno-psabi
     ${TRIANGLE_CPU_FLAGS_${isa}})

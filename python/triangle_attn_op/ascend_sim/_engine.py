@@ -43,8 +43,9 @@ def engine_library(compiler: Compiler) -> Path:
 def runtime_library(compiler: Compiler) -> Path:
     """libascendcl.so, AscendCL on the simulator, which programs of .asc sources link."""
     engine = engine_library(compiler)
-    if os.environ.get("ASCEND_SIM_LIBRARY"):
-        for place in (engine.parent / "libascendcl.so", engine.parent / "acl" / "libascendcl.so"):
+    if named := os.environ.get("ASCEND_SIM_LIBRARY"):
+        folder = Path(named).absolute().parent  # of the name: it may be a link to a simulator that builds share
+        for place in (folder / "libascendcl.so", folder / "acl" / "libascendcl.so"):
             if place.exists():
                 return _named(place)
     root = sources()

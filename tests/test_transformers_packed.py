@@ -47,14 +47,40 @@ def test_documents_of_several_rows(seed: int, monkeypatch: pytest.MonkeyPatch):
     assert seen == [[0, 20, 33, 40]] * 2
 
 
-def test_compiled_code_is_right_with_a_written_mask(seed: int):
+@pytest.mark.parametrize("kind", ["llama", "mistral"])
+def test_compiled_code_makes_nothing_of_size_s_squared(kind: str, seed: int):
+    """One graph for any length, its largest tensor that of the activations; loss and gradients as with sdpa."""
     torch._dynamo.reset()
-    eager, triangle = pair("llama", seed, torch.float32, num_hidden_layers=1)
-    batch = flattened(seed)
-    compiled = torch.compile(triangle.model, backend="eager", fullgraph=True)
-    given = {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"], "use_cache": False}
-    got, expected = (model(**given).last_hidden_state for model in (compiled, eager.model))
-    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
+    sdpa, triangle = (build(kind, name, seed, num_hidden_layers=1) for name in ("sdpa", "triangle"))
+    shapes: list[list[int]] = []
+
+    def keep_shapes(graph: torch.fx.GraphModule, inputs: Any) -> Any:
+        class Shapes(torch.fx.Interpreter):
+            def run_node(self, node: torch.fx.Node) -> Any:
+                result = super().run_node(node)
+                shapes.extend(list(t.shape) for t in (result,) if isinstance(t, torch.Tensor))
+                return result
+
+        return lambda *args: Shapes(graph).run(*args)
+
+    compiled = torch.compile(triangle, backend=keep_shapes, fullgraph=True, dynamic=True)
+    for batch in (flattened(seed), flattened(seed, return_flash_attn_kwargs=True)):
+        losses = [model(**batch, use_cache=False).loss for model in (compiled, sdpa)]
+        torch.testing.assert_close(losses[0], losses[1], rtol=TIGHT, atol=TIGHT)
+        gradients = [torch.autograd.grad(loss, model.parameters()) for loss, model in zip(losses, (triangle, sdpa))]
+        for mine, theirs in zip(*gradients):
+            torch.testing.assert_close(mine, theirs, rtol=TIGHT, atol=TIGHT * float(theirs.abs().max()))
+    s = sum(LENGTHS)
+    assert [1, s, VOCAB] in shapes
+    assert [shape for shape in shapes if shape.count(s) > 1] == []
+
+
+def test_compiled_code_leaves_other_implementations_as_they_are(seed: int):
+    torch._dynamo.reset()
+    sdpa = build("mistral", "sdpa", seed, num_hidden_layers=1)
+    batch = {**flattened(seed), "use_cache": False}
+    compiled = torch.compile(sdpa, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(**batch).loss, sdpa(**batch).loss, rtol=TIGHT, atol=TIGHT)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +90,7 @@ def test_compiled_code_is_right_with_a_written_mask(seed: int):
         ({"max_length_q": None}, r"max_length_q: expected beside cu_seq_lens_q"),
         ({"cu_seq_lens_q": torch.tensor([0, 4])}, r"cu_seq_k: expected cu_seq_q's 2 entries"),
         ({"attention_mask": torch.ones(1, 1, 5, 5).bool()}, r"attention_mask: expected None beside cu_seq_lens_q"),
-        # What compiled code makes of packed positions: it cannot be told what else such a mask says.
+        # A rule of the model's own: it cannot be told what else such a mask says.
         ({"attention_mask": CausalMask((1, 1, 5, 5), written=torch.ones(1, 1, 5, 5).bool())}, r"attention_mask: expec"),
     ],
 )

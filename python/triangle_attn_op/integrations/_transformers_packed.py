@@ -8,53 +8,44 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.masking_utils import causal_mask_function
 
 from triangle_attn_op.functional import triangle_attention_varlen
 from triangle_attn_op.integrations._transformers_mask import CausalMask, Documents, OpaqueMask
+from triangle_attn_op.integrations._transformers_rules import free_variables, is_causal, parts
 
 
 def documents_in(mask_function: Callable[..., Any], window: int | None) -> Documents | None:
     """The documents of a mask function that says nothing but them, the causal rule and a window of that size; None for
-    any other. On a device other than the CPU their number is read back, once a pass, as transformers has done to find
-    them."""
-    parts = _parts(mask_function)
-    if len(parts) != 2:
+    any other.
+
+    On a device other than the CPU their number is read back, once a pass, as transformers has done to find them.
+    Compiled code reads nothing back: there are as many documents as tokens, those beyond the last one empty.
+    """
+    both = parts(mask_function)
+    if len(both) != 2:
         return None
-    ids = free_variables(parts[1]).get("packed_sequence_mask")
-    remapped = free_variables(parts[0])  # positions counted within the document: the same distances
-    rule = remapped["mask_function"] if remapped.keys() == {"mask_function", "position_ids"} else parts[0]
-    if not isinstance(ids, Tensor) or not _is_causal(rule, window):
+    ids = free_variables(both[1]).get("packed_sequence_mask")
+    remapped = free_variables(both[0])  # positions counted within the document: the same distances
+    rule = remapped["mask_function"] if remapped.keys() == {"mask_function", "position_ids"} else both[0]
+    if not isinstance(ids, Tensor) or not is_causal(rule, window):
         return None
-    first = torch.ones_like(ids, dtype=torch.bool)
-    first[:, 1:] = ids[:, 1:] != ids[:, :-1]
-    starts = first.flatten().nonzero().squeeze(1).int()
+    begins = torch.ones_like(ids, dtype=torch.bool)
+    begins[:, 1:] = ids[:, 1:] != ids[:, :-1]
+    if torch.compiler.is_compiling():
+        offsets = _offsets_of_any_number(begins.flatten())
+        return Documents(offsets, offsets, ids.shape[1], ids.shape[1])
+    starts = begins.flatten().nonzero().squeeze(1).int()
     offsets = torch.cat([starts, starts.new_full((1,), ids.numel())])
     longest = int(offsets.diff().max()) if ids.device.type == "cpu" else ids.shape[1]
     return Documents(offsets, offsets, longest, longest)
 
 
-def _is_causal(rule: Callable[..., Any], window: int | None) -> bool:
-    if window is None:
-        return rule is causal_mask_function
-    parts = _parts(rule)
-    return (
-        len(parts) == 2 and parts[1] is causal_mask_function and free_variables(parts[0]) == {"sliding_window": window}
-    )
-
-
-def _parts(function: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
-    """What transformers' and_masks intersects; nothing for another function."""
-    if getattr(function, "__name__", "") != "and_mask":
-        return ()
-    return tuple(free_variables(function).get("mask_functions", ()))
-
-
-def free_variables(function: Callable[..., Any]) -> dict[str, Any]:
-    code, closure = getattr(function, "__code__", None), getattr(function, "__closure__", None)
-    if code is None or closure is None:
-        return {}
-    return dict(zip(code.co_freevars, (cell.cell_contents for cell in closure)))
+def _offsets_of_any_number(begins: Tensor) -> Tensor:
+    """int32 `[T + 1]`: where the documents begin, then T for those that are empty. begins: bool `[T]`."""
+    count = begins.shape[0]
+    rows = torch.arange(count, dtype=torch.int32, device=begins.device)
+    starts = torch.where(begins, rows, count).int().sort().values
+    return torch.cat([starts, starts.new_full((1,), count)])
 
 
 def documents_given(mask: Tensor | OpaqueMask | None, offsets: dict[str, Any]) -> Documents | None:
@@ -73,10 +64,7 @@ def documents_given(mask: Tensor | OpaqueMask | None, offsets: dict[str, Any]) -
     if isinstance(mask, CausalMask):
         says_more = mask.padding is not None or mask.written is not None
     if says_more:
-        raise ValueError(
-            "attention_mask: expected None beside cu_seq_lens_q, and no rule of the model's own; compiled code takes "
-            "packed documents as position_ids alone"
-        )
+        raise ValueError("attention_mask: expected None beside cu_seq_lens_q, and no rule of the model's own")
     return Documents(
         offsets["cu_seq_lens_q"].int(), offsets["cu_seq_lens_k"].int(), offsets["max_length_q"], offsets["max_length_k"]
     )

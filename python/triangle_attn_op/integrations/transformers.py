@@ -47,10 +47,10 @@ from triangle_attn_op.integrations._transformers_mask import (  # noqa: E402
 from triangle_attn_op.integrations._transformers_packed import (  # noqa: E402
     documents_given,
     documents_in,
-    free_variables,
     packed_attention,
 )
 from triangle_attn_op.integrations._transformers_routing import register_for_routing_models  # noqa: E402
+from triangle_attn_op.integrations._transformers_rules import free_variables, parts  # noqa: E402
 
 # What the operator takes too: transformers' keyword and the operator's.
 _OPERATOR_OPTIONS = {"softcap": "softcap", "s_aux": "sinks"}
@@ -243,8 +243,8 @@ def triangle_mask(
 
     Query i stands at position q_offset + i, key j at kv_offset + j. Where the last query stands on the last key,
     `triangle_attention_forward` hides the same pairs by itself. Where it does not (a static cache, whose tail is still
-    empty) or where the rule is another one (chunked attention, a model's own overlay), the mask is written out. Packed
-    documents are written out in compiled code only, which cannot tell them from other rules.
+    empty) or where the rule is another one (chunked attention, a model's own overlay), the mask is written out; packed
+    documents in torch.jit.trace only.
 
     Returns:
         A CausalMask; a float tensor where the model asks for one to compute with; None where one query sees every key,
@@ -274,7 +274,7 @@ def triangle_mask(
         asked: Any = eager_mask
         mask: Tensor = asked(batch_size, q_length, kv_length, q_offset, kv_offset, mask_function, **kwargs)
         return mask
-    if attention_mask is None and window == local_size and not _tracing():
+    if attention_mask is None and window == local_size and not torch.jit.is_tracing():
         documents = documents_in(mask_function, window)
         if documents is not None and q_length == kv_length:
             return CausalMask(shape, documents=documents)
@@ -331,12 +331,9 @@ def _within_causal(mask_function: Callable[..., Any]) -> bool:
     """
     if mask_function is causal_mask_function:
         return True
-    free = free_variables(mask_function)
-    parts = free.get("mask_functions", ())
-    if getattr(mask_function, "__name__", "") != "and_mask":
-        return False
-    same_document = any("packed_sequence_mask" in free_variables(part) for part in parts)
-    for part in parts:
+    intersected = parts(mask_function)
+    same_document = any("packed_sequence_mask" in free_variables(part) for part in intersected)
+    for part in intersected:
         remapped = free_variables(part)
         if same_document and "position_ids" in remapped and "mask_function" in remapped:
             part = remapped["mask_function"]

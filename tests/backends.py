@@ -110,10 +110,10 @@ CPU = TorchBackend("cpu", "cpu", (torch.float32, torch.bfloat16, torch.float16, 
 class SimBackend(TorchBackend):
     """The NPU kernels on the simulated AI Core; a finding of its checkers fails the case.
 
-    Each case runs in one dtype here and in the other through torch_npu, in all schedules. The forward and the backward's
-    deterministic path must give the same bits in each, on any cores; the fast path, which need not, runs in three. Of
-    the backward's two paths one gives the gradients that are returned: which one changes from case to case. Cases of
-    bent scores run in the first four schedules: the kernels differ from the others in their vector parts only.
+    Each case runs in one dtype here and in the other through torch_npu, in all schedules. The forward and the
+    backward's deterministic path must give the same bits in each, on any cores; the fast path, which need not, runs in
+    three. Of the backward's two paths one gives the gradients that are returned: which one changes from case to case.
+    Cases of bent scores run in the first four schedules: the kernels differ from the others in their vector parts only.
     """
 
     SCHEDULES = (("eager", 0), ("lazy", 0), ("random", 1), ("random", 2), ("random", 3), ("random", 4), ("random", 5))

@@ -90,14 +90,13 @@ def test_opcheck_composites() -> None:
     torch.library.opcheck(torch.ops.triangle.attn_varlen.default, (*packed(grad=True), CU, CU, 27, 27))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("dynamic", [True, False])
+@pytest.mark.parametrize(("dynamic", "dtype"), [(True, torch.float32), (False, torch.bfloat16)])
 def test_compile_forward_and_backward(dynamic: bool, dtype: torch.dtype) -> None:
     def f(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return attn(q * 2.0, k, v) + triangle_attention(q, k, v, window_size_left=7)
 
     compiled = torch.compile(f, fullgraph=True, dynamic=dynamic)
-    for s in (40, 17, 64):
+    for s in (40, 17):
         leaves = qkv(s=s, dtype=dtype, grad=True)
         twins = tuple(t.detach().clone().requires_grad_() for t in leaves)
         got, want = compiled(*leaves), f(*twins)
@@ -180,7 +179,9 @@ def test_autocast(dtype: torch.dtype) -> None:
         flat = tuple(t.detach() for t in packed())
         assert triangle_attention_varlen(*flat, CU, CU, 27, 27).dtype == dtype
         assert triangle_attention(*(t.double() for t in (q, k, v))).dtype == torch.float64
-        compiled = torch.compile(lambda q, k, v: attn(q, k, v, attn_mask=mask), fullgraph=True)(q, k, v)
+        compiled = torch.compile(lambda q, k, v: attn(q, k, v, attn_mask=mask), fullgraph=True, backend="aot_eager")(
+            q, k, v
+        )
     assert torch.equal(out, want)
     assert torch.equal(compiled, want)
     assert torch.equal(lse, want_lse)

@@ -240,8 +240,9 @@ def peak_memory(rank: int, n: int, length: int, dtype: torch.dtype) -> int:
     return peak.most
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("n", "length"), [(2, 4096), (4, 4096), (4, 8192)])
+@pytest.mark.parametrize(
+    ("n", "length", "dtype"), [(2, 4096, torch.bfloat16), (4, 4096, torch.float32), (4, 8192, torch.bfloat16)]
+)
 def test_memory_is_a_few_tensors_of_the_local_length(n: int, length: int, dtype: torch.dtype) -> None:
     tensor = length // n * 16 * 4
     most = max(ranks.run(peak_memory, n, length, dtype))

@@ -47,6 +47,7 @@ $(VENV)/.ready: requirements-dev.txt
 	$(BIN)/pip install -q --upgrade pip "setuptools>=77,<82" wheel
 	$(BIN)/python -c "import torch" 2>/dev/null || { $(call install_torch,$(BIN),$(TORCH)); }
 	$(BIN)/pip install -q -r requirements-dev.txt
+	$(BIN)/pip install -q --no-deps "torchtitan==0.3.0; python_version >= '3.11'"
 	@touch $@
 
 build/.installed: $(VENV)/.ready $(NATIVE) pyproject.toml setup.py VERSION CMakeLists.txt

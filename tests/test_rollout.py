@@ -29,3 +29,11 @@ def test_rollout_is_what_training_recomputes(dtype: torch.dtype) -> None:
     assert len(engine.pages.free) == len(engine.pages.holders)
     if dtype is torch.float32:  # what the comparison is made to see
         assert rollout.compare(config, dtype, "sdpa", True, args, corpus)[1] > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_attention_alone_on_the_simulated_npu(dtype: torch.dtype) -> None:
+    """Pages, chunks beside tokens and guesses through the kernels over a cache, against one forward a sequence."""
+    rows, differ, largest, calls = rollout.simulated_rollout(dtype)
+    assert (rows, calls) == (251, 6)
+    assert (differ, largest) == (0, 0.0)

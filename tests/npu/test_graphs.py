@@ -1,5 +1,5 @@
 """Capture into graphs: the rules of the emulated runtime, and the operators in torch.npu.NPUGraph and
-make_graphed_callables.
+make_graphed_callables; decoding over a cache in a graph and compiled.
 
 A call of the runtime that a capture does not allow (to wait for the stream, to copy at once) spoils the capture with an
 error, so a capture that ends well had none.
@@ -224,6 +224,77 @@ del graphed, device
 """
     lines = told(npu_process(START + source))
     assert len(lines) == 3
+
+
+CACHED = """
+from triangle_attn_op import triangle_attention_with_kvcache
+
+q, k, v = (draw(2, 120, h, 32) for h in (4, 2, 2))
+table = torch.randperm(10, generator=g).int().view(2, 5)
+
+def step(pages, length, q, k, v, table):
+    return triangle_attention_with_kvcache(q, *pages, length, k=k, v=v, block_table=table)
+
+def caches():
+    return [torch.zeros(10, 32, 2, 32).half() for _ in range(2)]
+
+def prompt(pages, table, at, device):
+    parts = (t[:, :at].to(device) for t in (q, k, v))
+    step(pages, torch.zeros(2, dtype=torch.int32, device=device), *parts, table)
+
+def token(at):
+    return [t[:, at : at + 1] for t in (q, k, v)]
+
+at = 70
+wanted = triangle_attention(*(t.npu().transpose(1, 2) for t in (q, k, v))).transpose(1, 2).cpu()
+
+# Captured once; replayed for tokens at growing lengths, which the graph itself counts.
+pages = [t.npu() for t in caches()]
+prompt(pages, table.npu(), at, "npu")
+length, there, new = torch.full((2,), at, dtype=torch.int32).npu(), table.npu(), [t.npu() for t in token(at)]
+graph = torch.npu.NPUGraph()
+with torch.npu.graph(graph):
+    result = step(pages, length, *new, there)
+    length += 1
+for at in (70, 71, 72, 73):
+    for into, value in zip(new, token(at)):
+        into.copy_(value)
+    graph.replay()
+    tell(right=torch.equal(result.cpu(), wanted[:, at : at + 1]))
+length.fill_(100)  # further on, over keys that lie elsewhere
+moved = table.flip(0, 1).contiguous()
+prompt(pages, moved.npu(), 100, "npu")
+there.copy_(moved)
+for into, value in zip(new, token(100)):
+    into.copy_(value)
+graph.replay()
+tell(right=torch.equal(result.cpu(), wanted[:, 100:101]), count=int(length[0]))
+del graph, result
+
+# Compiled: the caches are written in place through functionalisation, step after step.
+def decode(pages, length, q, k, v, table):
+    return step(pages, length, q * 1, k, v, table) + 0, length + 1
+
+for backend in ("aot_eager", "npugraph_ex"):
+    torch._dynamo.reset()
+    compiled = torch.compile(decode, fullgraph=True, backend=backend)
+    pages = [t.npu() for t in caches()]
+    prompt(pages, there, 40, "npu")
+    length = torch.full((2,), 40, dtype=torch.int32).npu()
+    with torch.no_grad():
+        for at in range(40, 44):
+            out, length = compiled(pages, length, *(t.npu() for t in token(at)), there)
+            tell(right=torch.equal(out.cpu(), wanted[:, at : at + 1]))
+            length = length.clone()
+tell(end=True)
+del pages, there, new, length, out, compiled
+torch._dynamo.reset()
+"""
+
+
+def test_decoding_over_a_cache_is_captured_and_compiled(npu_process: Any) -> None:
+    """Lengths change on the device between replays, page numbers too; bits are those of the forward."""
+    assert len(told(npu_process(START + CACHED))) == 14
 
 
 COMPILED = """

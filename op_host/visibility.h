@@ -8,6 +8,9 @@
 #ifndef TRIANGLE_FN
 #define TRIANGLE_FN inline
 #endif
+#ifndef TRIANGLE_SHARED_FN  // the device has one copy of it, as its code is bounded
+#define TRIANGLE_SHARED_FN TRIANGLE_FN
+#endif
 #ifndef TRIANGLE_DIVIDE  // the device has one routine for it, to be called seldom (op_kernel/compat.h)
 #define TRIANGLE_DIVIDE(a, b) ((a) / (b))
 #endif
@@ -135,7 +138,7 @@ TRIANGLE_FN int64_t euclid_floor_sum(int64_t n, int64_t m, int64_t a, int64_t b)
 
 // The same. Of powers of two: with a >= m each term is i * (a / m) + floor(b / m); with a < m it is
 // floor((i + floor(b / a)) / (m / a)).
-TRIANGLE_FN int64_t floor_sum(int64_t n, const Divisor& m, const Divisor& a, int64_t b) {
+TRIANGLE_SHARED_FN int64_t floor_sum(int64_t n, const Divisor& m, const Divisor& a, int64_t b) {
 #if !defined(TRIANGLE_DEVICE)
   if (m.shift < 0 || a.shift < 0) return euclid_floor_sum(n, m, a, b);
 #endif
@@ -235,7 +238,7 @@ TRIANGLE_FN Range seeing_row_blocks(const Band& band, const BlockShape& block) {
 }
 
 // The key blocks of block row 0 <= row_block < row_block_count().
-TRIANGLE_FN BlockSpan key_blocks(const Band& band, const BlockShape& block, int64_t row_block) {
+TRIANGLE_SHARED_FN BlockSpan key_blocks(const Band& band, const BlockShape& block, int64_t row_block) {
   BlockSpan span;
   const Range seeing = seeing_row_blocks(band, block);
   if (row_block < seeing.begin || row_block >= seeing.end) return span;

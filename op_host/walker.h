@@ -96,7 +96,7 @@ class Walker {
     load_sequence();
   }
 
-  TRIANGLE_FN void load_sequence() {
+  TRIANGLE_SHARED_FN void load_sequence() {
     begins_ = true;
     if (at_.sequence >= sequences_.count()) return;
     tasks_ = sequence_tasks(line_, sequences_, at_.sequence, part_);

@@ -10,12 +10,15 @@
 #error "compat.h comes before anything of op_host, whose functions would not be the device's otherwise"
 #endif
 #define TRIANGLE_FN __aicore__ inline
+// A function that several places call and that does far more than a call takes: one copy of it, where the optimiser
+// would make several. A kernel has 40 KiB of code (docs/build.md).
+#define TRIANGLE_SHARED_FN __aicore__ __attribute__((noinline)) inline
 #define TRIANGLE_DEVICE
 
 // Divisions of 64 bits are a long routine of the scalar unit: this is the only one, and little calls it: the beginnings
 // of walks, and what cores find out about packed sequences.
 namespace triangle {
-__aicore__ __attribute__((noinline)) inline int64_t divide(int64_t a, int64_t b) {
+TRIANGLE_SHARED_FN int64_t divide(int64_t a, int64_t b) {
 #ifdef ASCEND_SIM
   ascend_sim::device::ScalarDivision();
 #endif

@@ -74,8 +74,8 @@ __aicore__ inline void hide_edges(const Floats& tile, const Edges& edges, int32_
 }
 
 // Rows of `bytes` in GM, `pitch` bytes apart, into rows of UB that are `width` bytes apart, a multiple of 32.
-__aicore__ inline void load_mask_rows(const AscendC::LocalTensor<uint8_t>& dst, GM_ADDR address, int32_t rows,
-                                      int32_t bytes, int64_t pitch, int32_t width) {
+TRIANGLE_SHARED_FN void load_mask_rows(const AscendC::LocalTensor<uint8_t>& dst, GM_ADDR address, int32_t rows,
+                                       int32_t bytes, int64_t pitch, int32_t width) {
   const AscendC::GlobalTensor<uint8_t> src = global<uint8_t>(address);
   const AscendC::DataCopyPadExtParams<uint8_t> no_padding(false, 0, 0, 0);
   const int64_t gap = pitch - bytes;

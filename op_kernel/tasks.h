@@ -75,7 +75,7 @@ struct Columns {
 };
 
 // first, last: rows of the sequence, counted from the task's first.
-__aicore__ inline Columns visible_columns_between(const Stage& stage, int64_t first_row, int64_t last_row) {
+TRIANGLE_SHARED_FN Columns visible_columns_between(const Stage& stage, int64_t first_row, int64_t last_row) {
   Columns result;
   const int64_t first = stage.row0 + first_row, last = stage.row0 + last_row;
   const int64_t begin = max64(first + stage.band.left, 0);
@@ -97,11 +97,11 @@ __aicore__ inline Columns visible_columns(const Stage& stage, int32_t row, int32
 template <class Sequences>
 class StageCursor {
  public:
-  __aicore__ inline StageCursor(const TriangleForwardTiling* tiling, const Sequences& sequences, const Share& share)
+  TRIANGLE_SHARED_FN StageCursor(const TriangleForwardTiling* tiling, const Sequences& sequences, const Share& share)
       : tiling_(tiling), sequences_(sequences), walker_(sequences.line(), sequences, share) {}
 
   // Every stage, tasks that see no key included.
-  __aicore__ inline bool next(Stage* stage) {
+  TRIANGLE_SHARED_FN bool next(Stage* stage) {
     if (at_block_ >= piece_.blocks.end && !next_piece()) return false;
     stage->band = band_;
     stage->batch = sequences_.batch(piece_.batch);

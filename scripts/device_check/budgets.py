@@ -18,7 +18,7 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .clang import Clang
@@ -40,6 +40,11 @@ class Measure:
 
 
 BUDGET = Measure(code=40 * 1024, stack=12 * 1024, arguments=4096, depth=12, divisions=8)
+# Declarations of our own have no bodies: what the API's inline functions add shows with CANN's headers only. It was
+# 1,500 to 3,900 bytes a kernel with every tree of headers that was tried (docs/build.md), so a kernel that passes here,
+# where there is no CANN, passes there.
+API_CODE = 4 * 1024
+OWN_BUDGET = replace(BUDGET, code=BUDGET.code - API_CODE)
 UNITS = {"code": "bytes", "stack": "bytes", "arguments": "bytes", "depth": "calls", "divisions": "64-bit divisions"}
 
 

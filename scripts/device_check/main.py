@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
-from .budgets import BUDGET, Measure, excesses, measure
+from .budgets import BUDGET, OWN_BUDGET, Measure, excesses, measure
 from .clang import CORES, HOST, INSTALL, Clang, Unit
 from .ir import parse
 from .rules import findings
@@ -20,7 +20,9 @@ from .units import ROOT, cann_units, own_units, unit_of
 FIGURES = [field.name for field in fields(Measure)]
 
 
-def check(clang: Clang, unit: Unit, core: str, own: str = "") -> tuple[list[str], dict[str, Measure]]:
+def check(
+    clang: Clang, unit: Unit, core: str, own: str = "", budget: Measure = BUDGET
+) -> tuple[list[str], dict[str, Measure]]:
     """One source for one core type or the host: what is wrong, and the figures of each kernel.
 
     own: the rules of generated code are for functions with this in their linkage name; "": for all.
@@ -32,15 +34,15 @@ def check(clang: Clang, unit: Unit, core: str, own: str = "") -> tuple[list[str]
     if wrong or not unit.measured:
         return wrong, {}
     measures = measure(clang, compiled.code)
-    return [f"{kernel}: {text}" for kernel, taken in measures.items() for text in excesses(taken)], measures
+    return [f"{kernel}: {text}" for kernel, taken in measures.items() for text in excesses(taken, budget)], measures
 
 
-def run(clang: Clang, work: Iterable[tuple[Unit, str]], own: str = "") -> bool:
-    """Checks all and prints the outcome; whether all of it passes."""
+def run(clang: Clang, work: Iterable[tuple[Unit, str]], own: str = "", budget: Measure = BUDGET) -> bool:
+    """Checks all against a budget and prints the outcome; whether all of it passes."""
     passes = True
     table = [("kernel", "way", "core", *FIGURES)]
     for unit, core in work:
-        wrong, measures = check(clang, unit, core, own)
+        wrong, measures = check(clang, unit, core, own, budget)
         source = unit.source.relative_to(ROOT) if unit.source.is_relative_to(ROOT) else unit.source
         print(f"{'FAILED ' if wrong else 'accepted'} {source} ({unit.way}) for {core}", flush=True)
         for text in wrong:
@@ -51,7 +53,7 @@ def run(clang: Clang, work: Iterable[tuple[Unit, str]], own: str = "") -> bool:
             for kernel, taken in measures.items()
         ]
     if len(table) > 1:
-        table.append(("at most", "", "", *(str(getattr(BUDGET, name)) for name in FIGURES)))
+        table.append(("at most", "", "", *(str(getattr(budget, name)) for name in FIGURES)))
         widths = [max(map(len, column)) for column in zip(*table)]
         print()
         for row in table:
@@ -110,7 +112,7 @@ def main() -> int:
     passes = True
     if not (arguments.sources and arguments.headers):  # our declarations have what our kernels call, hardly more
         with tempfile.TemporaryDirectory() as scratch:
-            passes = run(clang, own_work(arguments, Path(scratch)))
+            passes = run(clang, own_work(arguments, Path(scratch)), budget=OWN_BUDGET)
     if arguments.headers:
         passes = with_cann(clang, [Path(home) for home in arguments.headers.split(":")], arguments) and passes
     return 0 if passes else 1

@@ -76,7 +76,8 @@ $(NPU_VENV)/.ready: requirements-npu.txt
 
 # The simulator's libraries with CANN's names, and the kernels for it: build/npu/lib.
 npu-build: $(VENV)/.ready
-	ASCEND_SIM_ENGINE_DIR=$(CURDIR)/build/sim $(BIN)/cmake -S tests/npu -B build/npu -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja --log-level=WARNING
+	ASCEND_SIM_ENGINE_DIR="$(CURDIR)/build/sim" $(BIN)/cmake -S tests/npu -B build/npu -G Ninja \
+	  -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" --log-level=WARNING
 	$(BIN)/ninja -C build/npu --quiet
 
 ifdef REAL
@@ -91,8 +92,8 @@ else
 NPU_PYTEST := scripts/npu_env.sh $(NPU_VENV)/bin/python -m pytest -n 2 --dist loadgroup
 npu-test: build/.installed $(NPU_VENV)/.ready npu-build
 	$(NPU_VENV)/bin/python python/triangle_attn_op/_pairing.py
-	ASCEND_SIM_REPORT=$(CURDIR)/build/npu/report.jsonl $(NPU_PYTEST) tests/npu --backend npu $(NPU_ARGS) || test $$? = 5
-	PYTORCH_NO_NPU_MEMORY_CACHING=1 ASCEND_SIM_REPORT=$(CURDIR)/build/npu/report-table.jsonl $(NPU_PYTEST) \
+	ASCEND_SIM_REPORT="$(CURDIR)/build/npu/report.jsonl" $(NPU_PYTEST) tests/npu --backend npu $(NPU_ARGS) || test $$? = 5
+	PYTORCH_NO_NPU_MEMORY_CACHING=1 ASCEND_SIM_REPORT="$(CURDIR)/build/npu/report-table.jsonl" $(NPU_PYTEST) \
 	  tests/npu/test_attention.py::test_wrong_offsets_stay_inside tests/test_accuracy.py --backend npu $(NPU_ARGS) || test $$? = 5
 endif
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -119,3 +120,19 @@ def test_what_releases_run_is_pinned() -> None:
     required = re.search(r"^requires = (\[.*?\])", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert required is not None
     assert set(re.findall(r'"([^"]+)"', required[1])) <= set(pinned)
+
+
+def test_the_simulator_without_numpy_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError(\"No module named 'numpy'\", name='numpy')")
+    path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{PACKAGE.parent}"}
+    done = run([sys.executable, "-W", "ignore", "-m", "triangle_attn_op.sim"], tmp_path, **path)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, "the simulator needs numpy: pip install numpy")
+
+
+def test_make_takes_a_folder_with_spaces() -> None:
+    """No word of a command that make would run ends within the folder's name."""
+    done = run(["make", "-n", "-B", "test", "lint", "CURDIR=/some where"], ROOT)
+    assert done.returncode == 0, done.stderr
+    words = shlex.split(done.stdout.replace("\\\n", " "), comments=True)
+    assert [word for word in words if "/some where" in word]
+    assert [word for word in words if word.endswith("/some")] == []

@@ -67,6 +67,16 @@ def test_the_ring_waits_only_below_its_limit() -> None:
     assert cost.all_to_all(1 << 15, 128, layer, machine) is None  # more devices than query heads
 
 
+def test_measuring_without_numpy_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    monkeypatch.setattr(sys, "argv", ["distributed", "--table"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "error: --table: needs numpy: pip install numpy" in capsys.readouterr().err
+
+
 def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     picture = tmp_path / "cost.png"
     monkeypatch.setattr(sys, "argv", ["distributed", "--cost", "--png", str(picture), "--heads", "32", "4"])

@@ -29,6 +29,10 @@ def main() -> None:
     machine = cost.Machine(args.tflops, args.gbytes, args.latency)
     layer = cost.Layer(args.heads[0], args.heads[1], args.dim)
     if args.table:
+        try:
+            import numpy  # noqa: F401  what torch.distributed sends objects with
+        except ImportError:
+            parser.error("--table: needs numpy: pip install numpy")
         print(table.markdown(tuple(args.ranks)))
     if args.cost:
         print(cost.markdown(layer, machine))

@@ -6,6 +6,7 @@
 >>> sim.model_forward(sim.Shape(1, 32, 32, 8192, 8192, 128)).cube_share
 """
 
+from .. import ascend_sim  # noqa: F401  first: where numpy is missing it says so
 from .attention import attn_forward
 from .backward import attn_backward, model_backward
 from .cache import attn_kvcache

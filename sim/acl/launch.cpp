@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -53,6 +54,24 @@ std::string Line(const Launch& launch, const std::string& json) {
          (cores == std::string::npos ? "" : "}");
 }
 
+// The report, its bars and the trace for Perfetto, as files of the folder: PROCESS-LAUNCH.json, .events, .trace.json.
+void WriteTraceOf(const ascend_sim_report* report, const char* json, const std::string& folder) {
+  static std::atomic<int> launches{0};
+  const std::string base = folder + "/" + std::to_string(getpid()) + "-" + std::to_string(++launches);
+  uint64_t count = 0;
+  const ascend_sim_trace_event* events = ascend_sim_report_events(report, &count);
+  const auto write = [](const std::string& path, const void* bytes, size_t size) {
+    std::FILE* file = std::fopen(path.c_str(), "wb");
+    const bool whole = file != nullptr && std::fwrite(bytes, 1, size, file) == size;
+    return (file == nullptr || std::fclose(file) == 0) && whole;
+  };
+  if (!write(base + ".events", events, count * sizeof *events) ||
+      ascend_sim_report_trace(report, (base + ".trace.json").c_str()) != 0 ||
+      !write(base + ".json", json, std::strlen(json))) {  // last: it says that the others are there
+    std::fprintf(stderr, "ASCEND_SIM_TRACE: %s cannot be written\n", folder.c_str());
+  }
+}
+
 // What the kernel can reach through its arguments, it may have written.
 void MarkReachable(const std::vector<std::vector<uint8_t>>& args) {
   for (const auto& bytes : args) {
@@ -100,6 +119,9 @@ Outcome Launch::Run() const {
   options.watchdog_seconds = settings.watchdog_seconds;
   options.lenient = settings.lenient ? 1 : 0;
   options.suppressions = settings.suppressions.c_str();
+  options.ignore_sites = settings.ignore_sites.c_str();
+  options.timing_only = settings.timing_only ? 1 : 0;
+  options.trace = settings.trace.empty() ? 0 : 1;
   std::vector<void*> values;
   std::vector<uint64_t> bytes;
   for (const auto& arg : args) {
@@ -116,6 +138,7 @@ Outcome Launch::Run() const {
   const double ghz = NumberIn(json, "ghz");
   if (ghz > 0) outcome.microseconds = NumberIn(json, "cycles") / ghz / 1e3;
   WriteReport(Line(*this, json));
+  if (!settings.trace.empty()) WriteTraceOf(report, json, settings.trace);
   ascend_sim_free(json);
 
   const uint32_t findings = ascend_sim_report_findings(report);

@@ -37,6 +37,9 @@ Settings FromEnvironment() {
   s.cores = static_cast<uint32_t>(Number("ASCEND_SIM_CORES", "0", 0, 64, &s.wrong));
   s.hbm_bytes = Number("ASCEND_SIM_HBM_BYTES", "4294967296", 1, 1ull << 46, &s.wrong);
   s.suppressions = Text("ASCEND_SIM_SUPPRESSIONS", "");
+  s.ignore_sites = Text("ASCEND_SIM_IGNORE_SITES", "");
+  s.trace = Text("ASCEND_SIM_TRACE", "");
+  s.timing_only = Text("ASCEND_SIM_TIMING_ONLY", "0") != "0";
   s.lenient = Text("ASCEND_SIM_STRICT", "1") == "0";
   s.auto_sync = Text("ASCEND_SIM_AUTO_SYNC", "1") != "0";
   s.poison = Text("ASCEND_SIM_POISON", "0") != "0";

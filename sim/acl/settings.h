@@ -17,6 +17,9 @@ struct Settings {
   uint32_t cores = 0;  // AI cores of a device, 0: all of the chip
   StreamOrder streams = StreamOrder::kEager;
   std::string suppressions;  // a file of findings to leave out
+  std::string ignore_sites;  // synchronisation calls to leave out, see core/sync_calls.h
+  std::string trace;         // a folder to which every launch writes its trace
+  bool timing_only = false;  // no data, no checks
   bool lenient = false;      // ASCEND_SIM_STRICT=0
   bool auto_sync = true, determinism = false, poison = false;
   bool findings_fail = false;  // a launch with findings fails its stream, also where the kernel ran to its end

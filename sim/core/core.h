@@ -52,6 +52,7 @@ struct Registers {
   uint64_t deq_scale = 0;                 // SetDeqScale
   uint64_t sys_workspace = 0;             // SetSysWorkspace: a GM address
   uint64_t merged = 0;                    // GetMrgSortResult: four counts of 16 bits
+  uint32_t block_round = 0;               // InitDetermineComputeWorkspace: 1, NotifyNextBlock: one more
 };
 
 // Allocations a framework makes in on-chip buffers (TPipe, TQue): a Local carries the handle, and using one that was

@@ -80,8 +80,8 @@ void KernelCrossWait(int id, Site site) {
 }
 void ResetUnitFlags() { CurrentMachine().ResetUnitFlags(); }
 
-void ExchangeSlot(const char* name, uint64_t address, bool put, Site site) {
-  CurrentMachine().ExchangeSlot(name, address, put, site);
+void ExchangeSlot(const char* name, uint64_t address, bool put, Site site, bool zeroed) {
+  CurrentMachine().ExchangeSlot(name, address, put, site, zeroed);
 }
 
 int UserCrossId(int id, Site site) {
@@ -146,6 +146,13 @@ void Report(int rule, Site site, const char* call, const char* format, ...) {
 void NotImplemented(const char* call, Site site) {
   CurrentMachine().Report(Rule::kNotImplemented, site, call, Pipe::kS,
                           std::string(call) + " is not implemented by the simulator");
+  CurrentMachine().StopLaunch();
+}
+
+void OfOtherChips(const char* call, Site site) {
+  CurrentMachine().Report(
+      Rule::kNotImplemented, site, call, Pipe::kS,
+      std::string(call) + " is not of this chip: CANN documents it for Ascend 950 and not for A2 and A3");
   CurrentMachine().StopLaunch();
 }
 

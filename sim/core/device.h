@@ -43,8 +43,8 @@ void KernelCrossWait(int id, Site site);
 void ResetUnitFlags();  // SetFixPipeConfig(..., isUnitFlag = true)
 // Kernels have ids 0..10; the rest belong to SyncAll. Stops the launch otherwise.
 int UserCrossId(int id, Site site);
-// IBSet (put) and IBWait on the 32 bytes at a GM address.
-void ExchangeSlot(const char* name, uint64_t address, bool put, Site site);
+// IBSet (put) and IBWait on the 32 bytes at a GM address. zeroed: the kernel's host has to have set them to 0.
+void ExchangeSlot(const char* name, uint64_t address, bool put, Site site, bool zeroed = true);
 // Hard SyncAll; aiv_only: in a mixed kernel only the AIVs meet.
 void SyncAll(bool aiv_only, Site site);
 
@@ -55,6 +55,8 @@ void Free(uint32_t handle, Site site);
 // Reports a finding at this call. `rule` is one of core/findings.h; a fatal one does not return.
 void Report(int rule, Site site, const char* call, const char* format, ...) __attribute__((format(printf, 4, 5)));
 [[noreturn]] void NotImplemented(const char* call, Site site);
+// For names that CANN declares for all chips and documents for others than these.
+[[noreturn]] void OfOtherChips(const char* call, Site site);
 
 }  // namespace device
 }  // namespace ascend_sim

@@ -289,7 +289,8 @@ void Machine::TouchScalarCache(Core& core, Pipe pipe, const char* name, Site sit
   const ScalarCaches::Stale dirty =
       scalar_caches.Other(scalar ? core.index : -1, core.index, address, region.bytes, write, site);
   ScalarCaches::Stale stale;
-  if (scalar && write) scalar_caches.Store(core.index, address, region.bytes, site);
+  // An atomic is done in global memory, past the core's own cache.
+  if (scalar && region.access == Access::kWrite) scalar_caches.Store(core.index, address, region.bytes, site);
   if (scalar && !write) stale = scalar_caches.Load(core.index, address, region.bytes);
   if (!dirty.found && !stale.found) return;
   const ScalarCaches::Stale& shown = dirty.found ? dirty : stale;

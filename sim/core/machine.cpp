@@ -130,11 +130,11 @@ void Machine::BuildCores() {
       auto core = std::make_unique<Core>(g * per_group + k, type);
       core->group = g;
       core->sub_block = type == CoreType::kAic ? 0 : k - aic_per_group_;
-      static const Buffer aic_buffers[] = {Buffer::kL1,  Buffer::kL0A, Buffer::kL0B,
-                                           Buffer::kL0C, Buffer::kBt,  Buffer::kFb};
+      static const Buffer aic_buffers[] = {Buffer::kL1, Buffer::kL0A, Buffer::kL0B,  Buffer::kL0C,
+                                           Buffer::kBt, Buffer::kFb,  Buffer::kIndex};
       static const Buffer aiv_buffers[] = {Buffer::kUb};
       const Buffer* list = type == CoreType::kAic ? aic_buffers : aiv_buffers;
-      const int count = type == CoreType::kAic ? 6 : 1;
+      const int count = type == CoreType::kAic ? 7 : 1;
       uint64_t total = 0;
       for (int b = 0; b < count; ++b) {
         // Kernels in the field use 7 KiB of the fixpipe buffer.

@@ -73,7 +73,7 @@ class Machine {
   void CrossWait(int id, Site site, uint32_t call = 0);
   // Before a synchronisation call of the kernel's: false where the launch leaves it out, else its number (0: not kept).
   bool BeginSync(Site site, const char* name, uint32_t* call);
-  void ExchangeSlot(const char* name, uint64_t address, bool put, Site site);  // see slots.cpp
+  void ExchangeSlot(const char* name, uint64_t address, bool put, Site site, bool zeroed);  // see slots.cpp
   void ResetUnitFlags();
   // Reports at the running core's current call; a fatal rule does not return.
   void Report(Rule rule, Site site, const char* instruction, Pipe pipe, const std::string& message);

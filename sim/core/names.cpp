@@ -10,7 +10,7 @@ const char* PipeName(Pipe pipe) {
 }
 
 const char* BufferName(Buffer buffer) {
-  static const char* names[] = {"GM", "L1", "L0A", "L0B", "L0C", "UB", "BT", "FB"};
+  static const char* names[] = {"GM", "L1", "L0A", "L0B", "L0C", "UB", "BT", "FB", "the index buffer"};
   return names[static_cast<int>(buffer)];
 }
 

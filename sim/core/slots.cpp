@@ -5,7 +5,7 @@
 
 namespace ascend_sim {
 
-void Machine::ExchangeSlot(const char* name, uint64_t address, bool put, Site site) {
+void Machine::ExchangeSlot(const char* name, uint64_t address, bool put, Site site, bool zeroed) {
   EngineScope scope(*this);
   Core& core = *g_core;
   CountStep(core, site, name);
@@ -18,7 +18,7 @@ void Machine::ExchangeSlot(const char* name, uint64_t address, bool put, Site si
   auto* word = reinterpret_cast<int32_t*>(address);
   auto found = slots_.find(address);
   if (found == slots_.end()) {
-    if (!options.timing_only && *word != 0) {
+    if (zeroed && !options.timing_only && *word != 0) {
       Report(Rule::kArgument, site, name, Pipe::kS,
              Format("%s: gmWorkspace must be zero at first, got %d", name, *word));
     }

@@ -265,6 +265,8 @@ uint64_t Soc::Capacity(Buffer buffer) const {
       return static_cast<uint64_t>(bt_bytes);
     case Buffer::kFb:
       return static_cast<uint64_t>(fb_bytes);
+    case Buffer::kIndex:
+      return static_cast<uint64_t>(l0b_bytes) / 4;
   }
   return 0;
 }

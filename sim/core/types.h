@@ -19,8 +19,9 @@ constexpr int kPipeCount = 7;  // kAll is an argument of PipeBarrier, not a pipe
 // Components of a vector clock per core: its pipes, and how many cross-core waits its scalar unit has passed.
 constexpr int kClocksPerCore = 8;
 
-enum class Buffer : uint8_t { kGm, kL1, kL0A, kL0B, kL0C, kUb, kBt, kFb };
-constexpr int kBufferCount = 8;  // kBt: bias table; kFb: fixpipe parameter buffer
+// kBt: bias table; kFb: fixpipe parameter buffer; kIndex: the indices of a sparse right matrix, a quarter of L0B
+enum class Buffer : uint8_t { kGm, kL1, kL0A, kL0B, kL0C, kUb, kBt, kFb, kIndex };
+constexpr int kBufferCount = 9;
 
 const char* PipeName(Pipe pipe);
 const char* BufferName(Buffer buffer);
@@ -139,6 +140,14 @@ struct Bf16 {
   bool operator==(const Bf16& other) const { return bits == other.bits; }
 };
 
+// The kernel's int4b_t: half a byte; a tensor of them is walked in pairs, the first one in the low bits.
+struct Int4 {
+  uint8_t bits;
+  Int4() = default;
+  Int4(int32_t value) : bits(static_cast<uint8_t>(value & 15)) {}  // NOLINT: implicit as on the device
+  operator int8_t() const { return static_cast<int8_t>((bits & 15) - ((bits & 8) << 1)); }  // NOLINT
+};
+
 enum class DType : uint8_t { kF16, kBf16, kF32, kI8, kU8, kI16, kU16, kI32, kU32, kI64, kU64, kI4, kF64, kBool };
 
 template <class T>
@@ -161,6 +170,7 @@ template <> struct DTypeOf<int32_t> : DTypeIs<DType::kI32> {};
 template <> struct DTypeOf<uint32_t> : DTypeIs<DType::kU32> {};
 template <> struct DTypeOf<int64_t> : DTypeIs<DType::kI64> {};
 template <> struct DTypeOf<uint64_t> : DTypeIs<DType::kU64> {};
+template <> struct DTypeOf<Int4> : DTypeIs<DType::kI4> {};
 // clang-format on
 template <class T>
 constexpr DType kDTypeOf = DTypeOf<std::remove_cv_t<T>>::value;

@@ -1,6 +1,7 @@
 // The basic API: everything a kernel calls directly. One header per family, named as in CANN.
 #pragma once
 
+#include "ascend_sim/pointer_forms.h"
 #include "kernel_common.h"
 #include "kernel_macros.h"
 #include "kernel_operator_atomic_intf.h"
@@ -9,10 +10,13 @@
 #include "kernel_operator_common_intf.h"
 #include "kernel_operator_copy_intf.h"
 #include "kernel_operator_data_copy_intf.h"
+#include "kernel_operator_determine_compute_sync_intf.h"
 #include "kernel_operator_dump_tensor_intf.h"
 #include "kernel_operator_fixpipe_intf.h"
+#include "kernel_operator_group_barrier_intf.h"
 #include "kernel_operator_list_tensor_intf.h"
 #include "kernel_operator_mm_intf.h"
+#include "kernel_operator_other_chips_intf.h"
 #include "kernel_operator_proposal_intf.h"
 #include "kernel_operator_scalar_intf.h"
 #include "kernel_operator_set_atomic_intf.h"

@@ -2,3 +2,7 @@
 #pragma once
 
 #include "kernel_basic_intf.h"
+#if !__has_include("lib/pad/broadcast.h") && !__has_include("include/adv_api/pad/broadcast.h") && \
+                                                            !__has_include("adv_api/pad/broadcast.h")
+#include "ascend_sim/high_level.h"
+#endif

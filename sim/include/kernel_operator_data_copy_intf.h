@@ -19,7 +19,7 @@ inline ascend_sim::CopyShape SimCopyShape(const DataCopyParams& p) {
 // A contiguous copy of `count` elements as one burst; what is not a multiple of `unit` bytes is a finding, not rounded.
 template <typename T>
 DataCopyParams SimContiguous(uint32_t count, Site site, uint32_t unit = 32) {
-  const uint64_t bytes = static_cast<uint64_t>(count) * sizeof(T);
+  const uint64_t bytes = SimBytesOf<T>(count);
   if (bytes % unit != 0 || bytes / unit > 65535) {
     ascend_sim::device::Report(static_cast<int>(ascend_sim::Rule::kArgument), site, "DataCopy",
                                "count: %u elements are %llu bytes, expected a multiple of %u B below %u KiB", count,

@@ -6,6 +6,7 @@
 #include "isa/load_3d.h"
 #include "isa/load_data.h"
 #include "isa/mmad.h"
+#include "isa/mmad_sparse.h"
 #include "kernel_operator_common_intf.h"
 #include "kernel_operator_data_copy_intf.h"
 #include "kernel_struct_mm.h"
@@ -212,15 +213,18 @@ inline void SimMmad(const LocalTensor<T>& dst, const LocalTensor<U>& fm, const L
   Issue(mmad, site);
 }
 
+// Without a bias tensor: what C starts from, and the bias table from its start.
+inline ascend_sim::Mmad::Init SimInit(const MmadParams& p) {
+  using Init = ascend_sim::Mmad::Init;
+  const bool zero = p.cmatrixInitVal && !p.isBias;
+  return zero ? Init::kZero : p.cmatrixSource ? Init::kBias : Init::kL0c;
+}
+constexpr ascend_sim::Local kSimBiasTable{ascend_sim::Buffer::kBt, 0, 0, 0};
 template <typename T, typename U, typename S>
 __aicore__ inline void Mmad(const LocalTensor<T>& dst, const LocalTensor<U>& fm, const LocalTensor<S>& filter,
                             const MmadParams& mmadParams, Site site = Site::Here()) {
-  using Init = ascend_sim::Mmad::Init;
-  const bool zero = mmadParams.cmatrixInitVal && !mmadParams.isBias;
-  const Init init = zero ? Init::kZero : mmadParams.cmatrixSource ? Init::kBias : Init::kL0c;
-  // Without a bias tensor the bias table is read from its start.
-  const ascend_sim::Local table{ascend_sim::Buffer::kBt, 0, 0, 0};
-  SimMmad(dst, fm, filter, init == Init::kBias ? table : dst.sim(), init, mmadParams, site);
+  const ascend_sim::Mmad::Init init = SimInit(mmadParams);
+  SimMmad(dst, fm, filter, init == ascend_sim::Mmad::Init::kBias ? kSimBiasTable : dst.sim(), init, mmadParams, site);
 }
 // The bias tensor's position says where C starts from; cmatrixSource plays no part, cmatrixInitVal must be false.
 template <typename T, typename U, typename S, typename V>
@@ -235,6 +239,38 @@ __aicore__ inline void Mmad(const LocalTensor<T>& dst, const LocalTensor<U>& fm,
   }
   const Init init = mmadParams.cmatrixInitVal ? Init::kZero : table ? Init::kBias : Init::kL0c;
   SimMmad(dst, fm, filter, bias.sim(), init, mmadParams, site);
+}
+
+// ---- two of four values of k ---------------------------------------------------------------------------------------
+
+// Of loadDataParam startIndex and repeatTimes count. The indices go to a buffer of their own, beside dst.
+template <typename T = int8_t, typename U = uint8_t,
+          typename std::enable_if<std::is_same<T, int8_t>::value, bool>::type = true,
+          typename std::enable_if<std::is_same<U, uint8_t>::value, bool>::type = true>
+__aicore__ inline void LoadDataWithSparse(const LocalTensor<T>& dst, const LocalTensor<T>& src,
+                                          const LocalTensor<U>& idx, const LoadData2dParams& loadDataParam,
+                                          Site site = Site::Here()) {
+  Issue(ascend_sim::LoadSparse{dst.sim(), src.sim(), idx.sim(), loadDataParam.repeatTimes, loadDataParam.startIndex},
+        site);
+}
+// k of mmadParams is A's: B has k / 2 rows.
+template <typename T = int32_t, typename U = int8_t,
+          typename std::enable_if<std::is_same<T, int32_t>::value, bool>::type = true,
+          typename std::enable_if<std::is_same<U, int8_t>::value, bool>::type = true>
+__aicore__ inline void MmadWithSparse(const LocalTensor<T>& dst, const LocalTensor<U>& fm, const LocalTensor<U>& filter,
+                                      const MmadParams& mmadParams, Site site = Site::Here()) {
+  const ascend_sim::Mmad::Init init = SimInit(mmadParams);
+  ascend_sim::MmadSparse mmad;
+  mmad.dst = dst.sim();
+  mmad.a = fm.sim();
+  mmad.b = filter.sim();
+  mmad.bias = init == ascend_sim::Mmad::Init::kBias ? kSimBiasTable : dst.sim();
+  mmad.init = init;
+  mmad.unit_flag = mmadParams.unitFlag;
+  mmad.m = mmadParams.m;
+  mmad.n = mmadParams.n;
+  mmad.k = mmadParams.k;
+  Issue(mmad, site);
 }
 
 // ---- modes of the cube --------------------------------------------------------------------------------------------

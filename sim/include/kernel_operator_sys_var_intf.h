@@ -23,13 +23,13 @@ inline int64_t get_block_num() { return block_num; }
 inline int64_t get_subblockid() { return ascend_sim::device::SubBlockIdx(); }
 inline int64_t get_subblockdim() { return ascend_sim::device::SubBlockNum(); }
 inline void pipe_barrier(pipe_t pipe, ascend_sim::Site site = ascend_sim::Site::Here()) {
-  ascend_sim::device::Barrier(AscendC::SimPipe(pipe), site);
+  ascend_sim::device::KernelBarrier(AscendC::SimPipe(pipe), site);
 }
 inline void set_flag(pipe_t from, pipe_t to, event_t id, ascend_sim::Site site = ascend_sim::Site::Here()) {
-  ascend_sim::device::SetFlag(AscendC::SimPipe(from), AscendC::SimPipe(to), id, site);
+  ascend_sim::device::KernelSetFlag(AscendC::SimPipe(from), AscendC::SimPipe(to), id, site);
 }
 inline void wait_flag(pipe_t from, pipe_t to, event_t id, ascend_sim::Site site = ascend_sim::Site::Here()) {
-  ascend_sim::device::WaitFlag(AscendC::SimPipe(from), AscendC::SimPipe(to), id, site);
+  ascend_sim::device::KernelWaitFlag(AscendC::SimPipe(from), AscendC::SimPipe(to), id, site);
 }
 
 namespace AscendC {

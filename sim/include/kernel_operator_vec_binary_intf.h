@@ -25,36 +25,24 @@ inline void SimBinary(const LocalTensor<T>& dst, const LocalTensor<U>& src0, con
         site);
 }
 
-// The three forms of CANN: mask bits, contiguous mask, count; and the last two for function pointers
-// (vec_unary_intf.h).
-#define ASCEND_SIM_BINARY(Name, Op)                                                                                  \
-  template <typename T, bool isSetMask = true>                                                                       \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,     \
-                              uint64_t mask[], const uint8_t repeatTime, const BinaryRepeatParams& repeatParams,     \
-                              Site site = Site::Here()) {                                                            \
-    SimBinary<ascend_sim::Op>(dst, src0, src1, SimShape<isSetMask>(mask, repeatTime), repeatParams, site);           \
-  }                                                                                                                  \
-  template <typename T, bool isSetMask = true>                                                                       \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,     \
-                              uint64_t mask, const uint8_t repeatTime, const BinaryRepeatParams& repeatParams,       \
-                              Site site = Site::Here()) {                                                            \
-    SimBinary<ascend_sim::Op>(dst, src0, src1, SimShape<isSetMask>(mask, repeatTime), repeatParams, site);           \
-  }                                                                                                                  \
-  template <typename T>                                                                                              \
-  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,     \
-                              const int32_t& count, Site site = Site::Here()) {                                      \
-    SimBinary<ascend_sim::Op>(dst, src0, src1, SimCountShape(count), BinaryRepeatParams(), site);                    \
-  }                                                                                                                  \
-  template <typename T, bool isSetMask = true, typename D>                                                           \
-  __aicore__ inline void Name(const D& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1, uint64_t mask[], \
-                              const uint8_t repeatTime, const BinaryRepeatParams& repeatParams) {                    \
-    Name<T, isSetMask>(static_cast<const LocalTensor<T>&>(dst), src0, src1, mask, repeatTime, repeatParams,          \
-                       Site{#Name " called through a pointer", 1});                                                  \
-  }                                                                                                                  \
-  template <typename T, typename D>                                                                                  \
-  __aicore__ inline void Name(const D& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,                  \
-                              const int32_t& count) {                                                                \
-    Name(static_cast<const LocalTensor<T>&>(dst), src0, src1, count, Site{#Name " called through a pointer", 1});    \
+// The three forms of CANN: mask bits, contiguous mask, count.
+#define ASCEND_SIM_BINARY(Name, Op)                                                                              \
+  template <typename T, bool isSetMask = true>                                                                   \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1, \
+                              uint64_t mask[], const uint8_t repeatTime, const BinaryRepeatParams& repeatParams, \
+                              Site site = Site::Here()) {                                                        \
+    SimBinary<ascend_sim::Op>(dst, src0, src1, SimShape<isSetMask>(mask, repeatTime), repeatParams, site);       \
+  }                                                                                                              \
+  template <typename T, bool isSetMask = true>                                                                   \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1, \
+                              uint64_t mask, const uint8_t repeatTime, const BinaryRepeatParams& repeatParams,   \
+                              Site site = Site::Here()) {                                                        \
+    SimBinary<ascend_sim::Op>(dst, src0, src1, SimShape<isSetMask>(mask, repeatTime), repeatParams, site);       \
+  }                                                                                                              \
+  template <typename T>                                                                                          \
+  __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1, \
+                              const int32_t& count, Site site = Site::Here()) {                                  \
+    SimBinary<ascend_sim::Op>(dst, src0, src1, SimCountShape(count), BinaryRepeatParams(), site);                \
   }
 ASCEND_SIM_BINARY(Add, VecBinary::Op::kAdd)
 ASCEND_SIM_BINARY(Sub, VecBinary::Op::kSub)

@@ -40,16 +40,9 @@ inline void SimScalarOp(const LocalTensor<T>& dst, const LocalTensor<T>& src, T 
     SimScalarOp<ascend_sim::VecScalar::Op::kOp, T>(dst, src, scalarValue, SimCountShape<isSetMask>(count),       \
                                                    UnaryRepeatParams(), false, site);                            \
   }
-// The last form is for function pointers (vec_unary_intf.h).
-#define ASCEND_SIM_SCALAR(Name, kOp)                                                                                 \
-  template <typename T, bool isSetMask = true, typename D>                                                           \
-  __aicore__ inline void Name(const D& dst, const LocalTensor<T>& src, const T& scalarValue, const int32_t& count) { \
-    SimScalarOp<ascend_sim::VecScalar::Op::kOp, T>(static_cast<const LocalTensor<T>&>(dst), src, scalarValue,        \
-                                                   SimCountShape<isSetMask>(count), UnaryRepeatParams(), false,      \
-                                                   Site{#Name " called through a pointer", 1});                      \
-  }                                                                                                                  \
-  ASCEND_SIM_SCALAR_FORMS(Name, kOp, T, typename T, bool isSetMask = true)                                           \
-  ASCEND_SIM_SCALAR_FORMS(Name, kOp, U, typename T, typename U, bool isSetMask = true,                               \
+#define ASCEND_SIM_SCALAR(Name, kOp)                                                   \
+  ASCEND_SIM_SCALAR_FORMS(Name, kOp, T, typename T, bool isSetMask = true)             \
+  ASCEND_SIM_SCALAR_FORMS(Name, kOp, U, typename T, typename U, bool isSetMask = true, \
                           typename std::enable_if<std::is_same<T, U>::value, bool>::type = true)
 ASCEND_SIM_SCALAR(Adds, kAdds)
 ASCEND_SIM_SCALAR(Muls, kMuls)

@@ -15,8 +15,6 @@ inline void SimUnary(const LocalTensor<T>& dst, const LocalTensor<T>& src, const
         site);
 }
 
-// The last two forms are those of mask bits and of a count without a site, as CANN declares it: what a function pointer
-// of CANN's type finds. They are the less specialised templates, so no call chooses them.
 #define ASCEND_SIM_UNARY(Name, kOp)                                                                               \
   template <typename T, bool isSetMask = true>                                                                    \
   __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, uint64_t mask[],              \
@@ -34,16 +32,6 @@ inline void SimUnary(const LocalTensor<T>& dst, const LocalTensor<T>& src, const
   __aicore__ inline void Name(const LocalTensor<T>& dst, const LocalTensor<T>& src, const int32_t& count,         \
                               Site site = Site::Here()) {                                                         \
     SimUnary<ascend_sim::VecUnary::Op::kOp>(dst, src, SimCountShape(count), UnaryRepeatParams(), site);           \
-  }                                                                                                               \
-  template <typename T, bool isSetMask = true, typename D>                                                        \
-  __aicore__ inline void Name(const D& dst, const LocalTensor<T>& src, uint64_t mask[], const uint8_t repeatTime, \
-                              const UnaryRepeatParams& repeatParams) {                                            \
-    Name<T, isSetMask>(static_cast<const LocalTensor<T>&>(dst), src, mask, repeatTime, repeatParams,              \
-                       Site{#Name " called through a pointer", 1});                                               \
-  }                                                                                                               \
-  template <typename T, typename D>                                                                               \
-  __aicore__ inline void Name(const D& dst, const LocalTensor<T>& src, const int32_t& count) {                    \
-    Name(static_cast<const LocalTensor<T>&>(dst), src, count, Site{#Name " called through a pointer", 1});        \
   }
 ASCEND_SIM_UNARY(Exp, kExp)
 ASCEND_SIM_UNARY(Ln, kLn)

@@ -1,4 +1,4 @@
-// Cast and SetDeqScale. int4b_t, CastDequant and the fused AddReluCast, SubReluCast are not there.
+// Cast and SetDeqScale. CastDequant and the fused AddReluCast, SubReluCast are not there.
 #pragma once
 
 #include "ascend_sim/vec_bind.h"
@@ -8,9 +8,29 @@
 
 namespace AscendC {
 
+// A mask or count of int4b_t as one of pairs: the two elements of a byte go together.
+inline ascend_sim::VecShape SimPairs(ascend_sim::VecShape shape, Site site) {
+  uint64_t pairs[2] = {0, 0};
+  bool odd = shape.counter && shape.mask[0] % 2 != 0;
+  for (int i = 0; i < 128 && !shape.counter; i += 2) {
+    const uint64_t both = shape.mask[i / 64] >> (i % 64) & 3;
+    odd |= both == 1 || both == 2;
+    pairs[0] |= (both & 1) << (i / 2);
+  }
+  if (odd || shape.contiguous % 2 != 0) {
+    ascend_sim::device::Report(static_cast<int>(ascend_sim::Rule::kArgument), site, "Cast",
+                               "Cast: with int4b_t the mask or count takes both elements of a byte or none");
+  }
+  if (shape.counter) pairs[0] = shape.mask[0] / 2;
+  shape.mask[0] = pairs[0];
+  shape.mask[1] = 0;
+  shape.contiguous /= 2;
+  return shape;
+}
 template <typename T, typename U>
 inline void SimCast(const LocalTensor<T>& dst, const LocalTensor<U>& src, RoundMode roundMode,
-                    const ascend_sim::VecShape& shape, const UnaryRepeatParams& p, Site site) {
+                    ascend_sim::VecShape shape, const UnaryRepeatParams& p, Site site) {
+  if constexpr (std::is_same<T, int4b_t>::value || std::is_same<U, int4b_t>::value) shape = SimPairs(shape, site);
   Issue(ascend_sim::VecCast{ascend_sim::kDTypeOf<T>, ascend_sim::kDTypeOf<U>,
                             static_cast<ascend_sim::Rounding>(roundMode),
                             static_cast<uint16_t>(ascend_sim::device::Regs().deq_scale), shape,
@@ -32,9 +52,9 @@ __aicore__ inline void Cast(const LocalTensor<T>& dst, const LocalTensor<U>& src
 template <typename T, typename U>
 __aicore__ inline void Cast(const LocalTensor<T>& dst, const LocalTensor<U>& src, const RoundMode& roundMode,
                             const uint32_t count, Site site = Site::Here()) {
-  constexpr uint32_t wide = sizeof(T) > sizeof(U) ? sizeof(T) : sizeof(U);
-  const UnaryRepeatParams p(1, 1, static_cast<uint8_t>(SimDenseStride<T>(wide)),
-                            static_cast<uint8_t>(SimDenseStride<U>(wide)));
+  constexpr uint64_t dense = 256 / (sizeof(T) > sizeof(U) ? sizeof(T) : sizeof(U));  // elements of a repeat
+  const UnaryRepeatParams p(1, 1, static_cast<uint8_t>(SimBytesOf<T>(dense) / 32),
+                            static_cast<uint8_t>(SimBytesOf<U>(dense) / 32));
   SimCast(dst, src, roundMode, SimCountShape(count), p, site);
 }
 

@@ -5,9 +5,6 @@
 
 namespace AscendC {
 
-// Named by kernels that serve 4-bit elements too; tensors of it are not supported and do not compile.
-struct int4b_t;
-
 struct LoadData2DParams {
   LoadData2DParams() = default;
   LoadData2DParams(const uint16_t startIndexIn, const uint8_t repeatTimesIn, const uint16_t srcStrideIn,

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <deque>
+#include <type_traits>
 
 #include "core/device.h"
 #include "core/findings.h"
@@ -34,6 +35,13 @@ enum class TPosition : uint8_t {
   MAX,
 };
 using QuePosition = TPosition;
+
+using int4b_t = ascend_sim::Int4;
+// Bytes of `count` elements.
+template <typename T>
+constexpr uint64_t SimBytesOf(uint64_t count) {
+  return std::is_same<T, int4b_t>::value ? count / 2 : count * sizeof(T);
+}
 
 // Beyond every buffer, where an offset ends that 32 bits of bytes would bring back into it.
 constexpr int32_t kSimBeyond = 1 << 30;
@@ -150,7 +158,7 @@ class LocalTensor {
   LocalTensor() = default;
   // 9.x: a tensor of tileSize elements at byte `addr` of the position's buffer.
   LocalTensor(TPosition position, uint32_t addr, uint32_t tileSize)
-      : local_{BufferOf(position), addr, static_cast<uint32_t>(tileSize * sizeof(T)), 0}, position_(position) {}
+      : local_{BufferOf(position), addr, static_cast<uint32_t>(SimBytesOf<T>(tileSize)), 0}, position_(position) {}
   explicit LocalTensor(uint32_t addr) : LocalTensor(TPosition::VECCALC, addr, 0) {}
 
   // ---- what the engine sees ----
@@ -165,7 +173,9 @@ class LocalTensor {
   // offset in elements; the result owns what is left of this tensor.
   LocalTensor operator[](uint32_t offset) const {
     LocalTensor part = *this;
-    const int64_t far = static_cast<int64_t>(static_cast<int32_t>(offset)) * static_cast<int64_t>(sizeof(T));
+    const int64_t elements = static_cast<int32_t>(offset);
+    const int64_t far = elements < 0 ? -static_cast<int64_t>(SimBytesOf<T>(static_cast<uint64_t>(-elements)))
+                                     : static_cast<int64_t>(SimBytesOf<T>(static_cast<uint64_t>(elements)));
     const uint32_t bytes = far < kSimBeyond && -far < kSimBeyond ? static_cast<uint32_t>(far) : kSimBeyond;
     part.local_.offset += bytes;
     part.local_.bytes = local_.bytes > bytes ? local_.bytes - bytes : (local_.bytes == 0 ? 0 : 1);
@@ -183,7 +193,7 @@ class LocalTensor {
   // offset in bytes, size in elements
   void InitBuffer(const uint32_t bufferOffset, const uint32_t bufferSize) {
     local_.offset = bufferOffset;
-    local_.bytes = static_cast<uint32_t>(bufferSize * sizeof(T));
+    local_.bytes = static_cast<uint32_t>(SimBytesOf<T>(bufferSize));
   }
   void SetShapeInfo(const ShapeInfo& shapeInfo) { shape_ = SimShapeNumber(shapeInfo); }
   ShapeInfo GetShapeInfo() const { return SimShapes()[shape_]; }
@@ -197,24 +207,26 @@ class LocalTensor {
   }
 
   T GetValue(uint32_t index, ascend_sim::Site site = ascend_sim::Site::Here()) const {
+    static_assert(!std::is_same<T, int4b_t>::value, "single elements of int4b_t have no address");
     T value;
     ascend_sim::ScalarLoad(local_, static_cast<int64_t>(index) * sizeof(T), &value, sizeof(T), site);
     return value;
   }
   template <typename U>
   void SetValue(uint32_t index, U value, ascend_sim::Site site = ascend_sim::Site::Here()) const {
+    static_assert(!std::is_same<T, int4b_t>::value, "single elements of int4b_t have no address");
     const T converted = static_cast<T>(value);
     ascend_sim::ScalarStore(local_, static_cast<int64_t>(index) * sizeof(T), &converted, sizeof(T), site);
   }
 
-  uint32_t GetSize() const { return static_cast<uint32_t>(local_.bytes / sizeof(T)); }
-  void SetSize(uint32_t size) { local_.bytes = static_cast<uint32_t>(size * sizeof(T)); }
+  uint32_t GetSize() const { return std::is_same<T, int4b_t>::value ? local_.bytes * 2 : local_.bytes / sizeof(T); }
+  void SetSize(uint32_t size) { local_.bytes = static_cast<uint32_t>(SimBytesOf<T>(size)); }
   uint32_t GetLength() const { return local_.bytes; }
-  void SetBufferLen(uint32_t dataLen) { local_.bytes = static_cast<uint32_t>(dataLen * sizeof(T)); }
+  void SetBufferLen(uint32_t dataLen) { local_.bytes = static_cast<uint32_t>(SimBytesOf<T>(dataLen)); }
   int32_t GetPosition() const { return static_cast<int32_t>(position_); }
   // The byte address within the position's buffer, as on the device: no host pointer.
   uint64_t GetPhyAddr() const { return local_.offset; }
-  uint64_t GetPhyAddr(uint32_t offset) const { return local_.offset + static_cast<uint64_t>(offset) * sizeof(T); }
+  uint64_t GetPhyAddr(uint32_t offset) const { return local_.offset + SimBytesOf<T>(offset); }
   void SetUserTag(int32_t tag) { tag_ = tag; }
   int32_t GetUserTag() const { return tag_; }
 
@@ -232,7 +244,7 @@ class GlobalTensor {
   GlobalTensor() = default;
 
   void SetGlobalBuffer(__gm__ T* buffer, uint64_t bufferSize) {
-    global_ = {reinterpret_cast<uint64_t>(buffer), bufferSize * sizeof(T)};
+    global_ = {reinterpret_cast<uint64_t>(buffer), SimBytesOf<T>(bufferSize)};
     size_ = bufferSize;
   }
   void SetGlobalBuffer(__gm__ T* buffer) { SetGlobalBuffer(buffer, 0); }
@@ -241,8 +253,8 @@ class GlobalTensor {
 
   GlobalTensor operator[](uint64_t offset) const {
     GlobalTensor part = *this;
-    part.global_.address += offset * sizeof(T);
-    const uint64_t bytes = offset * sizeof(T);
+    const uint64_t bytes = SimBytesOf<T>(offset);
+    part.global_.address += bytes;
     part.global_.bytes = global_.bytes > bytes ? global_.bytes - bytes : 0;
     return part;
   }

@@ -29,7 +29,8 @@ constexpr Pair kPairs[] = {
     {DType::kF32, DType::kF16, kAny},           {DType::kF32, DType::kBf16, kFive},
     {DType::kF32, DType::kI32, kFive},          {DType::kF32, DType::kF32, kFive},
     {DType::kF32, DType::kI64, kFive},          {DType::kI64, DType::kI32, kExact},
-    {DType::kI64, DType::kF32, kFive},
+    {DType::kI64, DType::kF32, kFive},          {DType::kI4, DType::kF16, kExact},
+    {DType::kF16, DType::kI4, kFive | kExact},
 };
 
 const char* RoundingName(Rounding r) {
@@ -162,6 +163,10 @@ Bf16 FromBits(uint16_t bits) {
   return value;
 }
 
+struct HalfPair {
+  Half low, high;
+};
+
 template <Rounding kMode>
 void ApplyRounded(const VecCast& i, const Exec& exec) {
   const bool saturate = i.shape.saturate;
@@ -205,6 +210,11 @@ void ApplyRounded(const VecCast& i, const Exec& exec) {
         default:
           return ApplyEach<float, float>(i, exec, [](float x) { return RoundToInteger<kMode>(x); });
       }
+    case DType::kI4:
+      return ApplyEach<HalfPair, uint8_t>(i, exec, [](uint8_t x) {
+        const auto value = [](int bits) { return Half(static_cast<float>(bits - ((bits & 8) << 1))); };
+        return HalfPair{value(x & 15), value(x >> 4)};
+      });
     case DType::kF16: {
       const auto rounded = [](Half x) { return RoundToInteger<kMode>(HalfToFloat(x.bits)); };
       switch (i.dst_type) {
@@ -212,6 +222,11 @@ void ApplyRounded(const VecCast& i, const Exec& exec) {
           return ApplyEach<int8_t, Half>(i, exec, [&](Half x) { return Saturate<int8_t>(rounded(x)); });
         case DType::kU8:
           return ApplyEach<uint8_t, Half>(i, exec, [&](Half x) { return Saturate<uint8_t>(rounded(x)); });
+        case DType::kI4:
+          return ApplyEach<uint8_t, HalfPair>(i, exec, [&](HalfPair x) {
+            const auto bits = [&](Half h) { return std::min(std::max<int>(Saturate<int8_t>(rounded(h)), -8), 7) & 15; };
+            return static_cast<uint8_t>(bits(x.low) | bits(x.high) << 4);
+          });
         case DType::kI16:
           return ApplyEach<int16_t, Half>(i, exec, [&](Half x) { return Saturate<int16_t>(rounded(x)); });
         case DType::kI32:
@@ -279,12 +294,12 @@ void VecCast::Validate(Check& check) const {
   CheckShape(check, shape, Lanes());
   CheckOperand(check, "dst", dst, true);
   CheckOperand(check, "src", src, false);
-  CheckOverlap(check, shape, {Lanes(), dst, BytesOf(dst_type), "src", src, BytesOf(src_type)});
+  CheckOverlap(check, shape, {Lanes(), dst, DstBytes(), "src", src, SrcBytes()});
 }
 
 void VecCast::Touch(Footprint& f) const {
-  TouchWalk(f, false, "src", src, shape, BytesOf(src_type), Lanes());
-  TouchWalk(f, true, "dst", dst, shape, BytesOf(dst_type), Lanes());
+  TouchWalk(f, false, "src", src, shape, SrcBytes(), Lanes());
+  TouchWalk(f, true, "dst", dst, shape, DstBytes(), Lanes());
 }
 
 void VecCast::Execute(const Exec& exec) const {
@@ -307,8 +322,7 @@ void VecCast::Execute(const Exec& exec) const {
 
 Cost VecCast::GetCost() const {
   return WithBanks(Cost::Vector(VectorClass::kHeavy, shape.Repeats(Lanes()), shape.counter),
-                   {dst, Lanes() * BytesOf(dst_type) / kBlockBytes},
-                   {{src, Lanes() * BytesOf(src_type) / kBlockBytes}});
+                   {dst, Lanes() * DstBytes() / kBlockBytes}, {{src, Lanes() * SrcBytes() / kBlockBytes}});
 }
 ASCEND_SIM_INSTRUCTION(VecCast)
 

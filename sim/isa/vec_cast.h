@@ -1,5 +1,6 @@
 // Cast: from one element type to another, in the rounding modes the chip has for the pair. Mask and repeats count
-// elements of the wider type. Integers saturate, NaN becomes 0 in them.
+// elements of the wider type. Integers saturate, NaN becomes 0 in them. int4b_t goes in pairs: mask and count are of
+// pairs, a pair of halfs has 4 bytes, one of int4b_t 1.
 #pragma once
 
 #include "core/instruction.h"
@@ -18,9 +19,10 @@ struct VecCast {
   VecShape shape;
   VecWalk dst, src;
 
-  uint32_t Lanes() const {
-    return kRepeatBytes / (BytesOf(dst_type) > BytesOf(src_type) ? BytesOf(dst_type) : BytesOf(src_type));
-  }
+  bool Pairs() const { return dst_type == DType::kI4 || src_type == DType::kI4; }
+  uint32_t DstBytes() const { return Pairs() ? BytesOf(dst_type) == 0 ? 1 : 4 : BytesOf(dst_type); }
+  uint32_t SrcBytes() const { return Pairs() ? BytesOf(src_type) == 0 ? 1 : 4 : BytesOf(src_type); }
+  uint32_t Lanes() const { return kRepeatBytes / (DstBytes() > SrcBytes() ? DstBytes() : SrcBytes()); }
   void Validate(Check& check) const;
   void Touch(Footprint& f) const;
   void Execute(const Exec& exec) const;

@@ -44,12 +44,12 @@ void VecBrcb::Validate(Check& check) const {
   const int64_t dst_end = dst.t.offset + (static_cast<int64_t>(repeat - 1) * dst.repeat_stride +
                                           static_cast<int64_t>(7) * dst.block_stride + 1) *
                                              kBlockBytes;
-  if (src.offset < dst_end && dst.t.offset < src.offset + repeat * 8 * BytesOf(type)) {
+  if (src.offset < dst_end && dst.t.offset < src.offset + (repeat * 8 - padding) * BytesOf(type)) {
     check.Fail(Rule::kArgument, "dst and src overlap: Brcb does not work in place");
   }
 }
 void VecBrcb::Touch(Footprint& f) const {
-  f.Read("src", src, 0, repeat * 8 * BytesOf(type));
+  f.Read("src", src, 0, (repeat * 8 - padding) * BytesOf(type));
   f.Write("dst", dst.t, 0, kBlockBytes, Dim{8, static_cast<int64_t>(dst.block_stride) * kBlockBytes},
           Dim{repeat, static_cast<int64_t>(dst.repeat_stride) * kBlockBytes});
 }

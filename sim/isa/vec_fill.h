@@ -30,6 +30,7 @@ struct VecBrcb {
   uint8_t repeat;
   VecWalk dst;
   Local src;
+  uint32_t padding = 0;  // last elements of src whose blocks nobody reads
 
   void Validate(Check& check) const;
   void Touch(Footprint& f) const;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -220,6 +221,7 @@ def test_a_program_with_launches_in_a_header(run: Any) -> None:
         "  for (float& h : host) h = 3;\n"
         "  if (std::atoi(argv[1]) == 1) aclrtMemcpy(x, 2048, host, 2048, ACL_MEMCPY_HOST_TO_DEVICE);\n"
         "  AddAll((uint8_t*)x, (uint8_t*)out, 0);\n"
+        "  if (argc > 3) AddAll((uint8_t*)x, (uint8_t*)out, 0);\n"
         "  aclrtMemcpy(host, 2048, out, 2048, ACL_MEMCPY_DEVICE_TO_HOST);\n"
         '  std::printf("%g of %d\\n", host[511], argc); std::fflush(stdout);\n  return std::atoi(argv[2]);\n}\n'
     )
@@ -228,6 +230,18 @@ def test_a_program_with_launches_in_a_header(run: Any) -> None:
     assert out.startswith("6 of 3\nadd<<<1>>>: ")
     assert "findings: none" in out
     assert run("add.asc", "-I", str(run.sources), "--", "1", "7")[0] == 7
+    drawn = ["--trace", "t.json", "--png", "p.png"]
+    code, out, err = run("add.asc", "-I", str(run.sources), *drawn, "--ignore-site", "add.asc:15", "--", "1", "0")
+    assert code == 1
+    assert "race.read-after-write" in err  # the flag between MTE2 and V was left out
+    assert any(e.get("name", "").startswith("DataCopy") for e in json.loads(Path("t.json").read_text())["traceEvents"])
+    assert Path("p.png").read_bytes().startswith(b"\x89PNG")
+    code, out, err = run("add.asc", "-I", str(run.sources), *drawn, "--timing-only", "--", "1", "0", "twice")
+    assert code == 0, out + err
+    assert out.startswith("0 of 4\n")  # nothing was computed
+    for number in ("1", "2"):
+        assert Path(f"t-{number}.json").stat().st_size > 0
+        assert Path(f"p-{number}.png").stat().st_size > 0
     for words in (["--blocks", "8"], ["--type", "aiv_only"], ["--auto-sync"]):  # its launches say these themselves
         code, _, err = run("add.asc", "-I", str(run.sources), *words)
         assert code == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import numpy as np
 from . import arguments as words
 from ._building import build, build_program
 from ._compiler import CompileError, Progress
+from ._native import TraceEventC
 from .launch import KernelLibrary, LaunchError
 from .report import Report
 
@@ -252,8 +254,25 @@ def _tell(report: Report, options: argparse.Namespace, harmless: bool) -> int:
     return 1 if findings or not report.completed else 0
 
 
+def _keep_traces(folder: Path, options: argparse.Namespace) -> None:
+    """The traces and pictures of a program's launches: T.json of its only one, else T-1.json, T-2.json, ..."""
+    launches = sorted(folder.glob("*-*.events"), key=lambda path: int(path.stem.split("-")[1]))
+    for number, events in enumerate(launches, 1):
+
+        def named(path: Path, number: int = number) -> Path:
+            return path if len(launches) == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+        if options.trace is not None:
+            shutil.copyfile(events.with_suffix(".trace.json"), named(options.trace))
+        if options.png is not None:
+            report = Report.from_json(json.loads(events.with_suffix(".json").read_text(encoding="utf-8")))
+            report.events = np.fromfile(events, np.dtype(TraceEventC))
+            if report.cycles:
+                report.write_png(named(options.png))
+
+
 def _run_program(options: argparse.Namespace, program_arguments: list[str]) -> int:
-    ones = ("args", "blocks", "type", "auto_sync", "trace", "png", "timing_only", "ignore_site")
+    ones = ("args", "blocks", "type", "auto_sync")
     wrong = [name for name in ones if getattr(options, name) not in (None, False, "", [])]
     if wrong:
         raise LaunchError(f"--{wrong[0].replace('_', '-')}: is of one kernel, name it by --kernel; this is a program")
@@ -269,9 +288,15 @@ def _run_program(options: argparse.Namespace, program_arguments: list[str]) -> i
         environment["ASCEND_SIM_SUPPRESSIONS"] = str(options.suppressions.absolute())
     if options.set:
         environment["ASCEND_SIM_PARAMETERS"] = ";".join(options.set)
+    if options.ignore_site:
+        environment["ASCEND_SIM_IGNORE_SITES"] = ";".join(options.ignore_site)
+    if options.timing_only:
+        environment["ASCEND_SIM_TIMING_ONLY"] = "1"
     with tempfile.TemporaryDirectory() as folder:
         launches = Path(folder) / "launches.jsonl"
         environment["ASCEND_SIM_REPORT"] = str(launches)
+        if options.trace is not None or options.png is not None:
+            environment["ASCEND_SIM_TRACE"] = folder
         process = subprocess.Popen([str(program), *program_arguments], env=environment)
         try:
             code = process.wait()
@@ -280,6 +305,7 @@ def _run_program(options: argparse.Namespace, program_arguments: list[str]) -> i
             process.wait()
             raise
         lines = launches.read_text(encoding="utf-8").splitlines() if launches.exists() else []
+        _keep_traces(Path(folder), options)
     kept = os.environ.get("ASCEND_SIM_REPORT")
     if kept:
         with open(kept, "a", encoding="utf-8") as file:

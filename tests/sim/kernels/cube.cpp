@@ -34,7 +34,7 @@ __aicore__ inline void LoadOperand(const LocalTensor<T>& to, const LocalTensor<T
     } else if (p.kind == 4) {
       const uint8_t pads[4] = {static_cast<uint8_t>(p.pad), static_cast<uint8_t>(p.pad), static_cast<uint8_t>(p.pad),
                                static_cast<uint8_t>(p.pad)};
-      SetFmatrix(p.h, p.w, pads, FmatrixMode::FMATRIX_LEFT);
+      Load3DSetFMatrixCal(p.h, p.w, pads);
       SetLoadDataPaddingValue(static_cast<T>(0));
       LoadData3DParamsV2Pro params;
       params.channelSize = p.channels;
@@ -87,7 +87,12 @@ __aicore__ inline void Store(const GlobalTensor<Out>& out, const LocalTensor<C>&
     DataCopyCO12DstParams copy(p.n_size, p.m_size, p.dst_stride, p.src_stride, fix.quantPre, p.relu, p.split != 0,
                                p.nz == 0);
     copy.unitFlag = fix.unitFlag;
-    SetFixpipeNz2ndFlag(p.nd_num, p.src_nd_stride, p.dst_nd_stride);
+    if (p.nd_num > 1) {
+      SetNdParaImpl(static_cast<uint64_t>(p.dst_nd_stride) << 32 | static_cast<uint64_t>(p.src_nd_stride) << 16 |
+                    static_cast<uint64_t>(p.nd_num));
+    } else {
+      SetFixpipeNz2ndFlag(p.nd_num, p.src_nd_stride, p.dst_nd_stride);
+    }
     SetFixpipePreQuantFlag(fix.deqScalar);
     if (p.scales != 0) {
       LocalTensor<uint64_t> table(TPosition::C2PIPE2GM, 0, 256);

@@ -22,16 +22,21 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 VERSION = (ROOT / "VERSION").read_text().strip()
 # Where the sources are: for the metadata, and for README's links, which are relative in the tree and must not be on
-# PyPI. The release workflow sets the variable to the repository that it runs in.
-REPOSITORY = os.environ.get("TRIANGLE_REPOSITORY") or "https://github.com/triangle-attn-op/triangle_attn_op"
+# PyPI. The release workflow sets the variable to the repository that it runs in; a build elsewhere does not know, and
+# names none.
+REPOSITORY = os.environ.get("TRIANGLE_REPOSITORY", "")
 CANN = runpy.run_path(str(ROOT / "python" / "triangle_attn_op" / "_cann.py"))
 TORCH = runpy.run_path(str(ROOT / "python" / "triangle_attn_op" / "_torch.py"))
 
 
 def readme() -> str:
-    """README.md with the links and images that name files of the tree as addresses of this version's files."""
+    """README.md with the links and images that name files of the tree as addresses of this version's files, or as
+    their texts where no repository is known.
+    """
 
     def absolute(match: re.Match[str]) -> str:
+        if not REPOSITORY:
+            return match[2]
         kind = "raw" if match[1] else "blob"
         target = f"README.md{match[3]}" if match[3].startswith("#") else match[3]  # PyPI gives headings no names
         return f"{match[1]}[{match[2]}]({REPOSITORY}/{kind}/v{VERSION}/{target})"
@@ -128,7 +133,9 @@ setup(
         "Repository": REPOSITORY,
         "Issues": f"{REPOSITORY}/issues",
         "Changelog": f"{REPOSITORY}/blob/v{VERSION}/CHANGELOG.md",
-    },
+    }
+    if REPOSITORY
+    else {},
     ext_modules=[Extension("triangle_attn_op._C", sources=[], py_limited_api=True)],
     cmdclass={"build_ext": CMakeBuild, "build_py": BuildPackage},
     options={"bdist_wheel": {"py_limited_api": "cp310"}},

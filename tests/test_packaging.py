@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,14 +31,24 @@ def test_metadata_and_readme(tmp_path: Path) -> None:
     (tmp_path / "python" / "triangle_attn_op").mkdir(parents=True)
     for name in ("_cann.py", "_torch.py"):
         shutil.copy(PACKAGE / name, tmp_path / "python" / "triangle_attn_op")
-    done = run([sys.executable, "setup.py", "-q", "egg_info"], tmp_path, TRIANGLE_REPOSITORY=URL)
-    assert done.returncode == 0, done.stderr
-    metadata = email.message_from_bytes(next(tmp_path.rglob("PKG-INFO")).read_bytes())
+
+    def made(repository: str) -> Any:
+        done = run([sys.executable, "setup.py", "-q", "egg_info"], tmp_path, TRIANGLE_REPOSITORY=repository)
+        assert done.returncode == 0, done.stderr
+        return email.message_from_bytes(next(tmp_path.rglob("PKG-INFO")).read_bytes())
+
+    def links_of(metadata: Any) -> list[tuple[str, str]]:
+        return re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", metadata.get_payload(decode=True).decode())
+
+    unknown = made("")  # a build of somebody's own: no address is better than a wrong one
+    assert "Project-URL" not in unknown
+    assert all("://" in link for _, link in links_of(unknown))
+    metadata = made(URL)
     assert metadata["Author"] == "triangle_attn_op contributors"
     assert f"Repository, {URL}" in metadata.get_all("Project-URL", [])
 
     version = (ROOT / "VERSION").read_text().strip()
-    links = re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", metadata.get_payload(decode=True).decode())
+    links = links_of(metadata)
     assert len(links) > 10
     for image, link in links:
         kind, files = ("raw" if image else "blob"), f"v{version}"

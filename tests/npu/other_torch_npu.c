@@ -1,6 +1,7 @@
 /* Preloaded, it makes the installed torch_npu look like another one to those who look its functions up:
  *   HIDDEN_SYMBOLS=a,b    symbols that it does not have
- *   FAILED_QUEUE=1        its host queue has stopped: asked for a drained stream, it gives null (read at each call) */
+ *   FAILED_QUEUE=1        its host queue has stopped: asked for a drained stream, it gives null (read at each call)
+ *   NULL_STREAM=1         its stream is null, drained or not: the default stream of the context (read at each call) */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -18,9 +19,14 @@ static lookup* real(void) {
 
 static stream_of* real_stream;
 
+static int is_set(const char* name) {
+  const char* value = getenv(name);
+  return value != NULL && *value == '1';
+}
+
 static void* stream(const void* self, unsigned char drained) {
-  const char* failed = getenv("FAILED_QUEUE");
-  return drained && failed != NULL && *failed == '1' ? NULL : real_stream(self, drained);
+  void* own = real_stream(self, drained);
+  return is_set("NULL_STREAM") || (drained && is_set("FAILED_QUEUE")) ? NULL : own;
 }
 
 static int hidden(const char* name) {

@@ -153,6 +153,28 @@ def test_a_torch_npu_without_that_queue_is_drained(npu_process: Any, other_torch
     )
 
 
+def test_a_null_stream_is_the_contexts_default_one(npu_process: Any, other_torch_npu: str) -> None:
+    """Of the tensors' device, on either way; it is no failed queue, and its limits are the device's."""
+    source = """
+    tell(right=close(forward()))
+    device = [t.to("npu:1") for t in host]
+    torch.npu.set_device_limit(1, 6, 12)
+    for way in ("", "drain"):
+        torch.npu.synchronize(1)  # torch_npu's own operators stay on its streams
+        os.environ["NULL_STREAM"] = "1"
+        os.environ["TRIANGLE_ATTN_NPU_LAUNCH"] = way
+        out = forward()
+        torch.npu.synchronize(1)
+        os.environ["NULL_STREAM"] = "0"
+        tell(right=close(out))
+    """
+    done = npu_process(START + _flat(source), LD_PRELOAD=other_torch_npu)
+    told(done)
+    launches = done.launches()
+    assert [(launch["device"], launch["blocks"]) for launch in launches] == [(0, 24), (1, 6), (1, 6)]
+    assert len({launch["stream"] for launch in launches}) == 2
+
+
 def test_a_torch_npu_with_no_way_to_its_stream(npu_process: Any, other_torch_npu: str) -> None:
     hidden = "aoti_torch_get_current_npu_stream,_ZN7c10_npu19getCurrentNPUStreamEa"
     source = START + "tell(said=attempt(forward))\n"

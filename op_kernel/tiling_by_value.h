@@ -17,6 +17,9 @@ struct TriangleCacheWords {
   uint64_t words[123];
 };
 static_assert(sizeof(TriangleForwardWords) == sizeof(TriangleForwardTiling), "the words of the forward's tiling");
+static_assert(
+    sizeof(TriangleForwardWords) + 12 * sizeof(uint64_t) <= 1024,
+    "up to 1 KB of arguments, 11 pointers and one of the launch's own among them, the runtime has a faster way");
 static_assert(sizeof(TriangleBackwardWords) == sizeof(TriangleBackwardTiling), "the words of the backward's tiling");
 static_assert(sizeof(TriangleCacheWords) == sizeof(TriangleCacheTiling), "the words of the tiling over a cache");
 

@@ -47,7 +47,7 @@ class Done:
 def npu_process(tmp_path):
     """Runs Python source in a process of its own with its own report; environment variables as keywords."""
 
-    def run(source: str, timeout: float = 300, **environment: str) -> Done:
+    def run(source: str, timeout: float = 1200, **environment: str) -> Done:
         report = tmp_path / "report.jsonl"
         report.unlink(missing_ok=True)
         paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])

@@ -174,9 +174,11 @@ TRIANGLE_FN int64_t rows_cost_before(const TaskLine& line, const SequenceTasks& 
   const int64_t first = tasks.rows.begin;
   const int64_t blocks = blocks_before(tasks.band, tasks.block, row) - blocks_before(tasks.band, tasks.block, first);
   int64_t full = 0;
+#if !defined(TRIANGLE_DEVICE)  // what plans of kernels never ask for
   if (line.cost.edge != line.cost.full) {
     full = full_blocks_before(tasks.band, tasks.block, row) - full_blocks_before(tasks.band, tasks.block, first);
   }
+#endif
   return line.spans_per_task() * blocks_cost(line.cost, blocks, full) + (row - first) * line.cost.task;
 }
 

@@ -15,6 +15,11 @@ int64_t power_of_two(int64_t x) {
   return power;
 }
 
+// Whether one copy reads keys of all pages: their gap counts bytes in 32 bits.
+bool reads_by_stride(const Strides& strides, int64_t columns) {
+  return strides.row >= columns && 2 * (strides.row - columns) <= int64_t{0xffffffff};
+}
+
 }  // namespace
 
 CachePlan make_cache_plan(const CacheProblem& problem) {
@@ -35,7 +40,7 @@ CachePlan make_cache_plan(const CacheProblem& problem) {
   t.forward = plan.tiling;
   t.heads_kv = static_cast<int32_t>(p.heads_kv);
   t.packed_q = p.packed;
-  t.rows = p.packed ? 0 : p.sq;
+  t.rows = p.packed ? std::min(problem.most_rows, p.sq) : p.sq;
   t.new_keys = problem.new_keys;
   t.pages = problem.pages;
   t.page_size = problem.page_size;
@@ -64,6 +69,7 @@ CachePlan make_cache_plan(const CacheProblem& problem) {
   const int64_t chunks = (seen + kChunkKeys - 2) / kChunkKeys + 1;  // that they touch, at most
   const int64_t dv16 = round_up(t.forward.dv, 16);
   t.forward.cut_rows = round_up(static_cast<int32_t>(task_rows * t.heads_of_task), 16);
+  t.reads_ahead = t.forward.cut_rows <= kMostRowsReadAhead && reads_by_stride(p.k, p.d) && reads_by_stride(p.v, p.dv);
   t.forward.cut_slot_bytes = ceil_div(t.forward.cut_rows * (dv16 + 2) * 4, kWorkspaceAlign) * kWorkspaceAlign;
   const int64_t slots = std::min(chunks, kMostCutBytes / (2 * p.cores * t.forward.cut_slot_bytes));
   if (problem.room > kChunkKeys && slots >= 2) {

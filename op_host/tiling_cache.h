@@ -10,7 +10,8 @@ struct TriangleCacheTiling {
   TriangleForwardTiling forward;
   int32_t heads_of_task = 1;  // query heads of one key/value head whose rows share a task: row by row, head by head
   int32_t heads_kv = 1;
-  int32_t packed_q = 0;  // 1: rows by cu_seq_q; 0: `rows` of each sequence
+  int32_t packed_q = 0;     // 1: rows by cu_seq_q, at most `rows` of each sequence; 0: `rows` of each
+  int32_t reads_ahead = 0;  // 1: the vector cores read keys and values ahead of the cube (op_kernel/read_ahead.h)
   int64_t rows = 0;
   int64_t new_keys = 0;   // appended to each sequence; packed: 1 where each row of q brings its own, else 0
   int64_t pages = 0;      // in the cache
@@ -45,6 +46,7 @@ struct CachePlan {
 // Throws std::invalid_argument naming the argument.
 CachePlan make_cache_plan(const CacheProblem& problem);
 
+constexpr int32_t kMostRowsReadAhead = 64;  // of a task: more use what is read into (op_kernel/buffers_aiv.h)
 constexpr int64_t kMostCutBytes = int64_t{256} << 20;  // of workspace, for the chunk partials of cut tasks
 
 #endif

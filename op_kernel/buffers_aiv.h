@@ -21,6 +21,9 @@ struct AivBuffers {
   // no bank group of UB.
   static constexpr uint32_t kAcc = kProbs + 2 * kProbsBytes + 256;
   static constexpr uint32_t kAccBytes = 16384 * 4;
+  // Where tasks have at most 64 rows, half of it is unused.
+  static constexpr uint32_t kUnused = kAcc + kAccBytes / 2;
+  static constexpr int32_t kUnusedBytes = kAccBytes / 2;
   // Scratch: partial maxima of a tile [rows, width / 8], later what its scores are reduced by [rows, 8]; partial sums
   // [32, 64], which outlive their tile by two barriers. In a merge instead the factors of the accumulator and of P V,
   // each [128, 8].

@@ -6,7 +6,7 @@
 // loaded once for the group, in a decode step as in a chunk of a prompt. Values that a host would check (lengths, page
 // numbers, offsets) are clamped: wrong ones give wrong results and no access outside.
 #pragma once
-#include "operands.h"
+#include "read_ahead.h"
 
 namespace triangle {
 
@@ -48,7 +48,8 @@ class CacheSequences {
       return range;
     }
     range.begin = clamp64(cu_seq_q_.GetValue(sequence), 0, tiling_->forward.total_q);
-    range.end = clamp64(cu_seq_q_.GetValue(sequence + 1), range.begin, tiling_->forward.total_q);
+    const int64_t most = min64(range.begin + tiling_->rows, tiling_->forward.total_q);
+    range.end = clamp64(cu_seq_q_.GetValue(sequence + 1), range.begin, most);
     return range;
   }
   __aicore__ inline Range rows_k(int64_t) const { return Range(); }
@@ -178,6 +179,7 @@ class CacheOperands {
   using Sequences = CacheSequences;
   using Edges = GroupEdges;
   using Mask = NoTileMask;
+  using Ahead = ReadAhead<CacheSequences>;
 
   __aicore__ inline CacheOperands(const TriangleCacheTiling* tiling, const CacheSequences& sequences,
                                   const CachePlaces* places)
@@ -190,6 +192,10 @@ class CacheOperands {
     share.begin.part[kMain] = places_->start(core);
     share.end.part[kMain] = places_->start(core + 1);
     return share;
+  }
+
+  __aicore__ inline Ahead read_ahead(const ForwardArguments& arguments, const Share& share, int32_t half) const {
+    return Ahead(tiling_, sequences_, share, arguments.k, arguments.v, half);
   }
 
   __aicore__ static inline Columns columns(const Stage& stage, int32_t row, int32_t rows) {

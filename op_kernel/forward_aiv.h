@@ -20,6 +20,7 @@ class ForwardAiv {
         workspace_(tiling, arguments.workspace, core),
         soft_(tiling, operands.sequences(), share),
         merge_(tiling, operands.sequences(), share),
+        ahead_(operands.read_ahead(arguments, share, half)),
         slopes_(global<float>(arguments.slopes)),
         sinks_(global<float>(arguments.sinks)),
         half_(half),
@@ -35,8 +36,10 @@ class ForwardAiv {
     int64_t made = 0, used = 0;
     Stage stage;
     bool more = soft_.next_with_keys(&stage);
+    ahead_.next(operands_.sequences(), chip_);
     while (more || used < made) {
       if (more) {
+        ahead_.next(operands_.sequences(), chip_);
         softmax(stage);
         ++made;
         more = soft_.next_with_keys(&stage);
@@ -511,6 +514,7 @@ class ForwardAiv {
   GM_ADDR mask_;
   Workspace workspace_;
   Cursor soft_, merge_;
+  typename Operands::Ahead ahead_;
   AscendC::GlobalTensor<float> slopes_, sinks_;
   int32_t half_, dv16_;
   AivChip chip_;

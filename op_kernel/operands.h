@@ -36,11 +36,18 @@ __aicore__ inline void store_rows(const AscendC::GlobalTensor<U>& dst, const Asc
   }
 }
 
+// In the place of what reads ahead of the cube (read_ahead.h).
+struct NoReadAhead {
+  template <class Sequences>
+  __aicore__ inline void next(const Sequences&, AivChip&) const {}
+};
+
 class TensorOperands {
  public:
   using Sequences = ForwardSequences;
   using Edges = TileEdges;
   using Mask = TileMask;
+  using Ahead = NoReadAhead;
 
   __aicore__ inline TensorOperands(const TriangleForwardTiling* tiling, const ForwardArguments& arguments)
       : tiling_(tiling), sequences_(tiling, arguments.cu_seq_q, arguments.cu_seq_k) {}
@@ -51,6 +58,8 @@ class TensorOperands {
   }
   // Where the cores begin, if tasks may be cut.
   __aicore__ inline const Partition& places() const { return tiling_->partition; }
+
+  __aicore__ static inline Ahead read_ahead(const ForwardArguments&, const Share&, int32_t) { return Ahead(); }
 
   // The columns of a stage that rows row .. row + rows of its task see.
   __aicore__ static inline Columns columns(const Stage& stage, int32_t row, int32_t rows) {

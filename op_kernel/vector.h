@@ -97,6 +97,9 @@ class AivChip {
     return chip_.UB<T>(AivBuffers::kProbs + slot * AivBuffers::kProbsBytes, AivBuffers::kSlotFloats);
   }
   __aicore__ inline Floats accumulator() { return chip_.UB<float>(AivBuffers::kAcc, AivBuffers::kAccBytes / 4); }
+  __aicore__ inline AscendC::LocalTensor<half> unused() {
+    return chip_.UB<half>(AivBuffers::kUnused, AivBuffers::kUnusedBytes / 2);
+  }
   __aicore__ inline Floats max_parts() { return chip_.UB<float>(AivBuffers::kScratch, AivBuffers::kMaxPartsBytes / 4); }
   __aicore__ inline Floats sum_parts() {
     return chip_.UB<float>(AivBuffers::kSumParts, AivBuffers::kSumPartsBytes / 4);

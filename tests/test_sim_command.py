@@ -84,7 +84,37 @@ def test_the_goals_are_those_of_both_passes() -> None:
         ("backward", 2048, 128, 0.60, 0.48, 0.40),
         ("backward", 8192, 64, 0.42, None, None),
         ("backward", 512, 128, None, None, None),
+        ("cache", 1, 128, None, None, None),
+        ("cache", 512, 128, None, None, None),
     ]
+    assert [(g.shape.batch, g.shape.sk, g.hbm_share, g.of_forward) for g in GOALS if g.direction == "cache"] == [
+        (32, 8192, 0.8, None),
+        (1, 8192, None, 0.9),
+    ]
+
+
+def test_goals_over_a_cache(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both kinds of goals, of small shapes; what is not met says how busy the pipes are."""
+    shape = sim.Shape(2, 8, 2, 1, 700, 64)
+    assert print_goals([Goal("cache", shape, None, hbm_share=0.01, of_forward=0.1)]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("Ascend910B2, bf16, timing model")
+    assert text.count("  met") == 4
+    assert "share of HBM's rate, pages of 700" in text
+    assert print_goals([Goal("cache", shape, None, hbm_share=0.99)]) == 1
+    assert "MB in" in capsys.readouterr().out
+
+
+def test_reading_ahead_pays_in_decoding() -> None:
+    """A decode step takes from HBM what it reads and no more, faster than the cube's loads alone could: rows to NZ come
+    at 32 B a cycle. The same over pages of 64 and over one long one, to 5%.
+    """
+    shape = sim.Shape(8, 32, 8, 1, 2048, 128)
+    paged, whole = (sim.model_kvcache(shape, page_size=size) for size in (64, 2048))
+    cube_alone = paged.cache_bytes / (32 * 24 * paged.report.ghz * 1e3)  # microseconds
+    assert paged.microseconds < 1.25 * cube_alone
+    assert abs(paged.microseconds / whole.microseconds - 1) < 0.05
+    assert paged.report.raw["memory"]["hbm_read"] < 1.1 * paged.cache_bytes
 
 
 @pytest.mark.parametrize(

@@ -268,7 +268,7 @@ KERNELS: dict[str, Callable[[], list[Run]]] = {
     ],
     "forward, cache": lambda: [
         cached([0, 40], 3, heads=4, new=3),  # grouped rows, a wide lse, appended keys, sinks
-        cached([300], 20, heads=1, columns=144, window_size_left=20),
+        cached([300], 20, heads=1, columns=144, window_size_left=200),
     ],
     "backward, bent": bent_backward_runs,
 }

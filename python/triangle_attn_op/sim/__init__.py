@@ -10,15 +10,18 @@ from .. import ascend_sim  # noqa: F401  first: where numpy is missing it says s
 from .attention import attn_forward
 from .backward import attn_backward, model_backward
 from .cache import attn_kvcache
+from .cache_model import ModelledCache, model_kvcache
 from .model import Bends, Modelled, Shape, model_forward
 
 __all__ = [
     "Bends",
     "Modelled",
+    "ModelledCache",
     "Shape",
     "attn_backward",
     "attn_forward",
     "attn_kvcache",
     "model_backward",
     "model_forward",
+    "model_kvcache",
 ]

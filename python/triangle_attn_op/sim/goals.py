@@ -10,6 +10,7 @@ from typing import Any
 from ..ascend_sim import socs
 from . import library
 from .backward import model_backward
+from .cache_model import model_kvcache
 from .model import Modelled, Shape, model_forward
 
 # The corner of the ranges in which measurements of others leave the rates: docs/simulator-timing.md.
@@ -21,16 +22,19 @@ _PIPES = ("M", "FIX", "V", "MTE1", "MTE2", "MTE3")
 class Goal:
     """A shape and what its launch should reach: the share of the cube's peak, in cycles, and that in the WORST corner;
     None: stated only. against_dense: times faster than the kernel without a diagonal. deterministic: the share of the
-    backward's deterministic path.
+    backward's deterministic path. Of a call over a cache, its append included: hbm_share, of HBM's bandwidth, for keys
+    and values read once; of_forward, of the forward's rate for the same rows and keys.
     """
 
-    direction: str  # "forward", "backward"
+    direction: str  # "forward", "backward", "cache"
     shape: Shape
     cube_share: float | None
     worst_share: float | None = None
     most_ring_mib: float | None = None
     against_dense: float | None = None
     deterministic: float | None = None
+    hbm_share: float | None = None
+    of_forward: float | None = None
 
 
 _LONG, _MANY_HEADS = Shape(1, 32, 32, 8192, 8192, 128), Shape(1, 52, 52, 2048, 2048, 128)
@@ -44,6 +48,8 @@ GOALS = (
     Goal("backward", _MANY_HEADS, 0.60, 0.48, 2.5, None, 0.40),
     Goal("backward", _NARROW, 0.42),
     Goal("backward", _SHORT, None),
+    Goal("cache", Shape(32, 32, 8, 1, 8192, 128), None, hbm_share=0.8),
+    Goal("cache", Shape(1, 32, 8, 512, 8192, 128), None, of_forward=0.9),
 )
 
 
@@ -82,6 +88,8 @@ def print_goals(goals: Sequence[Goal] = GOALS, *, as_json: bool = False) -> int:
 
 def rows_of(goal: Goal) -> list[Row]:
     """Models the goal's launches."""
+    if goal.direction == "cache":
+        return cache_rows_of(goal)
     model = model_forward if goal.direction == "forward" else model_backward
     m = model(goal.shape)
     rows = [_share("share of cube peak", m, goal.cube_share), _stated(m)]
@@ -107,6 +115,36 @@ def rows_of(goal: Goal) -> list[Row]:
         cost = whole.microseconds / m.microseconds - 1
         figures = {"microseconds": whole.microseconds, "cost": cost}
         rows.append(Row("its time", "", f"{_times(whole)}, {cost:+.0%}", figures=figures))
+    return rows
+
+
+def cache_rows_of(goal: Goal) -> list[Row]:
+    """Over pages of 64 keys, and of all of a sequence's."""
+    rows = []
+    for page_size in (64, goal.shape.sk):
+        m = model_kvcache(goal.shape, page_size=page_size)
+        where = f"pages of {page_size}"
+        figures: dict[str, Any] = {"microseconds": m.microseconds, "hbm_share": m.hbm_share}
+        if goal.hbm_share is not None:
+            busy = {name: share for name, share in m.report.pipe_shares.items() if share >= 0.1}
+            parts = ", ".join(f"{name} {share:.0%}" for name, share in sorted(busy.items(), key=lambda item: -item[1]))
+            met = m.hbm_share >= goal.hbm_share
+            value = f"{m.hbm_share:.1%}"
+            reason = "" if met else f"{m.cache_bytes / 1e6:,.0f} MB in {m.microseconds:,.0f} us; busy: {parts}"
+            rows.append(Row(f"share of HBM's rate, {where}", f">= {goal.hbm_share:.0%}", value, met, reason, figures))
+        if goal.of_forward is not None:
+            rate = model_forward(goal.shape).microseconds / m.microseconds
+            rows.append(
+                Row(
+                    f"of the forward's rate, {where}",
+                    f">= {goal.of_forward:.0%}",
+                    f"{rate:.1%}",
+                    rate >= goal.of_forward,
+                    figures=figures | {"of_forward": rate},
+                )
+            )
+        parts = f"{m.microseconds:,.0f} us, {m.append_microseconds:.1f} of them to append"
+        rows.append(Row("time", "", parts, figures=figures))
     return rows
 
 

@@ -41,6 +41,14 @@ def opapi() -> ctypes.CDLL:
     return library
 
 
+def torch_npu_names(function: str) -> bool:
+    """Whether the installed torch_npu has the name; where it has not, it makes the result by another function: 2.10
+    computes ceil_ by aclnnCeil.
+    """
+    library = Path(torch_npu.__file__).parent / "lib" / "libtorch_npu.so"
+    return f"\0{function}\0".encode() in library.read_bytes()
+
+
 # ---- inputs ----------------------------------------------------------------------------------------------------------
 
 # A layout makes the memory (on the CPU) and the view of it that is the argument; the view is taken on each device.
@@ -141,7 +149,8 @@ def test_against_cpu(case: Case, dtype: torch.dtype, seed: int, opapi: ctypes.CD
         for layout in LAYOUTS:
             check(case, dtype, layout, sizes, seed)
     for name, count in zip(names, before):
-        assert opapi.ascend_sim_opapi_calls(name.encode()) > count, f"{name} was not called"
+        called = opapi.ascend_sim_opapi_calls(name.encode()) > count
+        assert called or not torch_npu_names(name), f"{name} was not called"
 
 
 # ---- the list --------------------------------------------------------------------------------------------------------

@@ -28,13 +28,14 @@ uint32_t Allocate(Buffer buffer, uint32_t offset, uint32_t bytes, Site site) {
 
 uint32_t RoundUp(uint32_t bytes) { return (bytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes; }
 
-// In mixed kernels L1 keeps its last 256 bytes. The end of UB that instructions use may be handed out: touching it is
-// reported.
+// In mixed kernels L1 keeps its last 256 bytes, says the documentation; CANN's constant is 128, and CATLASS, which runs
+// on chips, takes all of it. The end of UB that instructions use may be handed out: touching it is reported.
 uint32_t UsableBytes(Buffer buffer) {
   const uint64_t capacity = device::Capacity(buffer);
-  const bool reserved = buffer == Buffer::kL1 && CurrentMachine().group_size_aiv() > 0;
-  const uint64_t kept = CurrentMachine().options.lenient ? 128 : 256;  // CANN's constant, and its documentation
-  return static_cast<uint32_t>(capacity - (reserved && capacity >= kept ? kept : 0));
+  constexpr uint64_t kept = 256;
+  const bool reserved = buffer == Buffer::kL1 && CurrentMachine().group_size_aiv() > 0 &&
+                        !CurrentMachine().options.lenient && capacity >= kept;
+  return static_cast<uint32_t>(capacity - (reserved ? kept : 0));
 }
 
 }  // namespace

@@ -252,6 +252,42 @@ def test_a_program_with_launches_in_a_header(run: Any) -> None:
     assert "uninitialised-read" in err
 
 
+def test_high_level_headers_of_a_tree(run: Any) -> None:
+    """They compile over the simulator's headers, which come first; what the tree has is taken from it; the language of
+    the device is there before the source's first line.
+    """
+    import ascend_sim
+
+    lib = Path("cann/x86_64-linux/ascendc/include/highlevel_api/lib")
+    (lib / "pad").mkdir(parents=True)
+    (lib.parent / "kernel_tensor.h").write_text("#error not this one\n")
+    (lib / "pad" / "broadcast.h").write_text(
+        '#pragma once\n#include "kernel_tensor.h"\n#include "kernel_pop_stack_buffer.h"\nnamespace AscendC {\n'
+        "template <typename T, int32_t dim, int32_t axis, bool isReuseSource = false>\n"
+        "__aicore__ inline void BroadCast(const LocalTensor<T>& dst, const LocalTensor<T>& src,\n"
+        "    const uint32_t dstShape[dim], const uint32_t srcShape[dim], LocalTensor<uint8_t>& tmp) {\n"
+        "  Muls(dst, src, T(HALF_DEFAULT_REPEAT_STRIDE), dstShape[0]);\n}\n}\n"
+    )
+    Path("size.h").write_text("template <size_t n> __aicore__ inline uint32_t Size() { return n; }\n")
+    Path("k.cpp").write_text(
+        '#include "size.h"\n#include "lib/pad/broadcast.h"\nusing namespace AscendC;\n'
+        'extern "C" __global__ __aicore__ void k(GM_ADDR out) {\n  KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);\n'
+        "  GlobalTensor<float> g;\n  g.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(out));\n"
+        "  LocalTensor<float> t(TPosition::VECCALC, 0, 64);\n  LocalTensor<uint8_t> tmp;\n"
+        "  const uint32_t shape[1] = {Size<64>()}, one[1] = {1};\n  Duplicate(t, 2.0f, 64);\n  PipeBarrier<PIPE_V>();\n"
+        "  BroadCast<float, 1, 0>(t, t, shape, one, tmp);\n"
+        "  SetFlag<HardEvent::V_MTE3>(EVENT_ID0);\n  WaitFlag<HardEvent::V_MTE3>(EVENT_ID0);\n"
+        "  DataCopy(g, t, 64);\n  PipeBarrier<PIPE_ALL>();\n}\n"
+    )
+    code, out, err = run("k.cpp", "--kernel", "k", "--args", "out:float[64]", "--cann", "cann")
+    assert code == 0, out + err
+    assert "first 8 8 8 8 8 8" in out
+    with pytest.raises(
+        ValueError, match=r"cann: \S*sources: found neither highlevel_api/lib \(CANN 8\) nor include/adv"
+    ):
+        ascend_sim.build("k.cpp", cann=run.sources)
+
+
 def test_interrupted_launch(kernels: Any) -> None:
     """Ctrl-C ends a launch that would run for minutes, and the next one runs."""
     launch = kernels("speed").launch

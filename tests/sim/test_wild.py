@@ -102,7 +102,7 @@ def test_waiting_in_global_memory_is_synchronisation(kernels: Any) -> None:
 @pytest.mark.parametrize(
     ("how", "lenient", "strict"),
     [
-        (0, set(), "InitBuffer: 1 x 524160 bytes of A1 at byte 0 of L1 exceed its end at 524032"),
+        (0, set(), "InitBuffer: 1 x 524288 bytes of A1 at byte 0 of L1 exceed its end at 524032"),
         (1, set(), "InitBuffer: C2PIPE2GM lies in FB, which this core does not have|exceed its end at 2048"),
         (2, {"portability"}, "flag id 12 is outside 0..10"),
         (3, {"wrong-core"}, "InitBuffer: A1 lies in L1, which this core does not have"),

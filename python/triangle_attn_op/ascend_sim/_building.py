@@ -37,12 +37,14 @@ def build(
     flags: Sequence[str] = (),
     kernels: Sequence[str] | None = None,
     compiler: str | None = None,
+    cann: str | os.PathLike[str] | None = None,
 ) -> KernelLibrary:
     """Compiles kernel sources (.cpp or .asc) for the simulator and loads them.
 
     include: folders of headers. defines: "NAME" or "NAME=value". flags: further ones of the compiler.
     kernels: those to register; template instances are named so, "k<half>". By default every kernel of the sources.
     compiler: a C++ compiler; by default $CXX where that is g++ or clang++, else what is installed.
+    cann: a CANN, or a source tree of its API: its high-level headers are found behind the simulator's own ones.
 
     Raises CompileError with the compiler's first error; FileNotFoundError for a source or compiler that is not there;
     ValueError where the sources hold no such kernel.
@@ -61,7 +63,7 @@ def build(
         path: "\n".join(f"ASCEND_SIM_REGISTER({kind}, {name})" for name, kind in names.items())
         for path, names in instances.items()
     }
-    job = _Job(found, [str(Path(p).resolve()) for p in include], list(defines), list(flags))
+    job = _Job(found, [str(Path(p).resolve()) for p in include], list(defines), [*_behind(cann), *flags])
     output = job.run("kernels.so", registrations, ["-shared", *_WRAP], link, keep_aiv=False)
     library = load(output, engine=engine)
     parameters = {text.name: text.parameters for texts in by_path.values() for text in texts}
@@ -76,6 +78,7 @@ def build_program(
     defines: Sequence[str] = (),
     flags: Sequence[str] = (),
     compiler: str | None = None,
+    cann: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Compiles .asc sources, which hold kernels and a main(), to a program on the simulator's AscendCL.
 
@@ -85,8 +88,23 @@ def build_program(
     found = find_compiler(compiler)
     engine, runtime = engine_library(found), runtime_library(found)
     link = [str(runtime), str(engine), f"-Wl,-rpath,{runtime.parent}", f"-Wl,-rpath,{engine.parent}"]
-    job = _Job(found, [str(Path(p).resolve()) for p in include], list(defines), list(flags))
+    job = _Job(found, [str(Path(p).resolve()) for p in include], list(defines), [*_behind(cann), *flags])
     return job.run("program", dict.fromkeys(paths, ""), _WRAP, [*link, "-pthread"], keep_aiv=True)
+
+
+def _behind(cann: str | os.PathLike[str] | None) -> list[str]:
+    """Flags for the folders of a CANN's high-level headers, lib/ in 8.x and adv_api/ in 9.x and source trees."""
+    if cann is None:
+        return []
+    top = Path(cann).resolve()
+    for name, marker in (("highlevel_api", "lib"), ("include", "adv_api")):
+        for start in ("", "ascendc/include/", "*/ascendc/include/", "compiler/ascendc/include/", "asc/", "*/asc/"):
+            for folder in sorted(top.glob(start + name)) if start + name else [top]:
+                if (folder / marker).is_dir():
+                    return [f"-idirafter{folder}", f"-idirafter{folder.parent}"]
+    raise ValueError(
+        f"cann: {top}: found neither highlevel_api/lib (CANN 8) nor include/adv_api (CANN 9 or its sources)"
+    )
 
 
 def _paths(given: Paths) -> list[Path]:
@@ -205,7 +223,8 @@ class _Job:
             included = self._rewritten(path, work / f"source{i}")
             wrapper = work / f"wrapper{i}.cpp"
             wrapper.write_text(
-                f'{_included_before(path)}#include "{included}"\n#include "ascend_sim/register.h"\n{text}\n',
+                _included_before(path, bool(text), self.root)
+                + f'#include "{included}"\n#include "ascend_sim/register.h"\n{text}\n',
                 encoding="utf-8",
             )
             for core, define in _CORES.items():
@@ -264,11 +283,12 @@ class _Job:
         return result
 
 
-def _included_before(path: Path) -> str:
-    """The headers of a kernel that includes none itself, as where CANN's build rules do it."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    bare = "__aicore__" in text and re.search(r"^[ \t]*#[ \t]*include", text, re.M) is None
-    return '#include "kernel_operator.h"\n' if bare else ""
+def _included_before(path: Path, kernels: bool, root: Path) -> str:
+    """What the device's compiler knows before the first line of a source with kernels: its language."""
+    if not kernels and path.suffix != ".asc":
+        text = path.read_text(encoding="utf-8", errors="replace")
+        kernels = re.search(r"\b__(aicore|global)__\b", text) is not None
+    return f'#include "{root}/include/kernel_operator.h"\n' if kernels else ""
 
 
 def _dependencies(text: str) -> list[str]:

@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "--ignore-site", action="append", default=[], metavar="FILE:LINE", help="leave a flag or barrier out"
     )
     run.add_argument("-I", "--include", action="append", default=[], metavar="DIR")
+    run.add_argument("--cann", metavar="DIR", help="a CANN or its API's sources, for kernels on the high-level headers")
     run.add_argument("-D", "--define", action="append", default=[], metavar="NAME[=VALUE]")
     run.add_argument("--flag", action="append", default=[], metavar="FLAG", help="a further one of the compiler")
     run.add_argument("--compiler", help="g++ or clang++ to use (default: $CXX, else what is installed)")
@@ -117,6 +118,7 @@ def _run_kernel(options: argparse.Namespace) -> int:
         flags=options.flag,
         kernels=[options.kernel],
         compiler=options.compiler,
+        cann=options.cann,
     )
     kernel = library.kernels[next(name for name in library.kernels if _same(name, options.kernel))]
     given = words.parse(options.args, kernel, options.timing_only, options.seed)
@@ -277,7 +279,12 @@ def _run_program(options: argparse.Namespace, program_arguments: list[str]) -> i
     if wrong:
         raise LaunchError(f"--{wrong[0].replace('_', '-')}: is of one kernel, name it by --kernel; this is a program")
     program = build_program(
-        options.sources, include=options.include, defines=options.define, flags=options.flag, compiler=options.compiler
+        options.sources,
+        include=options.include,
+        defines=options.define,
+        flags=options.flag,
+        compiler=options.compiler,
+        cann=options.cann,
     )
     environment = dict(os.environ)
     environment["ASCEND_SIM_SOC"] = options.soc

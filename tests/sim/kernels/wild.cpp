@@ -230,7 +230,7 @@ extern "C" __global__ __aicore__ void wild_mixed(GM_ADDR x, GM_ADDR out, int32_t
   TBuf<TPosition::A1> l1;
   TBuf<TPosition::C2PIPE2GM> scales;
   SetSyncBaseAddr(0);
-  if (how == 0) pipe.InitBuffer(l1, 512 * 1024 - 128);
+  if (how == 0) pipe.InitBuffer(l1, 512 * 1024);
   if (how == 1) pipe.InitBuffer(scales, 7 * 1024);
   const uint16_t id = how == 2 ? 12 : 3;
   if ASCEND_IS_AIC {

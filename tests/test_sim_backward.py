@@ -200,11 +200,14 @@ def test_only_the_fast_path_adds_in_an_open_order(name: str, order: str, seed: i
 
 
 @pytest.mark.parametrize(
-    ("sq", "sk", "options", "cores"),
-    [(4200, 130, {"diagonal": 130}, 4), (2300, 2300, {}, 3), (300, 700, {"alignment": "top_left"}, 2)],
+    ("sq", "sk", "options", "cores", "dtype"),
+    [
+        (4200, 130, {"diagonal": 130}, 4, torch.bfloat16),
+        (2300, 2300, {}, 3, torch.float16),
+        (300, 700, {"alignment": "top_left"}, 2, torch.bfloat16),
+    ],
     ids=["one column, many cores", "cut columns", "keys that nobody sees"],
 )
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bf16", "fp16"])
 def test_block_columns_that_cores_share_or_nobody_sees(
     sq: int, sk: int, options: dict[str, Any], cores: int, dtype: torch.dtype, seed: int
 ) -> None:

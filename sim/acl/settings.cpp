@@ -1,7 +1,11 @@
 #include "acl/settings.h"
 
+#include <pthread.h>
+
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
+#include <mutex>
 
 namespace ascend_sim {
 namespace acl {
@@ -64,8 +68,17 @@ Settings FromEnvironment() {
 }  // namespace
 
 const Settings& TheSettings() {
-  static const Settings* settings = new Settings(FromEnvironment());  // outlives the program's static destructors
-  return *settings;
+  // Outlive the program's static destructors. A forked process reads its own environment.
+  static std::atomic<const Settings*> settings{nullptr};
+  static std::mutex reading;
+  if (const Settings* read = settings.load(std::memory_order_acquire)) return *read;
+  const std::lock_guard<std::mutex> guard(reading);
+  if (settings.load(std::memory_order_acquire) == nullptr) {
+    static const int registered = pthread_atfork(nullptr, nullptr, [] { settings.store(nullptr); });
+    static_cast<void>(registered);
+    settings.store(new Settings(FromEnvironment()), std::memory_order_release);
+  }
+  return *settings.load(std::memory_order_acquire);
 }
 
 }  // namespace acl

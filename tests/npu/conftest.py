@@ -22,6 +22,7 @@ import device_guard
 import pytest
 import raw_acl
 import simulator_report
+from forks import Forks
 from simulator_report import SIMULATED
 
 HAS_TORCH_NPU = importlib.util.find_spec("torch_npu") is not None
@@ -43,13 +44,24 @@ class Done:
         return [line for line in self.report if "kernel" in line]
 
 
+@pytest.fixture(scope="session")
+def forks():
+    made = Forks()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def npu_process(tmp_path):
+def npu_process(tmp_path, forks):
     """Runs Python source in a process of its own with its own report; environment variables as keywords."""
 
     def run(source: str, timeout: float = 1200, **environment: str) -> Done:
         report = tmp_path / "report.jsonl"
         report.unlink(missing_ok=True)
+        if forks.serves(environment):
+            given = {"ASCEND_SIM_REPORT": str(report), **environment}
+            code, out, err = forks.run(textwrap.dedent(source), tmp_path, given, timeout)
+            return Done(code, out, err, lines_of(report))
         paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
         if "LD_PRELOAD" in environment:  # what is preloaded already stays so
             environment["LD_PRELOAD"] = " ".join([environment["LD_PRELOAD"], os.environ.get("LD_PRELOAD", "")])
@@ -57,10 +69,13 @@ def npu_process(tmp_path):
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(source)], capture_output=True, text=True, env=env, timeout=timeout
         )
-        lines = report.read_text().splitlines() if report.exists() else []
-        return Done(done.returncode, done.stdout, done.stderr, [json.loads(line) for line in lines])
+        return Done(done.returncode, done.stdout, done.stderr, lines_of(report))
 
     return run
+
+
+def lines_of(report: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
 
 
 @pytest.fixture

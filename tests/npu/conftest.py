@@ -44,7 +44,7 @@ class Done:
         return [line for line in self.report if "kernel" in line]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)  # before a test can change the environment
 def forks():
     made = Forks()
     yield made

@@ -19,21 +19,26 @@ MAY_CHANGE = {f"ASCEND_SIM_{name}" for name in ("DETERMINISM", "POISON", "REPORT
 
 
 class Forks:
-    """The process that is forked; made at the first use."""
+    """The process that is forked; begins at the first use, in the environment there is now."""
 
     def __init__(self) -> None:
+        self.before = dict(os.environ)
         self.server: subprocess.Popen[str] | None = None
 
     def serves(self, environment: dict[str, str]) -> bool:
-        return environment.keys() <= MAY_CHANGE
+        """Not where a variable that an import may read differs, or the test changed one."""
+        changed = {name for name, _ in os.environ.items() ^ self.before.items()} - {"PYTEST_CURRENT_TEST"}
+        return environment.keys() <= MAY_CHANGE and not changed
 
     def run(self, source: str, folder: Path, environment: dict[str, str], timeout: float) -> tuple[int, str, str]:
         """Exit code as subprocess has it, output, errors. subprocess.TimeoutExpired after `timeout` seconds."""
         if self.server is None:
             command = [sys.executable, __file__]
-            self.server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+            self.server = subprocess.Popen(
+                command, env=self.before, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            )
         out, err = folder / "out.txt", folder / "err.txt"
-        job = {"source": source, "out": str(out), "err": str(err), "environment": environment}
+        job = {"source": source, "out": str(out), "err": str(err), "environment": environment, "cwd": os.getcwd()}
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         self.server.stdin.write(json.dumps(job) + "\n")
@@ -63,6 +68,7 @@ def next_program() -> str:
                 os.dup2(file, number)
                 os.close(file)
             os.environ.update(job["environment"])
+            os.chdir(job["cwd"])
             sys.argv = ["-c"]
             return str(job["source"])
         print(pid, flush=True)

@@ -24,6 +24,32 @@ class Result(NamedTuple):
     dsinks: Tensor  # [0] without sinks
 
 
+class Attended(NamedTuple):
+    """Of a call over a cache."""
+
+    out: Tensor
+    lse: Tensor
+
+
+def cache_arguments(case: Case, inputs: Inputs) -> dict[str, Any]:
+    """Of a call over a cache for a packed case: pages in any order, or entries, with NaN where no key is."""
+    before = [n - rows for n, rows in zip(case.lens_k, case.lens_q)]
+    size = case.page or max(case.lens_k) + 3
+    per = -(-max(case.lens_k) // size)
+    numbers = torch.randperm(per * len(before), generator=torch.Generator().manual_seed(11)).int().view(-1, per)
+    given: dict[str, Any] = {"block_table": numbers} if case.page else {"cache_batch_idx": numbers[:, 0].contiguous()}
+    for name, t in (("k", inputs.k), ("v", inputs.v)):
+        cache = torch.full((numbers.numel(), size, *t.shape[1:]), torch.nan, dtype=t.dtype)
+        documents = t.split(case.lens_k)
+        for keys, n, pages in zip(documents, before, numbers):
+            for part, page in zip(keys[:n].split(size), pages):
+                cache[page, : len(part)] = part
+        given |= {f"{name}_cache": cache, name: torch.cat([keys[n:] for keys, n in zip(documents, before)])}
+    given |= {"q": inputs.q, "cache_seqlens": torch.tensor(before, dtype=torch.int32)}
+    given |= {"cu_seq_q": cumulative(case.lens_q), "max_q": max(case.lens_q), **case.options}
+    return given | {"alibi_slopes": inputs.alibi_slopes, "sinks": inputs.sinks}
+
+
 def arguments(case: Case, inputs: Inputs) -> dict[str, Any]:
     """Keyword arguments of the raw operators besides q, k, v."""
     device = inputs.q.device
@@ -93,6 +119,12 @@ class TorchBackend:
         dsinks = () if moved.sinks is not None else (torch.empty(0),)
         return Result(*(t.detach().cpu() for t in (out, lse, *gradients, *dsinks)))
 
+    def attend(self, case: Case, inputs: Inputs) -> Attended:
+        given = cache_arguments(case, inputs)
+        moved = {name: t.to(self.device) if isinstance(t, Tensor) else t for name, t in given.items()}
+        results = triangle_attn_op.triangle_attention_with_kvcache(**moved, return_lse=True)
+        return Attended(*(t.cpu() for t in results))
+
 
 def bent(case: Case) -> bool:
     """Whether the case runs on the NPU kernels that bend scores."""
@@ -135,6 +167,17 @@ class SimBackend(TorchBackend):
             {"order": order, "seed": seed, "cores": self.CORES[(index + i) % len(self.CORES)]}
             for i, (order, seed) in enumerate(self.SCHEDULES[:count])
         ]
+
+    def attend(self, case: Case, inputs: Inputs) -> Attended:
+        from triangle_attn_op import sim
+
+        results = []
+        for launch in self.launches(0, 4):
+            out, lse, report = sim.attn_kvcache(**cache_arguments(case, inputs), **launch)
+            report.raise_on_findings()
+            results.append(Attended(out, lse))
+        assert all(torch.equal(a, b) for result in results for a, b in zip(result, results[0]))
+        return results[0]
 
     def run(self, case: Case, inputs: Inputs) -> Result:
         from triangle_attn_op import sim

@@ -32,6 +32,7 @@ class Case:
     alibi: str | None = None  # slopes by "head", or by "batch" and head
     sinks: torch.dtype | str | None = None  # float32, or "q" for q's dtype
     intervals: tuple[int, int] | None = None  # startend_row_indices: heads and bounds
+    page: int | None = None  # lens_k in a cache, the last lens_q of them appended; keys of a page, 0: entries
 
     @property
     def packed(self) -> bool:
@@ -172,6 +173,26 @@ CASES = [
     Case("no keys", B=2, Sq=10, Sk=0),
     Case("D = 0", Sq=10, Sk=10, D=0, Dv=8),
     Case("Dv = 0", Sq=10, Sk=10, D=8, Dv=0),
+]
+
+# Over a cache; out and lse alone.
+CACHE_CASES = [
+    Case("decode, pages of 16", Hq=8, Hkv=2, lens_q=(1, 1, 1), lens_k=(1, 333, 700), page=16),
+    Case(
+        "prompt, token, guesses, idle place", Hq=4, D=80, Dv=48, lens_q=(70, 1, 5, 0), lens_k=(70, 600, 130, 0), page=0
+    ),
+    Case(
+        "bent chunk, pages of 64",
+        Hq=4,
+        Hkv=1,
+        D=32,
+        lens_q=(40, 2),
+        lens_k=(400, 90),
+        options={"window_size_left": 60, "softcap": 5.0},
+        alibi="batch",
+        sinks=torch.float32,
+        page=64,
+    ),
 ]
 
 

@@ -1,12 +1,15 @@
 // Of CANN's high-level API what attention kernels call by way of kernel_operator.h: BroadCast (9.x: Broadcast) and
-// ReduceMax, ReduceMin and ReduceSum over an axis, composed of vector instructions. The documentation gives results,
-// not the order of additions: here partial sums run through the row. Not declared where the include path has CANN's own
-// headers, which a kernel then includes by their names.
+// ReduceMax, ReduceMin and ReduceSum over an axis, and Fill (InitOutput) of global memory, composed of vector
+// instructions. The documentation gives results, not the order of additions: here partial sums run through the row. Not
+// declared where the include path has CANN's own headers, which a kernel then includes by their names.
 #pragma once
 
 #include "kernel_operator_copy_intf.h"
+#include "kernel_operator_data_copy_intf.h"
+#include "kernel_operator_mm_intf.h"
 #include "kernel_operator_vec_binary_intf.h"
 #include "kernel_operator_vec_brcb_intf.h"
+#include "kernel_operator_vec_duplicate_intf.h"
 #include "kernel_operator_vec_gather_mask_intf.h"
 #include "kernel_operator_vec_reduce_intf.h"
 #include "kernel_tpipe.h"
@@ -132,6 +135,41 @@ template <typename T, int32_t dim, int32_t axis, bool isReuseSource = false>
 __aicore__ inline void Broadcast(const LocalTensor<T>& dstLocal, const LocalTensor<T>& srcLocal,
                                  const uint32_t dstShape[dim], const uint32_t srcShape[dim], Site site = Site::Here()) {
   BroadCast<T, dim, axis, isReuseSource>(dstLocal, srcLocal, dstShape, srcShape, site);
+}
+
+// ---- outputs ------------------------------------------------------------------------------------------------------
+
+// size elements of GM become value, through what is left of UB. Vector cores only.
+template <typename T, typename std::enable_if<sizeof(T) == 2 || sizeof(T) == 4, bool>::type = true>
+__aicore__ inline void Fill(GlobalTensor<T> gmWorkspaceAddr, uint64_t size, T value, Site site = Site::Here()) {
+  if ASCEND_IS_AIC {
+    return;
+  }
+  LocalTensor<T> scratch;
+  PopStackBuffer<T, TPosition::LCM>(scratch, site);
+  const uint64_t room = scratch.GetSize() / kSimRepeat<T> * kSimRepeat<T>, most = 32768 / sizeof(T);
+  const uint64_t chunk = room < most ? room : most;
+  if (chunk == 0) SimHighLevelFail("Fill", site, "elements left in UB", room, kSimRepeat<T>);
+  const int32_t free = GetTPipePtr(site)->FetchEventID(HardEvent::MTE3_V, site);
+  const int32_t full = GetTPipePtr(site)->FetchEventID(HardEvent::V_MTE3, site);
+  using P = ascend_sim::Pipe;
+  ascend_sim::device::SetFlag(P::kMte3, P::kV, free, site);
+  ascend_sim::device::WaitFlag(P::kMte3, P::kV, free, site);
+  SimOrderV(site);
+  Duplicate(scratch, value, static_cast<int32_t>(chunk < size ? chunk : size), site);
+  ascend_sim::device::SetFlag(P::kV, P::kMte3, full, site);
+  ascend_sim::device::WaitFlag(P::kV, P::kMte3, full, site);
+  for (uint64_t at = 0; at < size; at += chunk) {
+    const uint64_t n = size - at < chunk ? size - at : chunk;
+    SimPadOut(gmWorkspaceAddr[at], scratch, {1, static_cast<uint32_t>(n * sizeof(T)), 0, 0}, site);
+  }
+  ascend_sim::device::SetFlag(P::kMte3, P::kV, free, site);
+  ascend_sim::device::WaitFlag(P::kMte3, P::kV, free, site);
+}
+template <typename T>
+__aicore__ inline void InitOutput(GlobalTensor<T> gmWorkspaceAddr, uint32_t size, T value = 0,
+                                  Site site = Site::Here()) {
+  Fill(gmWorkspaceAddr, size, value, site);
 }
 
 // ---- reductions over an axis --------------------------------------------------------------------------------------

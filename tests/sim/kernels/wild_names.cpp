@@ -106,6 +106,10 @@ __aicore__ inline void HighLevel(GM_ADDR x, GM_ADDR out, int32_t how, uint32_t r
   DataCopyPad(in, Gm<T>(x), DataCopyExtParams(1, given * sizeof(T), 0, 0, 0), DataCopyPadExtParams<T>());
   Order<HardEvent::MTE2_V>();
   const uint32_t shape[2] = {rows, columns}, column[2] = {rows, 1}, row[2] = {1, columns};
+  if (how == 8) {
+    InitOutput<T>(Gm<T>(out), taken, T(3));
+    return;
+  }
   namespace P = Pattern::Reduce;
   if (how == 0) BroadCast<T, 2, 1>(result, in, shape, column, tmp);
   if (how == 1) BroadCast<T, 2, 0>(result, in, shape, row, tmp);

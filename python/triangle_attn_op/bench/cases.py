@@ -9,7 +9,7 @@ from functools import partial
 from . import cached, measures
 from .goals import Criterion, Goal
 from .measures import Measurement
-from .problem import DTYPES, Problem
+from .problem import DTYPES, INTERVALS, Problem
 from .timing import Effort
 
 FAMILIES = (
@@ -20,6 +20,7 @@ FAMILIES = (
     "window",
     "packed",
     "bent",
+    "intervals",
     "decode",
     "cache",
     "small",
@@ -59,6 +60,7 @@ class Sizes:
     long: int = 16384
     window: int = 1024
     document: int = 1024
+    intervals: int = 8192
     decode: int = 8192
     decode_batches: tuple[int, ...] = (1, 8)
     caches: tuple[tuple[int, int], ...] = ((1, 1024), (1, 8192), (1, 32768), (8, 8192), (32, 1024))
@@ -83,6 +85,7 @@ QUICK = Sizes(
     gqa=1024,
     long_heads=1,
     long=8192,
+    intervals=4096,
     decode_batches=(1,),
     caches=((1, 8192),),
     chunk=(512, 4096),
@@ -100,6 +103,7 @@ TINY = Sizes(
     long=512,
     window=128,
     document=64,
+    intervals=256,
     decode=256,
     decode_batches=(1, 2),
     caches=((2, 256),),
@@ -163,6 +167,11 @@ def _others(sizes: Sizes) -> Iterator[Case]:
             for direction in directions:
                 problem = Problem.square(sizes.heads, sizes.length, 128, dtype)
                 yield Case("others", problem, direction, goal, partial(measures.against_python, opponent=opponent))
+    for kind in INTERVALS:
+        goal = _at_least(f"{kind}, S = {sizes.length}, against FlexAttention", "x FlexAttention", 1.8)
+        for dtype in sizes.few_dtypes:
+            problem = Problem.square(sizes.heads, sizes.length, 128, dtype).with_(intervals=kind)
+            yield Case("others", problem, "forward", goal, partial(measures.against_python, opponent="FlexAttention"))
 
 
 def _gqa(sizes: Sizes) -> Iterator[Case]:
@@ -200,6 +209,19 @@ def _bent(sizes: Sizes) -> Iterator[Case]:
                 plain = Problem.square(sizes.heads, sizes.length, 128, dtype)
                 measure = partial(measures.speed_over, other=plain, name="plain", figure="of plain")
                 yield Case("bent", plain.with_(bend=bend), direction, goal, measure)
+
+
+def _intervals(sizes: Sizes) -> Iterator[Case]:
+    criteria = Criterion("of prediction", 0.85), Criterion("x SDPA", 5.0)
+    for kind in INTERVALS:
+        goal = Goal(
+            f"{kind}, S = {sizes.intervals}", ">= 0.85 of prediction, >= 5 x SDPA with the mask", criteria, True
+        )
+        for dtype in sizes.few_dtypes:
+            for direction in ("forward", "backward"):
+                dense = Problem.square(sizes.long_heads, sizes.intervals, 128, dtype)
+                measure = partial(measures.intervals, dense=dense)
+                yield Case("intervals", dense.with_(intervals=kind), direction, goal, measure)
 
 
 def _decode(sizes: Sizes) -> Iterator[Case]:
@@ -284,6 +306,7 @@ _FAMILY: dict[str, Callable[[Sizes], Iterator[Case]]] = {
     "window": _window,
     "packed": _packed,
     "bent": _bent,
+    "intervals": _intervals,
     "decode": _decode,
     "cache": _cache,
     "small": _small,

@@ -72,7 +72,8 @@ def gate(
 
 def _sampled_rows(problem: Problem) -> Tensor | None:
     """None where SDPA does the whole problem: causal or unmasked; else rows spread over it, the last among them."""
-    if problem.keys_in_window is None or problem.seq_q * problem.seq_k <= _MOST_PAIRS:
+    needs_mask = problem.keys_in_window is not None or problem.intervals is not None
+    if not needs_mask or problem.seq_q * problem.seq_k <= _MOST_PAIRS:
         return None
     return torch.linspace(0, problem.seq_q - 1, _SAMPLED_ROWS).long()
 
@@ -85,6 +86,9 @@ def _reference(problem: Problem, leaves: list[Tensor], rows: Tensor | None) -> T
     if problem.bend is not None:
         return _bent(problem, q, k, v)
     gqa = problem.heads_q != problem.heads_kv
+    if problem.intervals is not None:
+        seen = q if rows is None else q[:, :, rows]
+        return scaled_dot_product_attention(seen, k, v, attn_mask=problem.mask(rows), enable_gqa=gqa)
     if problem.keys_in_window is None and problem.seq_q in (1, problem.seq_k):
         return scaled_dot_product_attention(q, k, v, is_causal=problem.seq_q == problem.seq_k, enable_gqa=gqa)
     if rows is None:

@@ -26,16 +26,20 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Goal:
-    """A row of the table of goals. It is met where any of the criteria holds; without criteria it is only shown."""
+    """A row of the table of goals. It is met where any of the criteria holds, or all where it needs every one; without
+    criteria it is only shown.
+    """
 
     row: str
     text: str
     any_of: tuple[Criterion, ...] = ()
+    every: bool = False
 
     def judge(self, figures: Mapping[str, float]) -> str:
         if not self.any_of:
             return NO_GOAL
-        return MET if any(criterion.holds(figures) for criterion in self.any_of) else NOT_MET
+        held = [criterion.holds(figures) for criterion in self.any_of]
+        return MET if (all(held) if self.every else any(held)) else NOT_MET
 
 
 @dataclass

@@ -152,8 +152,28 @@ def predicted_by_blocks(problem: Problem, direction: str, effort: Effort, *, den
     return _measurement(times, figures, measured, _rates(times, flops))
 
 
+def intervals(problem: Problem, direction: str, effort: Effort, *, dense: Problem) -> Measurement:
+    """As predicted_by_blocks(), and against SDPA with the equivalent bool mask."""
+    run, tensors = checked(problem, direction)
+    run_dense, _ = checked(dense, direction)
+    masked = call(partial(opponents.masked_sdpa, problem.mask()), tensors, direction)
+    times = alternate({"ours": run, "dense": run_dense, "SDPA": masked}, effort)
+    speed_up = times.speed_up("ours", over="dense")
+    predicted = blocks(dense, direction) / blocks(problem, direction)
+    figures = {"of prediction": speed_up / predicted, "x dense": speed_up, "x predicted": predicted}
+    figures["x SDPA"] = times.speed_up("ours", over="SDPA")
+    measured = (
+        f"{speed_up:.2f} x causal, blocks predict {predicted:.2f}: {figures['of prediction']:.2f} of it; "
+        f"{figures['x SDPA']:.2f} x SDPA ({_time(times.median('ours'))}, {_time(times.median('SDPA'))})"
+    )
+    flops = {"ours": problem.flops(direction), "dense": dense.flops(direction), "SDPA": problem.flops(direction)}
+    return _measurement(times, figures, measured, _rates(times, flops))
+
+
 def blocks(problem: Problem, direction: str) -> int:
     """Blocks of the schedule that hold a visible pair."""
+    if problem.intervals is not None:
+        return problem.planned(direction == "backward").blocks
     packed = problem.documents > 1
     cu_seq = problem.cu_seq().tolist() if packed else None
     heads_q, heads_kv, seq_q, seq_k = problem.heads_q, problem.heads_kv, problem.seq_q, problem.seq_k

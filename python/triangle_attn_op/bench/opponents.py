@@ -21,9 +21,16 @@ class OpponentMissing(Exception):
 
 
 def sdpa(problem: Problem, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """PyTorch's scaled_dot_product_attention, K and V not repeated."""
+    """PyTorch's scaled_dot_product_attention, K and V not repeated; with intervals by their bool mask."""
+    if problem.intervals is not None:
+        return masked_sdpa(problem.mask(), q, k, v)
     causal = problem.seq_q == problem.seq_k
     return scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=problem.heads_q != problem.heads_kv)
+
+
+def masked_sdpa(mask: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """PyTorch's scaled_dot_product_attention with a bool mask [Sq, Sk]; Hq = Hkv."""
+    return scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 def block_loop(problem: Problem, q: Tensor, k: Tensor, v: Tensor, *, block: int) -> Tensor:
@@ -55,14 +62,17 @@ def _upper_triangle(length: int) -> Tensor:
 
 
 def flex(problem: Problem, q: Tensor, k: Tensor, v: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """FlexAttention with a causal block mask, compiled on these tensors; forward only, as it is on a CPU."""
+    """FlexAttention with the problem's causal block mask or that of its intervals, compiled on these tensors; forward
+    only, as it is on a CPU.
+    """
     try:
         from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
         def causal(batch: Tensor, head: Tensor, row: Tensor, column: Tensor) -> Tensor:
             return row >= column
 
-        mask = create_block_mask(causal, None, None, problem.seq_q, problem.seq_k, device="cpu")
+        mask_mod = causal if problem.intervals is None else _mask_mod(problem)
+        mask = create_block_mask(mask_mod, None, None, problem.seq_q, problem.seq_k, device="cpu")
         compiled = torch.compile(flex_attention, dynamic=False)
         attention = partial(compiled, block_mask=mask)
         attention(q, k, v)
@@ -70,6 +80,16 @@ def flex(problem: Problem, q: Tensor, k: Tensor, v: Tensor) -> Callable[[Tensor,
         first_line = (str(error).strip() or "no message").splitlines()[0]
         raise OpponentMissing(f"FlexAttention did not compile here: {type(error).__name__}: {first_line}") from error
     return attention
+
+
+def _mask_mod(problem: Problem) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Of a problem with intervals, as FlexAttention's users write it: from tensors by key."""
+    start, end, diagonal = problem.interval()
+
+    def visible(batch: Tensor, head: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        return (row + diagonal >= column) & ((row < start[column]) | (row >= end[column]))
+
+    return visible
 
 
 def sgemm() -> tuple[Callable[[], object], float]:

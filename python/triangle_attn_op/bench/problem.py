@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from .. import triangle_attention, triangle_attention_varlen, triangle_attention_with_kvcache
+from .. import triangle_attention, triangle_attention_varlen, triangle_attention_with_kvcache, visibility
 from ..flops import visible_pairs
+
+if TYPE_CHECKING:
+    from ..schedule.intervals import IntervalSchedule
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 BENDS = ("softcap", "alibi", "sinks")
+INTERVALS = ("prefix-LM", "documents", "window and sinks")
 DIRECTIONS = ("forward", "backward", "forward+backward")
 
 
@@ -35,6 +40,8 @@ class Problem:
     documents: int = 1
     bend: str | None = None
     """What bends the scores, one of BENDS."""
+    intervals: str | None = None
+    """What hides rows by startend_row_indices, one of INTERVALS."""
     page_size: int | None = None
     """Keys and values lie in a cache, in pages of so many keys or, where it is 0, in one piece."""
 
@@ -56,6 +63,8 @@ class Problem:
             text += f" as {self.documents} documents"
         if self.bend is not None:
             text += f" {self.bend}"
+        if self.intervals is not None:
+            text += f" {self.intervals}"
         if self.page_size is not None:
             text += f" in pages of {self.page_size}" if self.page_size else " in a cache"
         return text
@@ -77,6 +86,8 @@ class Problem:
         )
 
     def pairs(self) -> int:
+        if self.intervals is not None:
+            return self.planned().visible_pairs
         sq, sk = self.seq_q // self.documents, self.seq_k // self.documents
         window = None if self.keys_in_window is None else self.keys_in_window - 1
         return self.batch * self.heads_q * self.documents * visible_pairs(sq, sk, sk - sq, window)
@@ -105,6 +116,46 @@ class Problem:
         }
         return options[self.bend]
 
+    def hidden(self) -> dict[str, Any]:
+        """Keyword arguments of the attention: a prefix of a quarter, eight documents of uneven lengths, a window of an
+        eighth beside 128 keys that all rows see.
+        """
+        length = self.seq_k
+        if self.intervals == "prefix-LM":
+            return visibility.prefix_lm(length // 4, length)
+        if self.intervals == "documents":
+            cuts = [length * part // 64 for part in (0, 3, 8, 17, 24, 36, 41, 55, 64)]
+            return visibility.documents([b - a for a, b in itertools.pairwise(cuts)])
+        if self.intervals == "window and sinks":
+            return visibility.sliding_window_with_sinks(length // 8 - 1, min(128, length // 8), length)
+        return {}
+
+    def planned(self, backward: bool = False) -> IntervalSchedule:
+        """Its blocks that hold a visible pair."""
+        from ..schedule.intervals import plan_intervals  # needs numpy
+
+        hidden = self.hidden()
+        return plan_intervals(
+            (self.batch, self.heads_q, self.heads_kv, self.seq_q, self.seq_k),
+            hidden["startend_row_indices"].numpy(),
+            cores=1,
+            diagonal=hidden.get("diagonal"),
+            backward=backward,
+        )
+
+    def interval(self) -> tuple[Tensor, Tensor, int]:
+        """First and past the last row that each key hides, and the diagonal."""
+        hidden = self.hidden()
+        bounds = hidden["startend_row_indices"][0, 0]
+        end = bounds[:, 1] if bounds.shape[1] == 2 else torch.full_like(bounds[:, 0], self.seq_q)
+        return bounds[:, 0], end, hidden.get("diagonal", self.seq_k - self.seq_q)
+
+    def mask(self, rows: Tensor | None = None) -> Tensor:
+        """bool [rows or Sq, Sk]: True where a row may see a key, with intervals."""
+        start, end, diagonal = self.interval()
+        row = (torch.arange(self.seq_q) if rows is None else rows).unsqueeze(1)
+        return (torch.arange(self.seq_k) <= row + diagonal) & ((row < start) | (row >= end))
+
     def scale(self) -> float:
         return 1.0 / math.sqrt(self.dim)
 
@@ -122,7 +173,7 @@ def ours(problem: Problem, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         rows = q.detach().transpose(1, 2)
         return triangle_attention_with_kvcache(rows, k_cache, v_cache, lengths, **options).transpose(1, 2)
     if window is None:
-        return triangle_attention(q, k, v, **problem.bends())
+        return triangle_attention(q, k, v, **problem.bends(), **problem.hidden())
     return triangle_attention(q, k, v, window_size_left=window, **problem.bends())
 
 

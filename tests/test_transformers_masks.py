@@ -135,7 +135,36 @@ def test_rules_of_other_kinds_are_written_out(monkeypatch: pytest.MonkeyPatch):
     config.attention_chunk_size = config.sliding_window = 4
     arguments = {"batch_size": 1, "q_length": 6, "kv_length": 6, "mask_function": chunked, "local_size": 4}
     mask = integration.triangle_mask(**arguments, config=config)
-    assert torch.equal(mask.written, sdpa_mask(**arguments, allow_is_causal_skip=False))
+    assert mask.written is None
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_chunks_are_intervals(padded: bool, monkeypatch: pytest.MonkeyPatch):
+    """Llama 4's chunks: a number a key, whatever is padded at the left; a step over a cache writes its mask out."""
+    seen = record_calls(monkeypatch)
+    config = LlamaConfig(**SIZES)
+    config.attention_chunk_size = 4
+    padding = torch.tensor([[1] * 11, [0] * 3 + [1] * 8]) if padded else None
+    left = torch.tensor([0, 3]) if padded else torch.zeros(2, dtype=torch.long)
+    arguments = {
+        "batch_size": 2,
+        "kv_length": 11,
+        "mask_function": chunked_causal_mask_function(4, left),
+        "attention_mask": None if padding is None else padding.bool(),
+        "local_size": 4,
+    }
+    mask = integration.triangle_mask(**arguments, q_length=11, config=config)
+    assert mask.written is None
+    assert mask.intervals.shape == (2, 1, 11, 1)
+    want = sdpa_mask(**arguments, q_length=11, allow_is_causal_skip=False)
+    assert torch.equal(integration._written_out(mask, left, None), want)
+    q = torch.randn(2, 2, 11, 8)
+    out, _ = integration.triangle_attention_forward(Layer(), q, q, q, mask)
+    assert seen[-1]["startend_row_indices"] is mask.intervals
+    reference = torch.nn.functional.scaled_dot_product_attention(q, q, q, attn_mask=want).nan_to_num()
+    torch.testing.assert_close(out.transpose(1, 2), reference)
+    step = integration.triangle_mask(**arguments, q_length=1, q_offset=10, config=config)
+    assert torch.equal(step.written, sdpa_mask(**arguments, q_length=1, q_offset=10, allow_is_causal_skip=False))
 
 
 def test_plain_training_makes_no_mask(seed: int, monkeypatch: pytest.MonkeyPatch):

@@ -93,6 +93,7 @@ class CausalMask(OpaqueMask):
         documents: tokens of one document see each other only, under the causal rule and the layer's window.
         written: bool `[B, 1, Sq, Sk]`: the mask says everything, and neither causal rule nor window is added.
         diagonal: with `written`, the least one known to hide nothing more than it; None where that is not known.
+        intervals: int32 `[B, 1, Sk, 1]`, startend_row_indices: chunks, under the causal rule and `padding` alone.
     """
 
     def __init__(
@@ -102,18 +103,22 @@ class CausalMask(OpaqueMask):
         documents: Documents | None = None,
         written: Tensor | None = None,
         diagonal: int | None = None,
+        intervals: Tensor | None = None,
     ) -> None:
         super().__init__(shape)
         self.padding, self.documents, self.written, self.diagonal = padding, documents, written, diagonal
+        self.intervals = intervals
 
     def to(self, device: Any, *args: Any, **kwargs: Any) -> CausalMask:
         super().to(device)
-        padding, written = (part if part is None else part.to(device) for part in (self.padding, self.written))
+        padding, written, intervals = (
+            part if part is None else part.to(device) for part in (self.padding, self.written, self.intervals)
+        )
         documents = self.documents
         if documents is not None:
             offsets = documents.cu_seq_q.to(device), documents.cu_seq_k.to(device)
             documents = Documents(*offsets, documents.max_q, documents.max_k)
-        return CausalMask(self.shape, padding, documents, written, self.diagonal)
+        return CausalMask(self.shape, padding, documents, written, self.diagonal, intervals)
 
 
 class BidirectionalMask(OpaqueMask):

@@ -62,7 +62,7 @@ def documents_given(mask: Tensor | OpaqueMask | None, offsets: dict[str, Any]) -
             raise ValueError(f"{name}: expected beside {', '.join(other for other in offsets if other != name)}")
     says_more = mask is not None
     if isinstance(mask, CausalMask):
-        says_more = mask.padding is not None or mask.written is not None
+        says_more = any(part is not None for part in (mask.padding, mask.written, mask.intervals))
     if says_more:
         raise ValueError("attention_mask: expected None beside cu_seq_lens_q, and no rule of the model's own")
     return Documents(

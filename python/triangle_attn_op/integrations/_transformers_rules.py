@@ -109,6 +109,15 @@ def parts(function: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
     return tuple(free_variables(function).get("mask_functions", ()))
 
 
+def chunks_in(rule: Callable[..., Any]) -> tuple[int, Tensor] | None:
+    """(tokens of a chunk, left padding [B]) where a rule is causal within chunks and nothing else, else None."""
+    both = parts(rule)
+    if len(both) != 2 or both[1] is not causal_mask_function:
+        return None
+    free = free_variables(both[0])
+    return (free["chunk_size"], free["left_padding"]) if free.keys() == {"chunk_size", "left_padding"} else None
+
+
 def is_causal(rule: Callable[..., Any], window: int | None) -> bool:
     """Whether a rule is the causal one with a window of that size, and nothing else."""
     if window is None:

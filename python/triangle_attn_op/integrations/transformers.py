@@ -50,7 +50,7 @@ from triangle_attn_op.integrations._transformers_packed import (  # noqa: E402
     packed_attention,
 )
 from triangle_attn_op.integrations._transformers_routing import register_for_routing_models  # noqa: E402
-from triangle_attn_op.integrations._transformers_rules import free_variables, parts  # noqa: E402
+from triangle_attn_op.integrations._transformers_rules import chunks_in, free_variables, parts  # noqa: E402
 
 # What the operator takes too: transformers' keyword and the operator's.
 _OPERATOR_OPTIONS = {"softcap": "softcap", "s_aux": "sinks"}
@@ -140,6 +140,8 @@ def triangle_attention_forward(
         "max_length_q": max_length_q,
         "max_length_k": max_length_k,
     }
+    if isinstance(attention_mask, CausalMask) and attention_mask.intervals is not None:
+        options["startend_row_indices"] = attention_mask.intervals
     documents = documents_given(attention_mask, offsets)
     if documents is None and isinstance(attention_mask, CausalMask):
         documents = attention_mask.documents
@@ -199,7 +201,9 @@ def _written_out(mask: CausalMask, query: Tensor, window_size_left: int | None) 
         ids = torch.searchsorted(offsets, torch.arange(mask.shape[0] * q_length, device=query.device), right=True)
         ids = ids.view(mask.shape[0], 1, q_length)
         return seen & (ids.unsqueeze(3) == ids.unsqueeze(2))
-    return seen[None, None] if mask.padding is None else seen & mask.padding
+    if mask.intervals is not None:
+        seen = seen & (torch.arange(q_length, device=query.device).unsqueeze(1) < mask.intervals.transpose(2, 3))
+    return seen.expand(mask.shape[0], 1, -1, -1) if mask.padding is None else seen & mask.padding
 
 
 def _resolved(
@@ -217,7 +221,7 @@ def _resolved(
     diagonal, written = None, mask
     if isinstance(mask, CausalMask):
         if mask.written is None:
-            return mask.padding, None, False
+            return mask.padding, None, mask.intervals is not None
         diagonal, written = mask.diagonal, mask.written
     assert isinstance(written, Tensor)  # a BidirectionalMask does not come this far
     if diagonal is not None:
@@ -243,8 +247,8 @@ def triangle_mask(
 
     Query i stands at position q_offset + i, key j at kv_offset + j. Where the last query stands on the last key,
     `triangle_attention_forward` hides the same pairs by itself. Where it does not (a static cache, whose tail is still
-    empty) or where the rule is another one (chunked attention, a model's own overlay), the mask is written out; packed
-    documents in torch.jit.trace only.
+    empty) or where the rule is another one (a model's own overlay), the mask is written out; packed documents in
+    torch.jit.trace only, chunks (Llama 4) in a trace, in compiled code and in pieces over a cache.
 
     Returns:
         A CausalMask; a float tensor where the model asks for one to compute with; None where one query sees every key,
@@ -278,6 +282,11 @@ def triangle_mask(
         documents = documents_in(mask_function, window)
         if documents is not None and q_length == kv_length:
             return CausalMask(shape, documents=documents)
+    if q_length == kv_length > 1 and not _tracing() and _ends_together(q_length, kv_length, q_offset, kv_offset):
+        chunks = chunks_in(mask_function)
+        if chunks is not None:
+            padding = _key_padding(attention_mask, kv_length, kv_offset)
+            return CausalMask(shape, padding=padding, intervals=_ends_of_chunks(*chunks, kv_length, kv_offset))
     written_out: Any = sdpa_mask  # upstream annotates an int offset, and None as a possible result
     written: Tensor = written_out(
         batch_size=batch_size,
@@ -320,6 +329,15 @@ def _key_padding(attention_mask: Tensor | None, kv_length: int, kv_offset: int) 
     if padding.device.type == "cpu" and not _tracing() and bool(padding.all()):
         return None
     return padding[:, None, None, :]
+
+
+def _ends_of_chunks(size: int, left_padding: Tensor, length: int, offset: int) -> Tensor:
+    """startend_row_indices int32 `[B, 1, Sk, 1]`: a key hides the rows from the next chunk on. Chunks begin behind the
+    padding.
+    """
+    place = torch.arange(length, device=left_padding.device) + offset - left_padding.unsqueeze(1)
+    end = (torch.div(place, size, rounding_mode="floor") + 1) * size + left_padding.unsqueeze(1) - offset
+    return end.clamp(max=length).int()[:, None, :, None].contiguous()
 
 
 def _within_causal(mask_function: Callable[..., Any]) -> bool:

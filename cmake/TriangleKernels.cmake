@@ -113,8 +113,9 @@ endfunction()
 function(triangle_add_npu_library)
   triangle_add_kernels(triangle_attn_npu
     SOURCES ${TRIANGLE_ROOT}/op_kernel/forward.cpp ${TRIANGLE_ROOT}/op_kernel/forward_bent.cpp
-      ${TRIANGLE_ROOT}/op_kernel/forward_cache.cpp
+      ${TRIANGLE_ROOT}/op_kernel/forward_cache.cpp ${TRIANGLE_ROOT}/op_kernel/forward_intervals.cpp
       ${TRIANGLE_ROOT}/op_kernel/backward.cpp ${TRIANGLE_ROOT}/op_kernel/backward_bent.cpp
+      ${TRIANGLE_ROOT}/op_kernel/backward_intervals.cpp
     LAUNCH ${TRIANGLE_ROOT}/op_kernel/launch.cpp
     INCLUDES ${TRIANGLE_ROOT}/op_kernel ${TRIANGLE_ROOT} ${ARGN})
   triangle_add_kernels(triangle_attn_measure

@@ -58,6 +58,27 @@ Partition partition_of(const Plan& plan) {
   return partition;
 }
 
+int64_t place_intervals(const ForwardProblem& problem, int64_t offset, KeyIntervals* intervals) {
+  const int64_t most = std::max(problem.sq, problem.sk);
+  check("startend_row_indices", most < int64_t{1} << 30, "fewer than 2^30 rows and keys of the kernels", most);
+  KeyIntervals& t = *intervals;
+  t.bounds = problem.intervals.bounds;
+  t.heads = problem.intervals.heads;
+  t.heads_kv = static_cast<int32_t>(problem.heads_kv);
+  t.group = static_cast<int32_t>(problem.heads_q / problem.heads_kv);
+  t.batch = static_cast<int32_t>(problem.packed ? 1 : problem.batch);
+  t.pitch = static_cast<int32_t>(ceil_div(problem.sk, kBlockKeys) * kBlockKeys + kChunkKeys);
+  const int64_t pairs = int64_t{t.batch} * t.heads;
+  t.bounds_offset = align(offset);
+  t.blocks_offset = align(t.bounds_offset + pairs * 2 * t.count() * t.pitch * 4);
+  int64_t end = align(t.blocks_offset + pairs * (t.pitch / kBlockKeys) * t.count() * 16);
+  for (int line = 0; line < kIntervalLines; ++line) {
+    t.costs_offset[line] = end;
+    end = align(end + pairs * t.rows[line] * 4);
+  }
+  return end;
+}
+
 ForwardPlan make_forward_plan(const ForwardProblem& problem) {
   check("cores", problem.cores >= 1 && problem.cores <= kMaxCores, "1 .. 32", problem.cores);
   check("D", problem.d >= 1 && problem.d <= WideTile::kWidth, "1 .. 256", problem.d);
@@ -113,7 +134,8 @@ ForwardPlan make_forward_plan(const ForwardProblem& problem) {
     schedule.cut_fillers = false;
     Plan plan = make_plan(schedule);
     const ScheduleFigures shape = figures(schedule);
-    if (imbalance_of(plan) > kMostImbalance) {  // worth a merge
+    // What intervals hide is on the device: its cores divide whole tasks by the blocks that they count.
+    if (imbalance_of(plan) > kMostImbalance && problem.intervals.bounds == 0) {  // worth a merge
       schedule.chunk = kChunkBlocks;
       schedule.allow_fillers = true;
       Plan finer = make_plan(schedule);
@@ -140,6 +162,11 @@ ForwardPlan make_forward_plan(const ForwardProblem& problem) {
       std::min<int64_t>(rows, round_up(static_cast<int32_t>(std::min<int64_t>(problem.sq, rows)), 16)));
   t.cut_slot_bytes = align(t.cut_rows * (dv16 + 2) * 4);
   result.workspace_bytes = t.cut_offset + problem.cores * t.cut_slots * t.cut_slot_bytes;
+  if (problem.intervals.bounds > 0) {
+    t.intervals.rows[kForwardLine] = static_cast<int32_t>(
+        problem.packed ? t.line.block.q.floor(problem.sq) + problem.documents : row_block_count(t.band, t.line.block));
+    result.workspace_bytes = place_intervals(problem, result.workspace_bytes, &t.intervals);
+  }
   return result;
 }
 

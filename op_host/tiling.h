@@ -108,10 +108,29 @@ struct ScoreBend {
   TRIANGLE_FN bool bends_scores() const { return softcap > 0 || alibi != 0 || mask_element != 0; }
 };
 
+// startend_row_indices and what launches before a kernel make of it in the workspace (op_kernel/intervals.h).
+constexpr int kForwardLine = 0;  // of the lines of tasks whose costs are counted; the backward's are its passes
+constexpr int kIntervalLines = 2;
+struct KeyIntervals {
+  int32_t bounds = 0;  // of a key: 1, 2 or 4; 0: there are none
+  int32_t heads = 1;   // of the tensor: 1, Hkv or Hq
+  int32_t heads_kv = 1, group = 1;
+  int32_t batch = 1;                          // of the tensor
+  int32_t counted = kForwardLine;             // by this launch
+  int32_t fills_chunks = 1;                   // 1: a task computes hidden blocks between others of a chunk
+  int32_t pitch = 0;                          // keys from one head's bounds to the next's: whole blocks, a chunk more
+  int32_t rows[kIntervalLines] = {};          // of tasks; packed: at most, those of all documents
+  int64_t bounds_offset = 0;                  // int32 [batch, heads, starts and ends, pitch]
+  int64_t blocks_offset = 0;                  // IntervalBlock [batch, heads, pitch / kBlockKeys, intervals]
+  int64_t costs_offset[kIntervalLines] = {};  // int32 [batch, heads, rows]
+
+  TRIANGLE_FN int32_t count() const { return bounds == 4 ? 2 : 1; }  // intervals a key
+};
+
 // The phases of a kernel, between which all vector cores meet. A launch does them all, with SyncAll between them, or
 // some of them: SyncAll waits for blocks that the chip may not have begun, for ever where another stream's kernel has
 // these cores and waits as well, so only a launch that begins on all its cores at once may use it (op_kernel/launch.h).
-enum ForwardPhase : int32_t { kWalkTasks = 1, kMergeCutTasks = 2 };
+enum ForwardPhase : int32_t { kWalkTasks = 1, kMergeCutTasks = 2, kReadIntervals = 16, kCountBlocks = 32 };
 enum BackwardPhase : int32_t { kPrepareRows = 1, kChooseRange = 2, kWalkSections = 4, kFinishRows = 8 };
 constexpr int32_t kAllPhases = 15;
 
@@ -142,6 +161,7 @@ struct TriangleForwardTiling {
   int64_t window_left = triangle::kNoWindow;
   triangle::Strides q, k, v, out, lse, mask;
   triangle::ScoreBend bend;
+  triangle::KeyIntervals intervals;
   int64_t ring_bytes = 0;  // workspace of one core: slots of scores, then of P V, then of P
   int64_t slot_scores_bytes = 0;
   int64_t slot_out_bytes = 0;
@@ -166,6 +186,7 @@ struct ForwardProblem {
   int64_t documents = 0;
   bool has_mask = false;  // of bool; a float mask is in `bend`
   ScoreBend bend;
+  KeyIntervals intervals;  // bounds and heads
   Strides q, k, v, out, lse, mask;
   int64_t cores = 24;
 };
@@ -178,6 +199,9 @@ struct ForwardPlan {
   int64_t visible_pairs = 0;
   double imbalance = 0;  // busiest core over the mean, less 1
 };
+
+// Tables of intervals from a byte of the workspace on; `rows` is there. Returns the byte behind them.
+int64_t place_intervals(const ForwardProblem& problem, int64_t offset, KeyIntervals* intervals);
 
 // Throws std::invalid_argument naming the argument.
 ForwardPlan make_forward_plan(const ForwardProblem& problem);

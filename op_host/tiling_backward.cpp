@@ -27,9 +27,10 @@ ScheduleProblem schedule_of(const BackwardProblem& problem, BackwardPass pass) {
   schedule.diagonal = f.diagonal;
   schedule.window_left = f.window_left;
   schedule.block = {kGradBlock, kGradBlock};
-  schedule.chunk = problem.deterministic ? 0 : kSectionBlocks;
+  // Where there are intervals, cores divide whole tasks by what these leave.
+  schedule.chunk = problem.deterministic || f.intervals.bounds > 0 ? 0 : kSectionBlocks;
   schedule.cores = f.cores;
-  schedule.allow_fillers = problem.deterministic;
+  schedule.allow_fillers = problem.deterministic && f.intervals.bounds == 0;
   return schedule;
 }
 
@@ -111,6 +112,17 @@ BackwardPlan make_backward_plan(const BackwardProblem& problem) {
   t.sink_offset = t.end_offset;
   const int64_t row_tiles = f.batch * f.heads_q * ceil_div(f.sq, row_tile(static_cast<int32_t>(dv16)));
   result.workspace_bytes = t.end_offset + (f.bend.sinks != 0 ? align(row_tiles * 4) : 0);
+  if (f.intervals.bounds > 0) {
+    KeyIntervals& intervals = t.problem.intervals;
+    const BlockShape block = {kGradBlock, kGradBlock};
+    intervals = KeyIntervals();
+    intervals.fills_chunks = 0;
+    intervals.rows[kByColumns] = static_cast<int32_t>(f.packed ? f.sk / kGradBlock + f.documents
+                                                               : row_block_count(transpose(t.problem.band), block));
+    intervals.rows[kByRows] =
+        static_cast<int32_t>(f.packed ? f.sq / kGradBlock + f.documents : row_block_count(t.problem.band, block));
+    result.workspace_bytes = place_intervals(f, result.workspace_bytes, &intervals);
+  }
   return result;
 }
 

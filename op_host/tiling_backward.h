@@ -48,9 +48,11 @@ namespace triangle {
 
 // Whether a core that has all of a block column owns it: nobody else adds to its dK and dV, so they need no zeros, and
 // the core's vector cores round them as soon as they are done. Not where the query heads of a group are shared out. Nor
-// in packed batches, whose cumulative lengths may leave out keys, which get zeros.
+// in packed batches, whose cumulative lengths may leave out keys, nor with intervals, which may hide a key from all
+// rows: such keys get zeros.
 TRIANGLE_FN bool owns_columns(const TriangleBackwardTiling& tiling) {
-  return !tiling.problem.packed && (tiling.deterministic || tiling.heads_q == tiling.heads_kv);
+  return !tiling.problem.packed && tiling.problem.intervals.bounds == 0 &&
+         (tiling.deterministic || tiling.heads_q == tiling.heads_kv);
 }
 
 // Rows that the backward's row-wise passes take at once, of `width` columns; their tiles do not depend on the cores.

@@ -19,7 +19,7 @@ struct ForwardProblemC {
   int64_t bottom_right, diagonal, window_left, packed, documents, has_mask, cores;
   int64_t strides[6][3];  // q, k, v, out, lse, mask
   double softcap;
-  int64_t alibi, sinks, mask_element, mask_by_row, slope_batch;
+  int64_t alibi, sinks, mask_element, mask_by_row, slope_batch, interval_bounds, interval_heads;
 };
 struct ForwardFiguresC {
   int64_t workspace_bytes, ring_bytes, blocks, visible_pairs, rows, wide, chunk, filler_tasks;
@@ -88,6 +88,8 @@ triangle::ForwardProblem problem_of(const ForwardProblemC& p) {
   problem.bend.mask_element = static_cast<int32_t>(p.mask_element);
   problem.bend.mask_by_row = p.mask_by_row != 0;
   problem.bend.slope_batch = p.slope_batch;
+  problem.intervals.bounds = static_cast<int32_t>(p.interval_bounds);
+  problem.intervals.heads = static_cast<int32_t>(p.interval_heads);
   return problem;
 }
 
@@ -139,6 +141,16 @@ TRIANGLE_EXPORT int triangle_cache_tiling(const CacheProblemC* p, void* tiling, 
     std::memcpy(tiling, &plan.tiling, sizeof plan.tiling);
     *workspace_bytes = plan.workspace_bytes;
   });
+}
+
+// What the launch is told that counts the blocks of one pass of a backward with intervals, as launch.cpp makes it.
+TRIANGLE_EXPORT void triangle_interval_tiling(const void* backward, int64_t pass, void* tiling) {
+  TriangleBackwardTiling from;
+  std::memcpy(&from, backward, sizeof from);
+  TriangleForwardTiling part = from.problem;
+  part.line = from.lines[pass];
+  part.intervals.counted = static_cast<int32_t>(pass);
+  std::memcpy(tiling, &part, sizeof part);
 }
 
 TRIANGLE_EXPORT int triangle_backward_tiling(const BackwardProblemC* p, void* tiling, BackwardFiguresC* figures) {

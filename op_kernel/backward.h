@@ -13,18 +13,18 @@
 namespace triangle {
 
 // kParts: the phases that the kernel has; each launch says which of them it does.
-template <class T, class Bend, int32_t kParts = kAllPhases>
-__aicore__ inline void backward(const BackwardArguments& arguments, const TriangleBackwardTiling& tiling) {
-  const ForwardSequences sequences(&tiling.problem, arguments.cu_seq_q, arguments.cu_seq_k);
+template <class T, class Bend, int32_t kParts, class Sequences>
+__aicore__ inline void backward_parts(const BackwardArguments& arguments, const TriangleBackwardTiling& tiling,
+                                      const Sequences& sequences) {
   const int32_t phases = tiling.problem.phases & kParts;
   if ASCEND_IS_AIC {
     if constexpr ((kParts & kWalkSections) != 0) {
       if ((phases & kWalkSections) == 0) return;
       if (tile_rows(tiling.problem.d, tiling.problem.dv) == WideTile::kRows) {
-        BackwardAic<T, WideTile> aic(&tiling, arguments, sequences, AscendC::GetBlockIdx());
+        BackwardAic<T, WideTile, Sequences> aic(&tiling, arguments, sequences, AscendC::GetBlockIdx());
         aic.run();
       } else {
-        BackwardAic<T, NarrowTile> aic(&tiling, arguments, sequences, AscendC::GetBlockIdx());
+        BackwardAic<T, NarrowTile, Sequences> aic(&tiling, arguments, sequences, AscendC::GetBlockIdx());
         aic.run();
       }
     }
@@ -47,8 +47,8 @@ __aicore__ inline void backward(const BackwardArguments& arguments, const Triang
     }
     if constexpr ((kParts & kWalkSections) != 0) {
       if ((phases & kWalkSections) != 0) {
-        BackwardAiv<T, Bend> main(&tiling, arguments, sequences, &ub, core,
-                                  static_cast<int32_t>(AscendC::GetSubBlockIdx()));
+        BackwardAiv<T, Bend, Sequences> main(&tiling, arguments, sequences, &ub, core,
+                                             static_cast<int32_t>(AscendC::GetSubBlockIdx()));
         main.run();
       }
     }
@@ -57,6 +57,12 @@ __aicore__ inline void backward(const BackwardArguments& arguments, const Triang
       if ((phases & kFinishRows) != 0) rows.finish();
     }
   }
+}
+
+template <class T, class Bend, int32_t kParts = kAllPhases>
+__aicore__ inline void backward(const BackwardArguments& arguments, const TriangleBackwardTiling& tiling) {
+  const ForwardSequences sequences(&tiling.problem, arguments.cu_seq_q, arguments.cu_seq_k);
+  backward_parts<T, Bend, kParts>(arguments, tiling, sequences);
 }
 
 }  // namespace triangle

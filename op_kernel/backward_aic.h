@@ -13,11 +13,11 @@ constexpr uint16_t kSectionScored = 0;    // AIC -> AIV: S and dP are in the rin
 constexpr uint16_t kSectionWeighted = 1;  // AIV -> AIC: P and dS have replaced them
 constexpr uint16_t kGradsSummed = 2;      // AIC -> AIV: this core's part of the accumulators is done
 
-template <class T, class Tile>
+template <class T, class Tile, class Sequences>
 class BackwardAic {
  public:
   __aicore__ inline BackwardAic(const TriangleBackwardTiling* tiling, const BackwardArguments& arguments,
-                                const ForwardSequences& sequences, int64_t core)
+                                const Sequences& sequences, int64_t core)
       : tiling_(tiling),
         sequences_(sequences),
         q_{global<T>(arguments.q), &tiling->problem.q, tiling->problem.d},
@@ -49,7 +49,7 @@ class BackwardAic {
   // Scores two sections ahead of gradients, into the ring slot that these are reading: what a product overwrites was
   // loaded for an earlier product.
   __aicore__ inline void run_pass(BackwardPass pass) {
-    SectionCursor cursor = sections_of(tiling_, sequences_, pass, core_);
+    SectionCursor<Sequences> cursor = sections_of(tiling_, sequences_, pass, core_);
     Section sections[kSectionSlots + 1];
     int32_t waiting = 0;             // sections scored and not yet summed
     int32_t scored = 0, summed = 0;  // places of the next ones
@@ -97,6 +97,10 @@ class BackwardAic {
     return section.by_columns && !tiling_->deterministic;
   }
 
+  __aicore__ static inline bool computes(const Section& section, int32_t block) {
+    return !Sequences::kIntervals || (section.unseen >> block & 1) == 0;
+  }
+
   // Columns n0 .. n0 + n of one gradient summed over the blocks of `old`, in turns with the scores of `ahead`.
   __aicore__ inline void sum_and_score(const Section* old, const Section* ahead, Gradient gradient, int32_t n0,
                                        int32_t n) {
@@ -106,9 +110,9 @@ class BackwardAic {
     // Fixpipe has stored the one before.
     const int32_t lag = sums > 0 ? 1 : 0;
     for (int32_t block = 0; block < sums || block - lag < scores; ++block) {
-      if (block < sums) sum(*old, block, gradient, n0, n);
+      if (block < sums && computes(*old, block)) sum(*old, block, gradient, n0, n);
       const int32_t scored = block - lag;
-      if (scored < 0 || scored >= scores) continue;
+      if (scored < 0 || scored >= scores || !computes(*ahead, scored)) continue;
       if (gradient != kDk) score(*ahead, scored, 0);
       if (gradient != kDv) score(*ahead, scored, 1);
     }
@@ -239,7 +243,7 @@ class BackwardAic {
   }
 
   const TriangleBackwardTiling* tiling_;
-  ForwardSequences sequences_;
+  Sequences sequences_;
   Cube cube_;
   Input q_, k_, v_, dout_;
   BackwardWorkspace workspace_;

@@ -14,11 +14,12 @@ __aicore__ inline void subtract_rows(const Floats& tile, const Floats& by, int32
   }
 }
 
-template <class T, class Bend>  // Bend: NoBend, or TileBend in the kernels that bend scores
+// Bend: NoBend, or TileBend in the kernels that bend scores. Sequences: IntervalSequences, if Bend has intervals.
+template <class T, class Bend, class Sequences>
 class BackwardAiv {
  public:
   __aicore__ inline BackwardAiv(const TriangleBackwardTiling* tiling, const BackwardArguments& arguments,
-                                const ForwardSequences& sequences, BackwardUb* ub, int64_t core, int32_t half)
+                                const Sequences& sequences, BackwardUb* ub, int64_t core, int32_t half)
       : tiling_(tiling),
         sequences_(sequences),
         arguments_(arguments),
@@ -43,13 +44,14 @@ class BackwardAiv {
 
  private:
   __aicore__ inline void run_pass(BackwardPass pass) {
-    SectionCursor cursor = sections_of(tiling_, sequences_, pass, core_);
+    SectionCursor<Sequences> cursor = sections_of(tiling_, sequences_, pass, core_);
     Section section;
     const int32_t at_once =
         tiling_->problem.has_mask || halves_slots() ? BackwardAivBuffers::kMaskedRows : BackwardAivBuffers::kRows;
     while (cursor.next(&section)) {
       AscendC::CrossCoreWaitFlag(kSectionScored);
       for (int32_t block = 0; block < section.blocks(); ++block) {
+        if (Sequences::kIntervals && (section.unseen >> block & 1) != 0) continue;
         const int32_t all = section.rows(block), split = first_half_rows(all);
         const int32_t end = half_ == 0 ? split : all;
         for (int32_t row = half_ == 0 ? 0 : split; row < end; row += at_once)
@@ -121,6 +123,7 @@ class BackwardAiv {
       bend.mask = load_float_mask<T>(tiling_->problem, arguments_.mask, ub_.upper_s(slot), section.batch,
                                      section.head_q, query, section.key0(block), rows, keys, width);
     }
+    if constexpr (Bend::kIntervals) load_bounds(section, block, slot, query, rows, &bend);
     SetFlag<HardEvent::MTE2_V>(kEventTile + slot);
     WaitFlag<HardEvent::MTE2_V>(kEventTile + slot);
 
@@ -140,6 +143,12 @@ class BackwardAiv {
     if constexpr (kNarrowRange<T>) spread_rows(ub_.factor_spread(slot), ub_.factor(slot), rows);
     barrier();
     hide(section, block, row, rows, width, s, mask, bend.hidden());
+    if constexpr (Bend::kIntervals) {
+      if (bend.hides_rows()) {
+        bend.convert(section.first_q + query);
+        bend.hide_by_parts(ub_, s, rows, width, BackwardAivBuffers::kMaskedRows);
+      }
+    }
     subtract_rows(s, ub_.lse_spread(slot), rows, width);
     subtract_rows(dp, ub_.delta_spread(slot), rows, width);
     barrier();
@@ -197,6 +206,21 @@ class BackwardAiv {
       hide_masked(ub_, s, mask, rows, width, hidden);
       barrier();
     }
+  }
+
+  // The bounds of a block's keys, if intervals touch the tile.
+  __aicore__ inline void load_bounds(const Section& section, int32_t block, int32_t slot, int64_t query, int32_t rows,
+                                     Bend* bend) {
+    const int64_t key = section.first_k + section.key0(block);
+    bend->tables = sequences_.intervals();
+    bend->tables.select(bend->tables.pair(section.batch, section.head_q, section.head_kv));
+    const int32_t keys = section.keys(block);
+    bend->hidden_columns = bend->tables.hidden_columns(section.first_q + query, rows, key, keys,
+                                                       round_up(keys, BackwardAivBuffers::kLanes));
+    bend->keys = kGradBlock;
+    bend->starts = ub_.bounds(slot);
+    bend->ends = bend->starts[kGradBlock];
+    if (bend->hides_rows()) bend->load(key);
   }
 
   // Distances count from the tile's first row.
@@ -257,7 +281,7 @@ class BackwardAiv {
   }
 
   const TriangleBackwardTiling* tiling_;
-  ForwardSequences sequences_;
+  Sequences sequences_;
   BackwardArguments arguments_;
   BackwardWorkspace workspace_;
   BackwardUb& ub_;

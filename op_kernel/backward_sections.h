@@ -29,7 +29,8 @@ __aicore__ inline bool owns_column(const TriangleBackwardTiling& tiling, const P
   return owns_columns(tiling) && piece.opens && piece.closes && piece.blocks.size() > 0;
 }
 
-// Blocks begin .. end of one column (by columns: block rows) or one row (by rows: block columns).
+// Blocks begin .. end of one column (by columns: block rows) or one row (by rows: block columns). With intervals
+// (intervals.h) those at either end hold a visible pair, those between may not.
 struct Section {
   Band band;
   int64_t batch = 0, head_q = 0, head_kv = 0;
@@ -37,6 +38,7 @@ struct Section {
   int64_t first_q = 0, first_k = 0;  // packed: the document's first row in q and in k
   int64_t anchor = 0;                // the column, or the row, that the blocks share
   int64_t begin = 0, end = 0;
+  uint32_t unseen = 0;  // bit i: block i is left out
   int32_t slot = 0;     // of the ring: a core's sections take its slots in turns
   int32_t anchors = 0;  // how often the anchor has changed on this core
   bool by_columns = true;
@@ -60,10 +62,11 @@ struct Section {
   __aicore__ inline bool single_key() const { return band.left == band.right || band.sk == 1; }
 };
 
+template <class Sequences>
 class SectionCursor {
  public:
-  __aicore__ inline SectionCursor(const TriangleBackwardTiling* tiling, const ForwardSequences& sequences,
-                                  BackwardPass pass, int64_t core, const Share& share)
+  __aicore__ inline SectionCursor(const TriangleBackwardTiling* tiling, const Sequences& sequences, BackwardPass pass,
+                                  int64_t core, const Share& share)
       : tiling_(tiling),
         core_(core),
         sequences_(sequences),
@@ -87,12 +90,14 @@ class SectionCursor {
     section->anchor = piece_.row;
     section->begin = at_;
     section->end = min64(((at_ >> kSectionShift) + 1) << kSectionShift, piece_.blocks.end);
+    if constexpr (Sequences::kIntervals) section->unseen = leave_out(section->begin, &section->end);
     section->slot = slot_;
     slot_ = next_slot(slot_, kSectionSlots);
     section->anchors = anchors_;
     section->by_columns = by_columns_;
-    section->opens = at_ == piece_.blocks.begin;
+    section->opens = at_ == first_;
     at_ = section->end;
+    if constexpr (Sequences::kIntervals) at_ = seen().next(at_, piece_.blocks.end);
     section->closes = at_ == piece_.blocks.end;
     if (section->closes) ++anchors_;
     section->column_core = owned_ || piece_.opens ? core_ : opening_core();
@@ -120,7 +125,25 @@ class SectionCursor {
       }
     }
     at_ = piece_.blocks.begin;
+    if constexpr (Sequences::kIntervals) {
+      sequences_.select(piece_.batch, repeats_ > 1 ? piece_.head_kv * repeats_ + query_ : piece_.head_q,
+                        piece_.head_kv);
+      at_ = seen().next(at_, piece_.blocks.end);
+    }
+    first_ = at_;
     return true;
+  }
+
+  // Of the column, or the row.
+  __aicore__ inline auto seen() const {
+    return sequences_.seen(band_, first_q_, first_k_, piece_.row, kGradBlock, by_columns_);
+  }
+  // Ends a section behind its last block with a visible pair; a bit for each before it that has none.
+  __aicore__ inline uint32_t leave_out(int64_t begin, int64_t* end) const {
+    *end = seen().past_last(*end);
+    uint32_t unseen = 0;
+    for (int64_t block = begin + 1; block < *end; ++block) unseen |= (seen().sees(block) ? 0u : 1u) << (block - begin);
+    return unseen;
   }
 
   // Of the column that this core finds begun.
@@ -134,21 +157,27 @@ class SectionCursor {
 
   const TriangleBackwardTiling* tiling_;
   int64_t core_;
-  ForwardSequences sequences_;
-  ShareWalker<ForwardSequences> walker_;
+  Sequences sequences_;
+  ShareWalker<Sequences> walker_;
   bool by_columns_, owned_ = false;
   int64_t repeats_, query_;
   Piece piece_;
   Band band_;
-  int64_t sequence_ = -1, first_q_ = 0, first_k_ = 0, at_ = 0;
+  int64_t sequence_ = -1, first_q_ = 0, first_k_ = 0, at_ = 0, first_ = 0;
   int32_t slot_ = 0, anchors_ = 0, column_ = 0;
 };
 
 // The sections of one pass that this core has.
-__aicore__ inline SectionCursor sections_of(const TriangleBackwardTiling* tiling, const ForwardSequences& sequences,
-                                            BackwardPass pass, int64_t core) {
-  const Share share = share_of(tiling->problem, tiling->lines[pass], tiling->partitions[pass], sequences, core);
-  return SectionCursor(tiling, sequences, pass, core, share);
+template <class Sequences>
+__aicore__ inline SectionCursor<Sequences> sections_of(const TriangleBackwardTiling* tiling, const Sequences& sequences,
+                                                       BackwardPass pass, int64_t core) {
+  Share share;
+  if constexpr (Sequences::kIntervals) {
+    share = sequences.share(tiling->lines[pass], pass, tiling->problem.cores, core);
+  } else {
+    share = share_of(tiling->problem, tiling->lines[pass], tiling->partitions[pass], sequences, core);
+  }
+  return SectionCursor<Sequences>(tiling, sequences, pass, core, share);
 }
 
 // The places of block columns: dK [128, d16], then dV [128, dv16].

@@ -46,7 +46,9 @@ struct BackwardAivBuffers {
   static constexpr uint32_t kDistances = kColumns + kGradBlock * 4;  // [128]
   static constexpr uint32_t kBendFactor = kDistances + kGradBlock * 4;  // [8]
   static constexpr uint32_t kSinkParts = kBendFactor + 32;              // 2 x [1]
-  static constexpr uint32_t kEnd = kSinkParts + 2 * 32;
+  static constexpr uint32_t kBounds = kSinkParts + 2 * 32;              // 2 x [4, 128]: of kernels with intervals
+  static constexpr uint32_t kBoundsBytes = 4 * kGradBlock * 4;
+  static constexpr uint32_t kEnd = kBounds + 2 * kBoundsBytes;
   static_assert(kEnd <= 188160, "UB is 192 KiB, of which 183.75 KiB are a kernel's own");
   static_assert(kSpread % 32 == 0 && kBits % 32 == 0 && kColumns % 32 == 0, "UB tensors are 32 B aligned");
 };
@@ -96,6 +98,9 @@ class BackwardUb {
   __aicore__ inline Floats upper_dp(int32_t slot) { return tile(Buffers::kDp, slot)[Buffers::kTileFloats / 2]; }
   __aicore__ inline Floats distances() { return chip_.UB<float>(Buffers::kDistances, kGradBlock); }
   __aicore__ inline Floats sink_part(int32_t slot) { return chip_.UB<float>(Buffers::kSinkParts + slot * 32, 8); }
+  __aicore__ inline Floats bounds(int32_t slot) {
+    return chip_.UB<float>(Buffers::kBounds + slot * Buffers::kBoundsBytes, Buffers::kBoundsBytes / 4);
+  }
   __aicore__ inline Floats bend_factor() { return chip_.UB<float>(Buffers::kBendFactor, 8); }
 
   __aicore__ inline Floats columns() { return chip_.UB<float>(Buffers::kColumns, kGradBlock); }

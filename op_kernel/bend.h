@@ -14,7 +14,7 @@
 namespace triangle {
 
 struct NoBend {
-  static constexpr bool kBent = false, kFloatMasks = false;
+  static constexpr bool kBent = false, kFloatMasks = false, kIntervals = false;
   __aicore__ static inline constexpr bool bends() { return false; }
   __aicore__ static inline constexpr bool masks() { return false; }
   __aicore__ static inline constexpr float hidden() { return kHidden; }
@@ -37,7 +37,7 @@ __aicore__ inline float least_max_score(const ScoreBend& bend) {
 // weight.
 template <class T, class Mask = LoadedMask<T>>  // or NoFloatMask
 struct TileBend {
-  static constexpr bool kBent = true, kFloatMasks = Mask::kEver;
+  static constexpr bool kBent = true, kFloatMasks = Mask::kEver, kIntervals = false;
   static constexpr int32_t kScratchFloats = 4096;
 
   bool bends_scores = false, alibi = false, keeps_derivative = false;
@@ -45,7 +45,8 @@ struct TileBend {
   Floats factor;     // [8]: what scores are multiplied by beside the distances
   Floats distances;  // [width]: slope * (key - reference)
   Floats rows;       // [16]: row - reference, of a tile of the forward
-  Floats scratch;    // [kScratchFloats]; afterwards the derivative of the softcap, if kept
+  int32_t scratch_floats = kScratchFloats;
+  Floats scratch;  // [scratch_floats]; afterwards the derivative of the softcap, if kept
   Mask mask;
 
   __aicore__ inline bool bends() const { return bends_scores; }
@@ -95,8 +96,8 @@ struct TileBend {
     barrier();
     AscendC::Exp(tile, tile, count);
     barrier();
-    for (int32_t at = 0; at < count; at += kScratchFloats) {
-      const int32_t now = smaller(kScratchFloats, count - at);
+    for (int32_t at = 0; at < count; at += scratch_floats) {
+      const int32_t now = smaller(scratch_floats, count - at);
       AscendC::Adds(scratch, tile[at], 1.0f, now);
       barrier();
       AscendC::Adds(tile[at], tile[at], -1.0f, now);

@@ -26,6 +26,7 @@ struct CacheArguments {
 
 class CacheSequences {
  public:
+  static constexpr bool kIntervals = false;
   __aicore__ inline CacheSequences() {}
   __aicore__ inline CacheSequences(const TriangleCacheTiling* tiling, GM_ADDR table, GM_ADDR cu_seq_q, GM_ADDR lengths)
       : tiling_(tiling),

@@ -27,6 +27,7 @@ constexpr int32_t kEventScores = 0;  // and 1: the score slots, also used by til
 constexpr int32_t kEventAcc = 2;     // the output accumulator
 constexpr int32_t kEventFill = 3;    // a slot about to be loaded in part, filled first
 constexpr int32_t kEventStats = 4;   // statistics of chunk partials
+constexpr int32_t kEventBounds = 5;  // of intervals
 // AIV: V_MTE3 "computed" and MTE3_V "free again".
 constexpr int32_t kEventProbs = 0;  // and 1: the 16-bit slots, of P and of the result
 constexpr int32_t kEventLse = 2;

@@ -29,6 +29,7 @@ class ForwardAiv {
     if constexpr (Bend::kBent) {
       AscendC::CreateVecIndex(chip_.columns(), 0.0f, static_cast<uint32_t>(kChunkKeys));
     }
+    if constexpr (Bend::kIntervals) bend_.tables = operands.sequences().intervals();
   }
 
   __aicore__ inline void run() {
@@ -50,9 +51,11 @@ class ForwardAiv {
       }
     }
     while (merge_.next(&stage)) finish_empty(stage);
-    if (tiling_->phases == kAllPhases && tiling_->cut_slots > 0) {
-      AscendC::SyncAll<true>();
-      merge_cut_task();
+    if constexpr (kCutsTasks) {
+      if (tiling_->phases == kAllPhases && tiling_->cut_slots > 0) {
+        AscendC::SyncAll<true>();
+        merge_cut_task();
+      }
     }
     take_all();
   }
@@ -60,13 +63,14 @@ class ForwardAiv {
   // After all cores' run(), in a launch of its own.
   __aicore__ inline void merge_cut_tasks() {
     free_all();
-    merge_cut_task();
+    if constexpr (kCutsTasks) merge_cut_task();
     take_all();
   }
 
  private:
   using Softmax = SoftmaxTile<typename Operands::Edges, typename Operands::Mask>;
   using Cursor = StageCursor<typename Operands::Sequences>;
+  static constexpr bool kCutsTasks = !Bend::kIntervals;  // then cores have whole tasks
 
   // ---- softmax ----
 
@@ -97,6 +101,9 @@ class ForwardAiv {
       if (Bend::kBent) at_once = AivBuffers::kBentRows;
       if (has_bool_mask() || has_float_mask()) at_once /= 2;
       if constexpr (Bend::kBent) begin_bend(stage, columns, first, rows, width);
+      if constexpr (Bend::kIntervals) {
+        if (begin_intervals(stage, columns, first, rows) && !bounds_apart()) at_once = Bend::kRowsAtOnce;
+      }
       const Part part = {&stage, columns, first, rows, width, at_once};
       softmax_rows(part);
       if (!scale_first() && finish_and_find_large(stage, rows)) {
@@ -133,6 +140,7 @@ class ForwardAiv {
     Softmax t = load_tile(part, 0);
     WaitFlag<HardEvent::MTE2_V>(kEventScores + ((slots_used_ - 1) & 1));
     begin_bent_tile(part, 0);
+    if constexpr (Bend::kIntervals) load_bounds(part);
     begin_tile(chip_, t, bend_);
     for (int32_t row = 0; row < part.rows; row += part.at_once) {
       const int32_t slot = (slots_used_ - 1) & 1;
@@ -292,6 +300,41 @@ class ForwardAiv {
         barrier();
       }
     }
+    if constexpr (Bend::kIntervals) {
+      const Stage& stage = *part.stage;
+      bend_.row = part.first + row;
+      bend_.find_hidden(stage.first_q + stage.row0 + bend_.row, smaller(part.at_once, part.rows - row),
+                        stage.first_k + stage.key0() + part.columns.col0, part.columns.cols, part.width);
+    }
+  }
+  // Whether intervals touch these rows of a stage.
+  __aicore__ inline bool begin_intervals(const Stage& stage, const Columns& columns, int32_t first, int32_t rows) {
+    bend_.tables.select(bend_.tables.pair(stage.batch, stage.head_q, stage.head_kv));
+    bend_.touched = bend_.tables.touch(stage.first_q + stage.row0 + first, rows,
+                                       stage.first_k + stage.key0() + columns.col0, columns.cols);
+    bend_.scratch_floats = bend_.touched && !bounds_apart() ? Bend::kScratchFloats / 2 : Bend::kScratchFloats;
+    return bend_.touched;
+  }
+  // One interval's bounds take the place of what only slopes need; else they have half of the slot of the first tile's
+  // P, and the tiles fewer rows.
+  __aicore__ inline bool bounds_apart() const { return bend_.tables.count() == 1 && tiling_->bend.alibi == 0; }
+  // The bounds of a stage's keys; beside the P of its first tile, of whose slot the stores are done.
+  __aicore__ inline void load_bounds(const Part& part) {
+    if (!bend_.touched) return;
+    const Stage& stage = *part.stage;
+    if (bounds_apart()) {
+      bend_.starts = chip_.columns();
+      bend_.ends = chip_.distances();
+    } else {
+      bend_.starts = chip_.template probs<T>(probs_used_ & 1).template ReinterpretCast<float>()[Bend::kFloats];
+      bend_.ends = bend_.starts[kChunkKeys];
+    }
+    SetFlag<HardEvent::V_MTE2>(kEventBounds);
+    WaitFlag<HardEvent::V_MTE2>(kEventBounds);
+    bend_.load(stage.first_k + stage.key0() + part.columns.col0);
+    SetFlag<HardEvent::MTE2_V>(kEventBounds);
+    WaitFlag<HardEvent::MTE2_V>(kEventBounds);
+    bend_.convert(stage.first_q + stage.row0);
   }
   __aicore__ inline bool has_bool_mask() const { return Softmax::kMasked && tiling_->has_mask; }
   __aicore__ inline bool has_float_mask() const { return Bend::kFloatMasks && loads_float_mask(*tiling_); }
@@ -315,7 +358,7 @@ class ForwardAiv {
     if (stage.opens) state_.fresh = true;
     const int32_t rows = own_rows(stage);
     const bool seen = rows > 0 && own_columns(stage).cols > 0;
-    if (stage.cut) {
+    if (kCutsTasks && stage.cut) {
       if (seen) store_cut_stats(stage);
       return;
     }

@@ -25,6 +25,24 @@
 
 #define TRIANGLE_EXPORT __attribute__((visibility("default")))
 
+namespace {
+
+// The tables of intervals, if there are any: `reads` them first, then counts what the tasks of the tiling's line cost.
+template <class Pointers>
+int32_t prepare_intervals(uint32_t cores, const Pointers& pointers, TriangleForwardTiling tiling, bool reads,
+                          void* stream) {
+  if (tiling.intervals.bounds == 0) return 0;
+  for (int32_t i = reads ? 0 : 1; i < 2; ++i) {
+    tiling.phases = i == 0 ? triangle::kReadIntervals : triangle::kCountBlocks;
+    const int32_t status = queue_intervals(2 * cores, pointers.startend, pointers.cu_seq_q, pointers.cu_seq_k,
+                                           pointers.workspace, tiling, stream);
+    if (status != 0) return status;
+  }
+  return 0;
+}
+
+}  // namespace
+
 extern "C" {
 
 TRIANGLE_EXPORT int32_t triangle_npu_abi(void) { return triangle::kNpuAbi; }
@@ -37,6 +55,8 @@ TRIANGLE_EXPORT int32_t triangle_npu_forward(int32_t bf16, int32_t wide, uint32_
                                              const TriangleForwardPointers* pointers,
                                              const TriangleForwardTiling* tiling, void* stream) {
   TriangleForwardTiling part = *tiling;
+  const int32_t prepared = prepare_intervals(cores, *pointers, part, true, stream);
+  if (prepared != 0) return prepared;
   const triangle::Phases phases = triangle::phases_of(*tiling, triangle::begins_together());
   for (int32_t i = 0; i < phases.count; ++i) {
     part.phases = phases.launches[i];
@@ -66,6 +86,13 @@ TRIANGLE_EXPORT int32_t triangle_npu_cache(int32_t bf16, int32_t wide, uint32_t 
 TRIANGLE_EXPORT int32_t triangle_npu_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPointers* pointers,
                                               const TriangleBackwardTiling* tiling, void* stream) {
   TriangleBackwardTiling part = *tiling;
+  for (int pass = 0; pass < (tiling->deterministic != 0 ? 2 : 1); ++pass) {
+    TriangleForwardTiling counted = tiling->problem;
+    counted.line = tiling->lines[pass];
+    counted.intervals.counted = pass;
+    const int32_t prepared = prepare_intervals(cores, *pointers, counted, pass == 0, stream);
+    if (prepared != 0) return prepared;
+  }
   const triangle::Phases phases = triangle::phases_of(*tiling, bf16 != 0, triangle::begins_together());
   for (int32_t i = 0; i < phases.count; ++i) {
     part.problem.phases = phases.launches[i];

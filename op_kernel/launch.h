@@ -12,16 +12,16 @@
 extern "C" {
 #endif
 
-// Device addresses. mask, cu_seq_q, cu_seq_k, slopes, sinks, dsinks and dlse are null where the tiling does not use
-// them. q, k, v, out and their gradients point to the first element of a strided tensor whose strides the tiling holds;
-// lse, dlse, slopes, sinks, dsinks fp32.
+// Device addresses. mask, cu_seq_q, cu_seq_k, slopes, sinks, startend, dsinks and dlse are null where the tiling does
+// not use them. q, k, v, out and their gradients point to the first element of a strided tensor whose strides the
+// tiling holds; lse, dlse, slopes, sinks, dsinks fp32.
 typedef struct TriangleForwardPointers {
-  const void *q, *k, *v, *mask, *cu_seq_q, *cu_seq_k, *slopes, *sinks;
+  const void *q, *k, *v, *mask, *cu_seq_q, *cu_seq_k, *slopes, *sinks, *startend;
   void *out, *lse, *workspace;
 } TriangleForwardPointers;
 
 typedef struct TriangleBackwardPointers {
-  const void *dout, *q, *k, *v, *out, *lse, *dlse, *mask, *cu_seq_q, *cu_seq_k, *slopes, *sinks;
+  const void *dout, *q, *k, *v, *out, *lse, *dlse, *mask, *cu_seq_q, *cu_seq_k, *slopes, *sinks, *startend;
   void *dq, *dk, *dv, *dsinks, *workspace;
 } TriangleBackwardPointers;
 
@@ -54,7 +54,7 @@ int32_t triangle_npu_cache(int32_t bf16, int32_t wide, uint32_t cores, const Tri
 
 namespace triangle {
 // Bump the first term when the functions or the layout of the workspace change; the others change with the structs.
-constexpr int32_t kNpuAbi = (2 << 24) + static_cast<int32_t>(sizeof(TriangleForwardTiling) * 4096 % (1 << 23)) +
+constexpr int32_t kNpuAbi = (3 << 24) + static_cast<int32_t>(sizeof(TriangleForwardTiling) * 4096 % (1 << 23)) +
                             static_cast<int32_t>(sizeof(TriangleBackwardTiling) + sizeof(TriangleForwardPointers) +
                                                  sizeof(TriangleBackwardPointers) + sizeof(TriangleCacheTiling) +
                                                  sizeof(TriangleCachePointers));
@@ -71,10 +71,12 @@ constexpr bool kBeginsTogether = false;
 constexpr bool begins_together() { return kBeginsTogether; }
 #endif
 
-// Whether a launch takes the kernels that bend scores. For the host: functions of op_host are the device's in the asc
-// way.
-inline bool is_bent(const ScoreBend& bend) {
-  return bend.softcap > 0 || bend.alibi != 0 || bend.mask_element != 0 || bend.sinks != 0;
+// Whether a launch takes the kernels that bend scores, or those with intervals, which do so too. For the host:
+// functions of op_host are the device's in the asc way.
+inline bool is_bent(const TriangleForwardTiling& tiling) {
+  const ScoreBend& bend = tiling.bend;
+  return tiling.intervals.bounds > 0 || bend.softcap > 0 || bend.alibi != 0 || bend.mask_element != 0 ||
+         bend.sinks != 0;
 }
 
 struct Phases {
@@ -82,13 +84,13 @@ struct Phases {
   int32_t launches[4];
 };
 inline Phases phases_of(const TriangleForwardTiling& tiling, bool begins_together) {
+  if (tiling.intervals.bounds > 0) return {1, {kWalkTasks}};               // after queue_intervals()
   if (begins_together || tiling.cut_slots == 0) return {1, {kAllPhases}};  // without cut tasks nobody meets
   return {2, {kWalkTasks, kMergeCutTasks}};
 }
 inline Phases phases_of(const TriangleBackwardTiling& tiling, bool bf16, bool begins_together) {
   // Where scores are bent the main pass is a kernel of its own.
-  if (begins_together && is_bent(tiling.problem.bend))
-    return {3, {kPrepareRows | kChooseRange, kWalkSections, kFinishRows}};
+  if (begins_together && is_bent(tiling.problem)) return {3, {kPrepareRows | kChooseRange, kWalkSections, kFinishRows}};
   if (begins_together) return {1, {kAllPhases}};
   if (bf16) return {3, {kPrepareRows, kWalkSections, kFinishRows}};
   return {4, {kPrepareRows, kChooseRange, kWalkSections, kFinishRows}};

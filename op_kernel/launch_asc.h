@@ -6,9 +6,11 @@
 #include "acl/acl.h"
 #include "backward.cpp"
 #include "backward_bent.cpp"
+#include "backward_intervals.cpp"
 #include "forward.cpp"
 #include "forward_bent.cpp"
 #include "forward_cache.cpp"
+#include "forward_intervals.cpp"
 #include "launch.h"
 #include "launched_asc.h"
 
@@ -34,7 +36,23 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
   GM_ADDR out = device(p.out);
   GM_ADDR lse = device(p.lse);
   GM_ADDR workspace = device(p.workspace);
-  if (triangle::is_bent(tiling.bend)) {
+  if (tiling.intervals.bounds > 0) {
+    GM_ADDR slopes = device(p.slopes);
+    GM_ADDR sinks = device(p.sinks);
+    if (bf16 != 0 && wide != 0) {
+      triangle_attn_fwd_intervals_bf16_256<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, slopes, sinks, out,
+                                                                 lse, workspace, words);
+    } else if (bf16 != 0) {
+      triangle_attn_fwd_intervals_bf16_128<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, slopes, sinks, out,
+                                                                 lse, workspace, words);
+    } else if (wide != 0) {
+      triangle_attn_fwd_intervals_fp16_256<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, slopes, sinks, out,
+                                                                 lse, workspace, words);
+    } else {
+      triangle_attn_fwd_intervals_fp16_128<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, slopes, sinks, out,
+                                                                 lse, workspace, words);
+    }
+  } else if (triangle::is_bent(tiling)) {
     GM_ADDR slopes = device(p.slopes);
     GM_ADDR sinks = device(p.sinks);
     if (bf16 != 0 && wide != 0) {
@@ -59,6 +77,19 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
   } else {
     triangle_attn_fwd_fp16_128<<<cores, 0, stream>>>(q, k, v, mask, cu_seq_q, cu_seq_k, out, lse, workspace, words);
   }
+  return triangle::launch_result();
+}
+
+int32_t queue_intervals(uint32_t vector_cores, const void* given, const void* rows, const void* keys, void* tables,
+                        const TriangleForwardTiling& tiling, aclrtStream stream) {
+  triangle::launch_begins();
+  TriangleForwardWords words;
+  std::memcpy(&words, &tiling, sizeof words);
+  GM_ADDR startend = device(given);
+  GM_ADDR cu_seq_q = device(rows);
+  GM_ADDR cu_seq_k = device(keys);
+  GM_ADDR workspace = device(tables);
+  triangle_attn_intervals<<<vector_cores, 0, stream>>>(startend, cu_seq_q, cu_seq_k, workspace, words);
   return triangle::launch_result();
 }
 
@@ -129,7 +160,7 @@ int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPoint
   GM_ADDR dk = device(p.dk);
   GM_ADDR dv = device(p.dv);
   GM_ADDR workspace = device(p.workspace);
-  if (triangle::is_bent(tiling.problem.bend)) {
+  if (triangle::is_bent(tiling.problem)) {
     GM_ADDR slopes = device(p.slopes);
     GM_ADDR sinks = device(p.sinks);
     GM_ADDR dsinks = device(p.dsinks);
@@ -139,6 +170,12 @@ int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPoint
                                                              slopes, sinks, dq, dk, dv, dsinks, workspace, words);
     } else if (rows) {
       triangle_attn_bwd_bent_rows_fp16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k,
+                                                             slopes, sinks, dq, dk, dv, dsinks, workspace, words);
+    } else if (bf16 != 0 && tiling.problem.intervals.bounds > 0) {
+      triangle_attn_bwd_intervals_bf16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k,
+                                                             slopes, sinks, dq, dk, dv, dsinks, workspace, words);
+    } else if (tiling.problem.intervals.bounds > 0) {
+      triangle_attn_bwd_intervals_fp16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k,
                                                              slopes, sinks, dq, dk, dv, dsinks, workspace, words);
     } else if (bf16 != 0) {
       triangle_attn_bwd_bent_bf16<<<cores, 0, stream>>>(dout, q, k, v, out, lse, dlse, mask, cu_seq_q, cu_seq_k, slopes,

@@ -13,6 +13,8 @@ struct TriangleCacheWords;
 #include "aclrtlaunch_triangle_attn_bwd_bent_rows_fp16.h"
 #include "aclrtlaunch_triangle_attn_bwd_bf16.h"
 #include "aclrtlaunch_triangle_attn_bwd_fp16.h"
+#include "aclrtlaunch_triangle_attn_bwd_intervals_bf16.h"
+#include "aclrtlaunch_triangle_attn_bwd_intervals_fp16.h"
 #include "aclrtlaunch_triangle_attn_cache_append.h"
 #include "aclrtlaunch_triangle_attn_cache_bf16_128.h"
 #include "aclrtlaunch_triangle_attn_cache_bf16_256.h"
@@ -26,6 +28,11 @@ struct TriangleCacheWords;
 #include "aclrtlaunch_triangle_attn_fwd_bf16_256.h"
 #include "aclrtlaunch_triangle_attn_fwd_fp16_128.h"
 #include "aclrtlaunch_triangle_attn_fwd_fp16_256.h"
+#include "aclrtlaunch_triangle_attn_fwd_intervals_bf16_128.h"
+#include "aclrtlaunch_triangle_attn_fwd_intervals_bf16_256.h"
+#include "aclrtlaunch_triangle_attn_fwd_intervals_fp16_128.h"
+#include "aclrtlaunch_triangle_attn_fwd_intervals_fp16_256.h"
+#include "aclrtlaunch_triangle_attn_intervals.h"
 #include "launch.h"
 #include "tiling_by_value.h"
 
@@ -56,7 +63,16 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
   if (registration != 0) return registration;
   TriangleForwardWords words;
   std::memcpy(&words, &tiling, sizeof words);
-  if (triangle::is_bent(tiling.bend)) {
+  if (tiling.intervals.bounds > 0) {
+    const auto launch = bf16 != 0 ? (wide != 0 ? aclrtlaunch_triangle_attn_fwd_intervals_bf16_256
+                                               : aclrtlaunch_triangle_attn_fwd_intervals_bf16_128)
+                                  : (wide != 0 ? aclrtlaunch_triangle_attn_fwd_intervals_fp16_256
+                                               : aclrtlaunch_triangle_attn_fwd_intervals_fp16_128);
+    return static_cast<int32_t>(launch(cores, stream, device(p.q), device(p.k), device(p.v), device(p.mask),
+                                       device(p.cu_seq_q), device(p.cu_seq_k), device(p.slopes), device(p.sinks), p.out,
+                                       p.lse, p.workspace, &words));
+  }
+  if (triangle::is_bent(tiling)) {
     const auto launch =
         bf16 != 0
             ? (wide != 0 ? aclrtlaunch_triangle_attn_fwd_bent_bf16_256 : aclrtlaunch_triangle_attn_fwd_bent_bf16_128)
@@ -70,6 +86,15 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
                 : (wide != 0 ? aclrtlaunch_triangle_attn_fwd_fp16_256 : aclrtlaunch_triangle_attn_fwd_fp16_128);
   return static_cast<int32_t>(launch(cores, stream, device(p.q), device(p.k), device(p.v), device(p.mask),
                                      device(p.cu_seq_q), device(p.cu_seq_k), p.out, p.lse, p.workspace, &words));
+}
+
+int32_t queue_intervals(uint32_t vector_cores, const void* startend, const void* cu_seq_q, const void* cu_seq_k,
+                        void* workspace, const TriangleForwardTiling& tiling, void* stream) {
+  if (registration != 0) return registration;
+  TriangleForwardWords words;
+  std::memcpy(&words, &tiling, sizeof words);
+  return static_cast<int32_t>(aclrtlaunch_triangle_attn_intervals(
+      vector_cores, stream, device(startend), device(cu_seq_q), device(cu_seq_k), workspace, &words));
 }
 
 int32_t queue_append(uint32_t vector_cores, const TriangleCachePointers& p, const TriangleCacheTiling& tiling,
@@ -100,11 +125,14 @@ int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPoint
   if (registration != 0) return registration;
   TriangleBackwardWords words;
   std::memcpy(&words, &tiling, sizeof words);
-  if (triangle::is_bent(tiling.problem.bend)) {
+  if (triangle::is_bent(tiling.problem)) {
     const bool rows = tiling.problem.phases != triangle::kWalkSections;
-    const auto launch =
-        bf16 != 0 ? (rows ? aclrtlaunch_triangle_attn_bwd_bent_rows_bf16 : aclrtlaunch_triangle_attn_bwd_bent_bf16)
-                  : (rows ? aclrtlaunch_triangle_attn_bwd_bent_rows_fp16 : aclrtlaunch_triangle_attn_bwd_bent_fp16);
+    const bool intervals = tiling.problem.intervals.bounds > 0;
+    auto launch = bf16 != 0 ? aclrtlaunch_triangle_attn_bwd_bent_bf16 : aclrtlaunch_triangle_attn_bwd_bent_fp16;
+    if (intervals)
+      launch = bf16 != 0 ? aclrtlaunch_triangle_attn_bwd_intervals_bf16 : aclrtlaunch_triangle_attn_bwd_intervals_fp16;
+    if (rows)
+      launch = bf16 != 0 ? aclrtlaunch_triangle_attn_bwd_bent_rows_bf16 : aclrtlaunch_triangle_attn_bwd_bent_rows_fp16;
     return static_cast<int32_t>(launch(cores, stream, device(p.dout), device(p.q), device(p.k), device(p.v),
                                        device(p.out), device(p.lse), device(p.dlse), device(p.mask), device(p.cu_seq_q),
                                        device(p.cu_seq_k), device(p.slopes), device(p.sinks), p.dq, p.dk, p.dv,

@@ -48,13 +48,24 @@ int32_t queue_forward(int32_t bf16, int32_t wide, uint32_t cores, const Triangle
                       TriangleForwardTiling tiling, void* stream) {
   if (fault("wrong_tiling")) tiling.out.row += kFarAway;
   const std::string name = std::string(bf16 != 0 ? "bf16_" : "fp16_") + (wide != 0 ? "256" : "128");
-  if (triangle::is_bent(tiling.bend)) {
+  if (tiling.intervals.bounds > 0) {
+    return queue("triangle_attn_fwd_intervals_" + name, "op_kernel/forward_intervals.cpp", cores,
+                 {p.q, p.k, p.v, p.mask, p.cu_seq_q, p.cu_seq_k, p.slopes, p.sinks, p.out, p.lse, p.workspace}, tiling,
+                 stream);
+  }
+  if (triangle::is_bent(tiling)) {
     return queue("triangle_attn_fwd_bent_" + name, "op_kernel/forward_bent.cpp", cores,
                  {p.q, p.k, p.v, p.mask, p.cu_seq_q, p.cu_seq_k, p.slopes, p.sinks, p.out, p.lse, p.workspace}, tiling,
                  stream);
   }
   return queue("triangle_attn_fwd_" + name, "op_kernel/forward.cpp", cores,
                {p.q, p.k, p.v, p.mask, p.cu_seq_q, p.cu_seq_k, p.out, p.lse, p.workspace}, tiling, stream);
+}
+
+int32_t queue_intervals(uint32_t vector_cores, const void* startend, const void* cu_seq_q, const void* cu_seq_k,
+                        void* workspace, const TriangleForwardTiling& tiling, void* stream) {
+  return queue("triangle_attn_intervals", "op_kernel/forward_intervals.cpp", vector_cores,
+               {startend, cu_seq_q, cu_seq_k, workspace}, tiling, stream);
 }
 
 int32_t queue_append(uint32_t vector_cores, const TriangleCachePointers& p, const TriangleCacheTiling& tiling,
@@ -75,9 +86,11 @@ int32_t queue_backward(int32_t bf16, uint32_t cores, const TriangleBackwardPoint
                        void* stream) {
   if (fault("wrong_tiling")) tiling.dq.row += kFarAway;
   const std::string name = bf16 != 0 ? "bf16" : "fp16";
-  if (triangle::is_bent(tiling.problem.bend)) {
-    const std::string part = tiling.problem.phases == triangle::kWalkSections ? "" : "rows_";
-    return queue("triangle_attn_bwd_bent_" + part + name, "op_kernel/backward_bent.cpp", cores,
+  if (triangle::is_bent(tiling.problem)) {
+    const bool walks = tiling.problem.phases == triangle::kWalkSections;
+    const std::string kind = !walks ? "bent_rows_" : (tiling.problem.intervals.bounds > 0 ? "intervals_" : "bent_");
+    return queue("triangle_attn_bwd_" + kind + name,
+                 kind == "intervals_" ? "op_kernel/backward_intervals.cpp" : "op_kernel/backward_bent.cpp", cores,
                  {p.dout, p.q, p.k, p.v, p.out, p.lse, p.dlse, p.mask, p.cu_seq_q, p.cu_seq_k, p.slopes, p.sinks, p.dq,
                   p.dk, p.dv, p.dsinks, p.workspace},
                  tiling, stream);

@@ -84,6 +84,9 @@ __aicore__ inline void begin_tile(AivChip& chip, const Tile& t, const Bend& bend
       barrier();
     }
   }
+  if constexpr (Bend::kIntervals) {
+    if (bend.hides_rows()) bend.hide(chip, t.tile, t.rows, t.width);
+  }
   AscendC::BlockReduceMax(chip.max_parts(), t.tile, count / AivBuffers::kLanes, AivBuffers::kLanes, 1, 1, 8);
 }
 

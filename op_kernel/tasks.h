@@ -7,6 +7,7 @@ namespace triangle {
 // The sequences of a launch: one band for all of a dense batch, or documents by cumulative lengths in GM.
 class ForwardSequences {
  public:
+  static constexpr bool kIntervals = false;
   __aicore__ inline ForwardSequences() {}
   __aicore__ inline ForwardSequences(const TriangleForwardTiling* tiling, GM_ADDR cu_seq_q, GM_ADDR cu_seq_k)
       : tiling_(tiling), cu_seq_q_(global<int32_t>(cu_seq_q)), cu_seq_k_(global<int32_t>(cu_seq_k)) {}
@@ -93,7 +94,8 @@ __aicore__ inline Columns visible_columns(const Stage& stage, int32_t row, int32
   return visible_columns_between(stage, row, row + rows - 1);
 }
 
-// Walks a core's stages. Cube and vector cores each keep several of these at different distances.
+// Walks a core's stages. Cube and vector cores each keep several of these at different distances. With intervals
+// (intervals.h) blocks that no row of the task sees are left out: whole chunks, and those at either end of a chunk.
 template <class Sequences>
 class StageCursor {
  public:
@@ -116,6 +118,9 @@ class StageCursor {
     stage->opens = at_block_ == piece_.blocks.begin;
     stage->begin_block = at_block_;
     stage->end_block = min64(((at_block_ >> kChunkShift) + 1) << kChunkShift, piece_.blocks.end);
+    if constexpr (Sequences::kIntervals) {
+      if (piece_.blocks.size() > 0) stage->end_block = seen().past_last(stage->end_block);
+    }
     stage->keys = static_cast<int32_t>(min64(stage->end_block * kBlockKeys, band_.sk) - stage->key0());
     stage->chunk_column = static_cast<int32_t>(at_block_ & (kChunkBlocks - 1)) * kBlockKeys;
     if (piece_.blocks.size() == 0) {
@@ -128,6 +133,7 @@ class StageCursor {
     stage->slot = slot_;
     if (stage->keys > 0) slot_ = next_slot(slot_, kRingSlots);
     at_block_ = stage->end_block;
+    if constexpr (Sequences::kIntervals) at_block_ = seen().next(at_block_, piece_.blocks.end);
     stage->closes = at_block_ >= piece_.blocks.end;
     return true;
   }
@@ -149,10 +155,19 @@ class StageCursor {
       first_q_ = tiling_->packed ? sequences_.rows_q(sequence).begin : 0;
       first_k_ = tiling_->packed ? sequences_.rows_k(sequence).begin : 0;
     }
+    if constexpr (Sequences::kIntervals) {
+      sequences_.select(piece_.batch, piece_.head_q, piece_.head_kv);
+      piece_.blocks.begin = seen().next(piece_.blocks.begin, piece_.blocks.end);
+    }
     at_block_ = piece_.blocks.begin;
     // A piece that does not open its task is the core's first and uses the first slots.
     cut_slot_ = piece_.opens ? tiling_->cut_first_slots : 0;
     return true;
+  }
+
+  // Of the task.
+  __aicore__ inline auto seen() const {
+    return sequences_.seen(band_, first_q_, first_k_, piece_.row, tiling_->line.block.q);
   }
 
   const TriangleForwardTiling* tiling_;

@@ -8,13 +8,13 @@
 #include "../op_host/tiling_cache.h"
 
 struct TriangleForwardWords {
-  uint64_t words[107];
+  uint64_t words[116];
 };
 struct TriangleBackwardWords {
-  uint64_t words[266];
+  uint64_t words[275];
 };
 struct TriangleCacheWords {
-  uint64_t words[123];
+  uint64_t words[132];
 };
 static_assert(sizeof(TriangleForwardWords) == sizeof(TriangleForwardTiling), "the words of the forward's tiling");
 static_assert(

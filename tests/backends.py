@@ -155,7 +155,7 @@ class SimBackend(TorchBackend):
         super().__init__("sim", "cpu", (torch.bfloat16, torch.float16))
 
     def supports(self, case: Case, dtype: torch.dtype) -> bool:
-        unsupported = case.dropout_p or case.intervals is not None or 0 in (case.D, case.dim_v)
+        unsupported = case.dropout_p or 0 in (case.D, case.dim_v)
         return dtype in self.dtypes and not unsupported
 
     def chooses(self, case: Case, dtype: torch.dtype) -> bool:
@@ -223,7 +223,7 @@ class NpuBackend(TorchBackend):
         super().__init__("npu", "npu:0", (torch.bfloat16, torch.float16))
 
     def supports(self, case: Case, dtype: torch.dtype) -> bool:
-        return dtype in self.dtypes and not case.dropout_p and case.intervals is None
+        return dtype in self.dtypes and not case.dropout_p
 
     def chooses(self, case: Case, dtype: torch.dtype) -> bool:
         return case not in CASES or in_turns(case, dtype) == 1 or "ASCEND_SIM_STREAMS" not in os.environ  # a chip: both

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from triangle_attn_op import visibility
 from triangle_attn_op.schedule import __main__ as program
 from triangle_attn_op.schedule import plan
+from triangle_attn_op.schedule.intervals import plan_intervals
 
 
 def test_command_line_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,6 +47,13 @@ def test_command_line_module_runs() -> None:
         ("--shape 1,x", "argument --shape: expected integers separated by commas, got '1,x'"),
         ("--shape 1,2,2,9,9,64 --png x.png --heads 2 --json", "heads: expected 1 to 16 heads below 2, got [2]"),
         ("--shape 1,2,2,9,9,64 --png x.png --batch 1 --json", "batch: expected 0 <= batch < 1, got 1"),
+        (
+            "--shape 1,2,2,9,9,64 --visibility triangle:3",
+            "visibility: expected one of prefix_lm:PREFIX, documents:LENGTH",
+        ),
+        ("--shape 1,2,2,9,9,64 --visibility chunked:x", "visibility: expected chunked:CHUNK, got chunked:x"),
+        ("--shape 1,2,2,9,9,64 --visibility documents:3,3", "startend_row_indices: expected shape [1, 1, 2 or 2, 9, 1"),
+        ("--shape 1,2,2,9,9,64 --visibility chunked:3 --diagonal 2", "visibility: expected neither --cu-seq nor"),
     ],
 )
 def test_command_line_errors(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,3 +104,31 @@ def test_optional_packages_missing(monkeypatch: pytest.MonkeyPatch, capsys: pyte
         "printing the table needs rich: pip install triangle-attn-op[plot] (or use --json)" in capsys.readouterr().err
     )
     assert program.main(["--shape", "1,1,1,9,9,64", "--json"]) == 0
+
+
+@pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
+def test_hidden_intervals(backward: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Blocks that hold a visible pair are drawn and counted; those without an edge are full."""
+    arguments = "--shape 1,4,2,1000,1000,64 --cores 3 --visibility prefix_lm:400 --json --png"
+    pictured = tmp_path / "prefix.png"
+    assert program.main([*arguments.split(), str(pictured), *(["--pass", "bwd"] if backward else [])]) == 0
+    assert pictured.stat().st_size > 10_000
+    printed = json.loads(capsys.readouterr().out)
+    row, key = np.arange(1000)[:, None], np.arange(1000)[None]
+    seen = np.zeros((1024, 1024), dtype=bool)
+    seen[:1000, :1000] = (key <= row) | (key < 400)
+    blocks = seen.reshape(8, 128, 8, 128).transpose(0, 2, 1, 3).reshape(8, 8, -1)
+    assert printed["visible_pairs"] == 4 * int(seen.sum())
+    assert printed["blocks"] == 4 * int(blocks.any(-1).sum()) == sum(printed["loads"])
+    options = visibility.prefix_lm(400, 1000)
+    planned = plan_intervals((1, 4, 2, 1000, 1000), cores=3, backward=backward, **options)
+    drawn = np.zeros((4, 8, 8), dtype=int)
+    for piece in planned.pieces():
+        for block in range(piece.begin, piece.end):
+            place = (block, piece.row) if backward else (piece.row, block)
+            drawn[(piece.head_q, *place)] = 2 if piece.full_begin <= block < piece.full_end else 1
+    assert ((drawn > 0) == blocks.any(-1)).all()
+    seen[1000:] = seen[:, 1000:] = True  # beyond the end
+    assert seen.reshape(8, 128, 8, 128).all((1, 3))[drawn[0] == 2].all()
+    assert planned.tasks == (16 if backward else 32)
+    assert printed["imbalance"] == planned.imbalance < 0.15

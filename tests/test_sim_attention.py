@@ -158,11 +158,6 @@ def test_computes_only_blocks_with_a_visible_pair() -> None:
         ({"dropout_p": 0.1}, NotImplementedError, r"dropout_p: not supported on the NPU yet, expected 0\.0, got 0\.1"),
         ({"soc": "Ascend310"}, ValueError, r"soc: expected one of Ascend910B1.*got 'Ascend310'"),
         ({"cores": 25}, ValueError, r"cores: expected 1 \.\. 24 on Ascend910B2, got 25"),
-        (
-            {"startend_row_indices": torch.zeros(1, 1, 8, 1, dtype=torch.int32)},
-            NotImplementedError,
-            "startend_row_indices: not supported on the NPU yet, expected None",
-        ),
         ({"order": "nonsense"}, ValueError, r'order: expected "eager", "lazy" or "random", got \'nonsense\''),
         ({"diagonal": 2**64}, ValueError, "diagonal: expected an int or None of at most 64 bits"),
         (

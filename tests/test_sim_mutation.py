@@ -113,6 +113,13 @@ REDUNDANT += [
     ),
 ]
 
+REDUNDANT += [
+    Redundant(
+        name, ("hide", "for (int32_t i = 0; i < rows; ++i) { const Floats part = tile[i * width + at.begin];"), SELECT
+    )
+    for name in ("forward, intervals", "backward, intervals")
+]
+
 Mutant = SyncCall | tuple[SyncCall, SyncCall]
 Run = Callable[[Sequence[str]], Report]
 
@@ -198,6 +205,15 @@ def cached(lengths: list[int], rows: int, *, heads: int, new: int = 0, columns: 
     return lambda sites: sim.attn_kvcache(q, k_cache, v_cache, length, ignore_sites=sites, **given)[2]
 
 
+def intervals(rows: int, keys: int, bounds: int) -> dict[str, Any]:
+    """Of each key its own, but for the first 128, which no row sees, and the last 128, which all see."""
+    t = torch.randint(0, rows + 1, (1, 1, keys, bounds), generator=torch.Generator().manual_seed(9))
+    t[:, :, :128] = 0
+    t[:, :, :128, 1::2] = rows
+    t[:, :, -128:] = rows
+    return {"startend_row_indices": t.int()}
+
+
 def bends(heads: int) -> dict[str, Any]:
     return {"softcap": 3.0, "alibi_slopes": slopes(heads), "sinks": draw(8, torch.float32, heads)}
 
@@ -270,10 +286,23 @@ KERNELS: dict[str, Callable[[], list[Run]]] = {
         cached([0, 40], 3, heads=4, new=3),  # grouped rows, a wide lse, appended keys, sinks
         cached([300], 20, heads=1, columns=144, window_size_left=200),
     ],
+    "forward, intervals": lambda: [
+        forward(dense(2, 1, 80, 700, 16, 16, diagonal=700, softcap=3.0, **intervals(80, 700, 4))),
+        forward(dense(2, 2, 300, 300, 16, 16, cores=3, **intervals(300, 300, 1))),
+        # nothing between the bounds and the comparison; three tasks on two vector cores
+        forward(dense(1, 1, 600, 384, 16, 16, diagonal=384, **intervals(600, 384, 2))),
+    ],
     "backward, bent": bent_backward_runs,
+    "backward, intervals": lambda: [
+        backward(
+            dense(2, 1, 140, 400, 16, 16, dtype=torch.float16, diagonal=400, **intervals(140, 400, 4)),
+            deterministic=False,
+        ),
+        backward(dense(2, 2, 300, 300, 16, 16, softcap=3.0, **intervals(300, 300, 2)), deterministic=True),
+    ],
 }
 # Of these only what no kernel before them executes is taken out.
-BENT = ("forward, bent", "forward, cache", "backward, bent")
+BENT = ("forward, bent", "forward, cache", "forward, intervals", "backward, bent", "backward, intervals")
 
 
 class Kernel:

@@ -85,7 +85,7 @@ CacheProblem make_problem(const CacheArguments& a, const Tensor& out, const Tens
 OutLse attend(CacheArguments a) {
   const Sizes& s = a.sizes;
   const std::string why =
-      unsupported(dtype_text(a.q.scalar_type()), std::max<int64_t>(s.dim, 1), std::max<int64_t>(s.dim_v, 1), 0.0, "");
+      unsupported(dtype_text(a.q.scalar_type()), std::max<int64_t>(s.dim, 1), std::max<int64_t>(s.dim_v, 1), 0.0);
   check(why.empty(), why);
   const Runtime& npu = runtime();
   check_formats(a);

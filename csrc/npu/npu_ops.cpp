@@ -26,9 +26,8 @@ namespace {
 
 // As in check_inputs(): before anything runs.
 void check_supported(const Arguments& a) {
-  const std::string why =
-      unsupported(dtype_text(a.q.scalar_type()), std::max<int64_t>(a.sizes.dim, 1), std::max<int64_t>(a.sizes.dim_v, 1),
-                  a.options.dropout_p, a.startend_row_indices.has_value() ? "startend_row_indices" : "");
+  const std::string why = unsupported(dtype_text(a.q.scalar_type()), std::max<int64_t>(a.sizes.dim, 1),
+                                      std::max<int64_t>(a.sizes.dim_v, 1), a.options.dropout_p);
   check(why.empty(), why);
 }
 
@@ -41,6 +40,7 @@ void check_formats(const Arguments& a) {
   check_format("cu_seq_k", a.cu_seq_k);
   check_format("alibi_slopes", a.alibi_slopes);
   check_format("sinks", a.sinks);
+  check_format("startend_row_indices", a.startend_row_indices);
 }
 
 void check_cu_seq_on_request(const Arguments& a, void* stream) {
@@ -109,10 +109,15 @@ triangle::Strides mask_strides_of(const Tensor& mask) {
   return strides;
 }
 
-// slopes and sinks as the kernels read them.
+// slopes, sinks and startend_row_indices as the kernels read them.
 void prepare_bends(Arguments* a) {
   if (a->alibi_slopes.has_value()) a->alibi_slopes = contiguous_floats(*a->alibi_slopes, "copying alibi_slopes");
   if (a->sinks.has_value()) a->sinks = contiguous_floats(*a->sinks, "copying sinks");
+  if (a->startend_row_indices.has_value() && !a->startend_row_indices->is_contiguous()) {
+    const Tensor given = *a->startend_row_indices;
+    a->startend_row_indices =
+        through_torch("copying startend_row_indices", [&] { return torch_api::contiguous(given); });
+  }
 }
 
 Tensor contiguous_rows(const Tensor& t) {
@@ -145,6 +150,10 @@ ForwardProblem make_problem(const Arguments& a, int64_t cores) {
   if (a.attn_mask.has_value() && !p.has_mask) {
     p.bend.mask_element = a.attn_mask->scalar_type() == ScalarType::Float ? 4 : 2;
     p.bend.mask_by_row = is_by_row(*a.attn_mask);
+  }
+  if (a.startend_row_indices.has_value()) {
+    p.intervals.bounds = static_cast<int32_t>(a.startend_row_indices->size(3));
+    p.intervals.heads = static_cast<int32_t>(std::max<int64_t>(a.startend_row_indices->size(1), 1));
   }
   p.cores = cores;
   p.q = strides_of(a.q);
@@ -189,6 +198,7 @@ OutLse forward(Arguments a) {
                                          data_or_null(a.cu_seq_k),
                                          data_or_null(a.alibi_slopes),
                                          data_or_null(a.sinks),
+                                         data_or_null(a.startend_row_indices),
                                          target.data_ptr(),
                                          lse.data_ptr(),
                                          workspace.data_ptr()};
@@ -199,7 +209,7 @@ OutLse forward(Arguments a) {
   };
   queue.launch("forward", profiled("forward", cores,
                                    {&a.q, &a.k, &a.v, given(a.attn_mask), given(a.cu_seq_q), given(a.cu_seq_k),
-                                    given(a.alibi_slopes), given(a.sinks)},
+                                    given(a.alibi_slopes), given(a.sinks), given(a.startend_row_indices)},
                                    {&target, &lse}, launch));
   record_call(npu.backend, "forward");
   return {out, lse};
@@ -259,6 +269,7 @@ Gradients backward(Arguments a, Saved saved) {
                                           data_or_null(a.cu_seq_k),
                                           data_or_null(a.alibi_slopes),
                                           data_or_null(a.sinks),
+                                          data_or_null(a.startend_row_indices),
                                           dq_target.data_ptr(),
                                           dk_target.data_ptr(),
                                           dv_target.data_ptr(),
@@ -268,11 +279,11 @@ Gradients backward(Arguments a, Saved saved) {
   const auto launch = [=, backward = npu.backward, tiling = plan.tiling](void* stream) {
     return backward(bf16, static_cast<uint32_t>(cores), &pointers, &tiling, stream);
   };
-  queue.launch("backward",
-               profiled("backward", cores,
-                        {&saved.dout, &a.q, &a.k, &a.v, &saved.out, &saved.lse, given(saved.dlse), given(a.attn_mask),
-                         given(a.cu_seq_q), given(a.cu_seq_k), given(a.alibi_slopes), given(a.sinks)},
-                        {&dq_target, &dk_target, &dv_target}, launch));
+  queue.launch("backward", profiled("backward", cores,
+                                    {&saved.dout, &a.q, &a.k, &a.v, &saved.out, &saved.lse, given(saved.dlse),
+                                     given(a.attn_mask), given(a.cu_seq_q), given(a.cu_seq_k), given(a.alibi_slopes),
+                                     given(a.sinks), given(a.startend_row_indices)},
+                                    {&dq_target, &dk_target, &dv_target}, launch));
   record_call(npu.backend, "backward");
   return {dq, dk, dv, dsinks};
 }

@@ -8,8 +8,7 @@
 
 namespace triangle::npu {
 
-std::string unsupported(const std::string& dtype, int64_t dim, int64_t dim_v, double dropout_p,
-                        const std::string& score_argument) {
+std::string unsupported(const std::string& dtype, int64_t dim, int64_t dim_v, double dropout_p) {
   std::ostringstream message;
   if (dtype != "torch.float16" && dtype != "torch.bfloat16") {
     message << "q: expected float16 or bfloat16, the operand types of the cube at full rate, got " << dtype
@@ -24,8 +23,6 @@ std::string unsupported(const std::string& dtype, int64_t dim, int64_t dim_v, do
   }
   if (dropout_p > 0.0) {
     message << "dropout_p: not supported on the NPU yet, expected 0.0, got " << dropout_p;
-  } else if (!score_argument.empty()) {
-    message << score_argument << ": not supported on the NPU yet, expected None";
   }
   return message.str();
 }
@@ -35,9 +32,8 @@ std::string unsupported(const std::string& dtype, int64_t dim, int64_t dim_v, do
 // The message's length without its terminator; what fits is copied.
 extern "C" __attribute__((visibility("default"))) int triangle_npu_unsupported(const char* dtype, int64_t dim,
                                                                                int64_t dim_v, double dropout_p,
-                                                                               const char* score_argument, char* buffer,
-                                                                               int size) {
-  const std::string text = triangle::npu::unsupported(dtype, dim, dim_v, dropout_p, score_argument);
+                                                                               char* buffer, int size) {
+  const std::string text = triangle::npu::unsupported(dtype, dim, dim_v, dropout_p);
   if (buffer != nullptr && size > 0) {
     const size_t n = std::min(text.size(), static_cast<size_t>(size) - 1);
     std::memcpy(buffer, text.data(), n);

@@ -6,9 +6,7 @@
 
 namespace triangle::npu {
 
-// "" where the kernels do it, else the message, which names the argument. dtype as in "torch.float16"; score_argument
-// names one that is set and that they do not take, such as startend_row_indices, or is "".
-std::string unsupported(const std::string& dtype, int64_t dim, int64_t dim_v, double dropout_p,
-                        const std::string& score_argument);
+// "" where the kernels do it, else the message, which names the argument. dtype as in "torch.float16".
+std::string unsupported(const std::string& dtype, int64_t dim, int64_t dim_v, double dropout_p);
 
 }  // namespace triangle::npu

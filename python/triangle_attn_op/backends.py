@@ -39,15 +39,13 @@ def npu() -> str:
     return _library.text("triangle_npu_description")
 
 
-def npu_refuses(dtype: str, dim: int, dim_v: int, dropout_p: float, score_argument: str = "") -> str:
-    """Why the NPU kernels do not take these arguments, "" where they do. dtype: such as `torch.float16`; score_argument
-    names one that is set and that they do not take, such as startend_row_indices.
-    """
+def npu_refuses(dtype: str, dim: int, dim_v: int, dropout_p: float) -> str:
+    """Why the NPU kernels do not take these arguments, "" where they do. dtype: such as `torch.float16`."""
     call = _library.load().triangle_npu_unsupported
     call.argtypes = [
         *(ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_double),
-        *(ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int),
+        *(ctypes.c_char_p, ctypes.c_int),
     ]
     buffer = ctypes.create_string_buffer(512)
-    call(dtype.encode(), dim, dim_v, dropout_p, score_argument.encode(), buffer, len(buffer))
+    call(dtype.encode(), dim, dim_v, dropout_p, buffer, len(buffer))
     return buffer.value.decode()

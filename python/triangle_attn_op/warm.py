@@ -30,8 +30,10 @@ def warm_up(device: torch.device | str | int | None = None) -> None:
         for dtype in dtypes:
             for width in (16, 256):  # the forward has a kernel for D up to 128 and one for more
                 q = torch.zeros(1, 1, 16, width, dtype=dtype, device=where, requires_grad=True)
-                for softcap in (None, 1.0):  # an NPU has kernels of their own for bent scores
-                    out = triangle_attention(q, q, q, softcap=softcap)
+                bounds = torch.full((1, 1, 16, 1), 16, dtype=torch.int32, device=where)
+                # An NPU has kernels of their own for bent scores and for intervals.
+                for options in ({}, {"softcap": 1.0}, {"startend_row_indices": bounds}):
+                    out = triangle_attention(q, q, q, **options)
                     torch.autograd.grad(out, q, out.detach())
                 if where.type == "npu":
                     _over_a_cache(q.detach().transpose(1, 2))

@@ -41,7 +41,15 @@ WAYS = {
     "asc": ("-DTRIANGLE_LAUNCH_ASC",),
     "sim": ("-DTRIANGLE_LAUNCH_SIM",),
 }
-KERNEL_NAMES = ("forward", "forward_bent", "forward_cache", "backward", "backward_bent")
+KERNEL_NAMES = (
+    "forward",
+    "forward_bent",
+    "forward_cache",
+    "forward_intervals",
+    "backward",
+    "backward_bent",
+    "backward_intervals",
+)
 SOURCES = [*(KERNELS / f"{name}.cpp" for name in KERNEL_NAMES), KERNELS / "measure" / "measure.cpp"]
 LAUNCHES = [KERNELS / "launch.cpp", KERNELS / "measure" / "launch.cpp"]
 

@@ -74,13 +74,6 @@ UNSUPPORTED: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
         NotImplementedError,
         r"dropout_p: not supported on the NPU yet, expected 0.0, got 0.5",
     ),
-    (
-        "intervals",
-        lambda: half(1, 2, 8, 16),
-        {"startend_row_indices": torch.zeros(1, 1, 8, 1, dtype=torch.int32)},
-        NotImplementedError,
-        r"startend_row_indices: not supported on the NPU yet, expected None",
-    ),
 ]
 
 

@@ -157,7 +157,9 @@ def test_warm_up_launches_every_kernel(npu_process: Any) -> None:
     assert done.code == 0, done.err
     kernels = {f"triangle_attn_fwd_{t}_{d}" for t in ("fp16", "bf16") for d in (128, 256)}
     kernels |= {f"triangle_attn_fwd_bent_{t}_{d}" for t in ("fp16", "bf16") for d in (128, 256)}
-    kernels |= {f"triangle_attn_bwd{k}_{t}" for k in ("", "_bent", "_bent_rows") for t in ("fp16", "bf16")}
+    kernels |= {f"triangle_attn_fwd_intervals_{t}_{d}" for t in ("fp16", "bf16") for d in (128, 256)}
+    kinds = ("", "_bent", "_bent_rows", "_intervals")
+    kernels |= {f"triangle_attn_bwd{kind}_{t}" for kind in kinds for t in ("fp16", "bf16")}
     kernels |= {f"triangle_attn_cache_{t}_{d}" for t in ("fp16", "bf16") for d in (128, 256)}
-    kernels.add("triangle_attn_cache_append")
+    kernels |= {"triangle_attn_cache_append", "triangle_attn_intervals"}
     assert {launch["kernel"] for launch in done.launches()} == kernels

@@ -32,9 +32,13 @@ INCLUDES = (str(ROOT / "op_kernel"), str(ROOT))
 KERNELS = [f"triangle_attn_fwd_{k}{t}_{d}" for k in ("", "bent_") for t in ("bf16", "fp16") for d in (128, 256)]
 KERNELS += ["triangle_attn_cache_append"]
 KERNELS += [f"triangle_attn_cache_{t}_{d}" for t in ("bf16", "fp16") for d in (128, 256)]
-KERNELS += [f"triangle_attn_bwd_{k}{t}" for k in ("", "bent_", "bent_rows_") for t in ("bf16", "fp16")]
+KERNELS += [f"triangle_attn_fwd_intervals_{t}_{d}" for t in ("bf16", "fp16") for d in (128, 256)]
+KERNELS += ["triangle_attn_intervals"]
+KERNELS += [f"triangle_attn_bwd_{k}{t}" for k in ("", "bent_", "bent_rows_", "intervals_") for t in ("bf16", "fp16")]
 LAUNCHES = {
-    kernel: 1000 + number for number, kernel in enumerate(KERNELS) if "bent" not in kernel and "cache" not in kernel
+    kernel: 1000 + number
+    for number, kernel in enumerate(KERNELS)
+    if not any(kind in kernel for kind in ("bent", "cache", "intervals"))
 }
 LAUNCHES["triangle_measure"] = 1000
 

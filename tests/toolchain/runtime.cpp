@@ -12,12 +12,33 @@ int stand_in_ascendcl();  // of libascendcl.so
 // The kernels in the order in which CANN 8.1 numbers them.
 static int32_t launch(const char* name) {
   if (strcmp(name, "triangle_measure") == 0) return 1000;  // the only one of its library
-  const char* names[] = {"fwd_bf16_128",      "fwd_bf16_256",       "fwd_fp16_128",      "fwd_fp16_256",
-                         "fwd_bent_bf16_128", "fwd_bent_bf16_256",  "fwd_bent_fp16_128", "fwd_bent_fp16_256",
-                         "cache_append",      "cache_bf16_128",     "cache_bf16_256",    "cache_fp16_128",
-                         "cache_fp16_256",    "bwd_bf16",           "bwd_fp16",          "bwd_bent_bf16",
-                         "bwd_bent_fp16",     "bwd_bent_rows_bf16", "bwd_bent_rows_fp16"};
-  for (int i = 0; i < 19; ++i)
+  const char* names[] = {"fwd_bf16_128",
+                         "fwd_bf16_256",
+                         "fwd_fp16_128",
+                         "fwd_fp16_256",
+                         "fwd_bent_bf16_128",
+                         "fwd_bent_bf16_256",
+                         "fwd_bent_fp16_128",
+                         "fwd_bent_fp16_256",
+                         "cache_append",
+                         "cache_bf16_128",
+                         "cache_bf16_256",
+                         "cache_fp16_128",
+                         "cache_fp16_256",
+                         "fwd_intervals_bf16_128",
+                         "fwd_intervals_bf16_256",
+                         "fwd_intervals_fp16_128",
+                         "fwd_intervals_fp16_256",
+                         "intervals",
+                         "bwd_bf16",
+                         "bwd_fp16",
+                         "bwd_bent_bf16",
+                         "bwd_bent_fp16",
+                         "bwd_bent_rows_bf16",
+                         "bwd_bent_rows_fp16",
+                         "bwd_intervals_bf16",
+                         "bwd_intervals_fp16"};
+  for (int i = 0; i < 26; ++i)
     if (strcmp(name + strlen("triangle_attn_"), names[i]) == 0) return 1000 + i;
   return 1;
 }

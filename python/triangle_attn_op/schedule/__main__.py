@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from .. import visibility
 from . import PLOT_EXTRA, Schedule, plan
 
 
@@ -18,21 +19,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        schedule = plan(
-            options.shape,
-            cores=options.cores,
-            block_q=options.block_q,
-            block_k=options.block_k,
-            chunk=options.chunk,
-            alignment=options.alignment,
-            diagonal=options.diagonal,
-            window_size_left=options.window_size_left,
-            cu_seq_q=options.cu_seq,
-            cu_seq_k=options.cu_seq_k,
-            backward=options.direction == "bwd",
-            cost_edge=options.cost_edge,
-            cost_full=options.cost_full,
-            cost_task=options.cost_task,
+        schedule = (
+            _under_visibility(options)
+            if options.visibility
+            else plan(
+                options.shape,
+                cores=options.cores,
+                block_q=options.block_q,
+                block_k=options.block_k,
+                chunk=options.chunk,
+                alignment=options.alignment,
+                diagonal=options.diagonal,
+                window_size_left=options.window_size_left,
+                cu_seq_q=options.cu_seq,
+                cu_seq_k=options.cu_seq_k,
+                backward=options.direction == "bwd",
+                cost_edge=options.cost_edge,
+                cost_full=options.cost_full,
+                cost_task=options.cost_task,
+            )
         )
         if options.json:
             print(json.dumps(_as_json(schedule)))
@@ -44,6 +49,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, ImportError, OSError) as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
     return 0
+
+
+def _under_visibility(options: argparse.Namespace) -> Schedule:
+    """`--visibility NAME:NUMBERS` as the helper of `triangle_attn_op.visibility` of that name makes it."""
+    try:
+        from .intervals import plan_intervals
+    except ImportError as error:
+        raise ImportError("visibility: needs numpy: pip install numpy") from error
+    if options.cu_seq is not None or options.alignment != "bottom_right" or options.diagonal is not None:
+        raise ValueError("visibility: expected neither --cu-seq nor --alignment nor --diagonal with it")
+    batch, heads_q, heads_kv, seq_q, seq_k = _sizes(options.shape)
+    name, _, text = options.visibility.partition(":")
+    if name not in _VISIBILITY or seq_q != seq_k:
+        expected = ", ".join(f"{known}:{usage}" for known, (usage, _) in _VISIBILITY.items())
+        raise ValueError(f"visibility: expected one of {expected} with Sq = Sk, got {options.visibility}")
+    usage, make = _VISIBILITY[name]
+    try:
+        given = make([int(part) for part in text.split(",")], seq_k)
+    except (TypeError, IndexError, ValueError) as error:
+        raise ValueError(f"visibility: expected {name}:{usage}, got {options.visibility} ({error})") from None
+    return plan_intervals(
+        [batch, heads_q, heads_kv, seq_q, seq_k],
+        given["startend_row_indices"].numpy(),
+        diagonal=given.get("diagonal"),
+        cores=options.cores,
+        block_q=options.block_q,
+        block_k=options.block_k,
+        window_size_left=options.window_size_left,
+        backward=options.direction == "bwd",
+    )
+
+
+def _sizes(shape: Sequence[int]) -> Sequence[int]:
+    if len(shape) not in (5, 6):
+        raise ValueError(f"shape: expected B, Hq, Hkv, Sq, Sk[, D], got {len(shape)} numbers")
+    return shape[:5]
+
+
+# What follows the name, and the call.
+_VISIBILITY: dict[str, tuple[str, Callable[[list[int], int], dict[str, Any]]]] = {
+    "prefix_lm": ("PREFIX", lambda n, length: visibility.prefix_lm(n[0], length)),
+    "documents": ("LENGTH,...", lambda n, length: visibility.documents(n)),
+    "shared_question": ("QUESTION,ANSWER,...", lambda n, length: visibility.shared_question(n[0], n[1:])),
+    "sliding_window_with_sinks": (
+        "WINDOW,SINKS",
+        lambda n, length: visibility.sliding_window_with_sinks(n[0], n[1], length),
+    ),
+    "chunked": ("CHUNK", lambda n, length: visibility.chunked(n[0], length)),
+}
 
 
 def _numbers(text: str) -> list[int]:
@@ -68,6 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--window-size-left", type=int, metavar="W", help="keys behind its position a query sees")
     parser.add_argument("--cu-seq", type=_numbers, metavar="0,n1,n2,...", help="packed documents: cumulative lengths")
     parser.add_argument("--cu-seq-k", type=_numbers, metavar="0,m1,m2,...", help="of the keys, if they differ")
+    parser.add_argument(
+        "--visibility", metavar="NAME:NUMBERS", help="hidden intervals, such as prefix_lm:256 or documents:3000,1096"
+    )
     parser.add_argument("--pass", dest="direction", choices=("fwd", "bwd"), default="fwd")
     parser.add_argument("--cost-full", type=int, default=1, help="weight of a full block (default: 1)")
     parser.add_argument("--cost-edge", type=int, default=1, help="weight of a masked block (default: 1)")

@@ -14,6 +14,7 @@ from torch import Tensor
 from .. import _checks, backends
 from ..ascend_sim import KernelLibrary, Report, Struct, socs
 from . import library
+from .intervals import WALK_TASKS, prepare
 from .tiling import NO_WINDOW, Problem, forward_tiling
 
 NAMES = ["q", "k", "v", "mask", "cu_seq_q", "cu_seq_k", "out", "lse", "workspace"]
@@ -90,35 +91,50 @@ def attn_forward(
     used = core_count(soc, cores)
     problem = problem_of(q, k, v, cu_seq_q, mask, strides, used, options)
     tiling = forward_tiling(problem)
-    names = BENT_NAMES if problem.bent else NAMES
+    bounds = options["startend_row_indices"]
+    takes_bends = problem.bent or bounds is not None
+    names = BENT_NAMES if takes_bends else NAMES
     workspace = np.empty(tiling.workspace_bytes, dtype=np.uint8)
+    unwritten = _OUTPUTS
+    launch: dict[str, Any] = {
+        "soc": soc,
+        "order": order,
+        "seed": seed,
+        "trace": trace,
+        "parameters": parameters,
+        "watchdog_seconds": 120.0,
+        "ignore_sites": ignore_sites,
+    }
+    prepared = None
+    if bounds is not None:
+        prepared = prepare(
+            lib, bounds, cu_seq_q, cu_seq_k, workspace, [tiling.data], batch=problem.batch, cores=used, **launch
+        )
+        if not prepared.ok:
+            return out, lse, prepared
+        phases, unwritten = WALK_TASKS, _OUTPUTS - {"workspace"}
+        launch["unused_sites"] = True
     report = launch_phases(
         lib,
         phases,
-        kernel_name(q.dtype, tiling.wide, problem.bent),
+        kernel_name(q.dtype, tiling.wide, problem.bent, bounds is not None),
         _memory(q),
         _memory(k),
         _memory(v),
         mask_memory(mask),
         None if cu_seq_q is None else cu_seq_q.contiguous(),
         None if cu_seq_k is None else cu_seq_k.contiguous(),
-        *((slopes, sinks) if problem.bent else ()),
+        *((slopes, sinks) if takes_bends else ()),
         _memory(out),
         lse,
         workspace,
         tiling=tiling.data,
         block_dim=used,
-        soc=soc,
-        order=order,
-        seed=seed,
-        trace=trace,
-        parameters=parameters,
         names=names,
-        uninitialised=[i for i, name in enumerate(names) if name in _OUTPUTS],
-        watchdog_seconds=120.0,
-        ignore_sites=ignore_sites,
+        uninitialised=[i for i, name in enumerate(names) if name in unwritten],
+        **launch,
     )
-    return out, lse, report
+    return out, lse, report if prepared is None else prepared.followed_by(report)
 
 
 def launch_phases(
@@ -206,6 +222,7 @@ def problem_of(
     sq, sk = (q.shape[0], k.shape[0]) if packed else (q.shape[2], k.shape[2])
     bottom_right = options["diagonal"] is None and options["alignment"] == "bottom_right"
     window, scale, slopes = options["window_size_left"], options["scale"], options["alibi_slopes"]
+    bounds = options["startend_row_indices"]
     return Problem(
         batch=1 if packed else q.shape[0],
         heads_q=q.shape[1],
@@ -229,6 +246,8 @@ def problem_of(
         mask_element=0 if mask is None or mask.dtype is torch.bool else mask.element_size(),
         mask_by_row=mask is not None and mask.shape[-1] == 1,
         slope_batch=slopes.shape[1] if slopes is not None and slopes.dim() == 2 else 0,
+        interval_bounds=0 if bounds is None else bounds.shape[3],
+        interval_heads=1 if bounds is None else bounds.shape[1],
     )
 
 
@@ -245,9 +264,9 @@ def mask_memory(mask: Tensor | None) -> Tensor | None:
     return None if mask is None else _memory(mask.view(torch.uint8) if mask.dtype is torch.bool else mask)
 
 
-def kernel_name(dtype: torch.dtype, wide: bool, bent: bool = False) -> str:
-    """The entry of op_kernel/forward.cpp, or forward_bent.cpp."""
-    kind = "bent_" if bent else ""
+def kernel_name(dtype: torch.dtype, wide: bool, bent: bool = False, intervals: bool = False) -> str:
+    """The entry of op_kernel/forward.cpp, forward_bent.cpp or forward_intervals.cpp."""
+    kind = "intervals_" if intervals else "bent_" if bent else ""
     return f"triangle_attn_fwd_{kind}{'fp16' if dtype is torch.float16 else 'bf16'}_{256 if wide else 128}"
 
 
@@ -266,8 +285,7 @@ def _supported(q: Tensor, v: Tensor, options: Options) -> None:
     """What the operator allows and this kernel does not do, in the words of the operator on an NPU."""
     if q.device.type != "cpu":
         raise ValueError(f"q: expected CPU tensors, got device {q.device}")
-    score_argument = "" if options["startend_row_indices"] is None else "startend_row_indices"
-    why = backends.npu_refuses(str(q.dtype), q.shape[-1], v.shape[-1], options["dropout_p"], score_argument)
+    why = backends.npu_refuses(str(q.dtype), q.shape[-1], v.shape[-1], options["dropout_p"])
     if why:
         raise _checks.refusal(why)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..ascend_sim import Report
@@ -25,8 +27,20 @@ from .attention import (
     problem_of,
     score_vectors,
 )
-from .model import Bends, Modelled, Shape, contiguous_problem, modelled, tensor_bytes, timed
-from .tiling import Problem, backward_tiling
+from .intervals import prepare
+from .model import (
+    Bends,
+    Modelled,
+    Shape,
+    contiguous_problem,
+    modelled,
+    planned_intervals,
+    prepared_intervals,
+    tensor_bytes,
+    thinned,
+    timed,
+)
+from .tiling import backward_tiling, interval_tiling
 
 _NAMES = [
     *("dout", "q", "k", "v", "out", "lse", "dlse", "mask", "cu_seq_q", "cu_seq_k"),
@@ -115,35 +129,53 @@ def attn_backward(
     used = core_count(soc, cores)
     problem = problem_of(q, k, v, cu_seq_q, mask, strides, used, options)
     tiling = backward_tiling(problem, deterministic=deterministic, has_dlse=dlse is not None)
-    names = _BENT_NAMES if problem.bent else _NAMES
+    lib, bounds = library.kernels(), options["startend_row_indices"]
+    intervals = bounds is not None
+    takes_bends = problem.bent or intervals
+    names = _BENT_NAMES if takes_bends else _NAMES
+    unwritten = _OUTPUTS if dsinks.numel() else _OUTPUTS - {"dsinks"}
+    workspace = np.empty(tiling.workspace_bytes, dtype=np.uint8)
+    launch: dict[str, Any] = {
+        "soc": soc,
+        "order": order,
+        "seed": seed,
+        "trace": trace,
+        "parameters": parameters,
+        "watchdog_seconds": 120.0,
+        "ignore_sites": ignore_sites,
+    }
+    prepared = None
+    if bounds is not None:
+        counted = [interval_tiling(tiling, line) for line in range(2 if deterministic else 1)]
+        prepared = prepare(
+            lib, bounds, cu_seq_q, cu_seq_k, workspace, counted, batch=problem.batch, cores=used, **launch
+        )
+        if not prepared.ok:
+            return dq, dk, dv, dsinks, prepared
+        unwritten = unwritten - {"workspace"}
+        launch["unused_sites"] = True
     report = launch_phases(
-        library.kernels(),
-        phases_of(problem) if phases is None else phases,
-        kernel_by_phase(q.dtype, problem.bent),
+        lib,
+        phases_of(takes_bends) if phases is None else phases,
+        kernel_by_phase(q.dtype, takes_bends, intervals),
         *(_memory(t) for t in (dout, q, k, v, out)),
         lse,
         dlse,
         mask_memory(mask),
         None if cu_seq_q is None else cu_seq_q.contiguous(),
         None if cu_seq_k is None else cu_seq_k.contiguous(),
-        *((slopes, sinks_read) if problem.bent else ()),
+        *((slopes, sinks_read) if takes_bends else ()),
         *(_memory(t) for t in (dq, dk, dv)),
-        *((dsinks if dsinks.numel() else None,) if problem.bent else ()),
-        np.empty(tiling.workspace_bytes, dtype=np.uint8),
+        *((dsinks if dsinks.numel() else None,) if takes_bends else ()),
+        workspace,
         tiling=tiling.data,
         block_dim=used,
-        soc=soc,
-        order=order,
-        seed=seed,
         determinism=determinism,
-        trace=trace,
-        parameters=parameters,
         names=names,
-        uninitialised=[i for i, name in enumerate(names) if name in _OUTPUTS and (name != "dsinks" or dsinks.numel())],
-        watchdog_seconds=120.0,
-        ignore_sites=ignore_sites,
+        uninitialised=[i for i, name in enumerate(names) if name in unwritten],
+        **launch,
     )
-    return dq, dk, dv, dsinks, report
+    return dq, dk, dv, dsinks, report if prepared is None else prepared.followed_by(report)
 
 
 def model_backward(
@@ -155,6 +187,7 @@ def model_backward(
     window_size_left: int | None = None,
     diagonal: int | None = None,
     bends: Bends | None = None,
+    startend_row_indices: Tensor | None = None,
     deterministic: bool = False,
     parameters: dict[str, float] | None = None,
     trace: bool = False,
@@ -172,12 +205,24 @@ def model_backward(
         **({"dsinks": (hq, 1, 1)} if bends is not None and bends.sinks else {}),
     }
     used = core_count(soc, cores)
-    problem = contiguous_problem(shape, sizes, used, window_size_left, diagonal, bends)
+    problem = contiguous_problem(shape, sizes, used, window_size_left, diagonal, bends, startend_row_indices)
     tiling = backward_tiling(problem, deterministic=deterministic)
-    launch = {"block_dim": used, "soc": soc, "parameters": parameters, "trace": trace}
-    bytes_of = [tensor_bytes(shape, name, sizes) for name in (_BENT_NAMES if problem.bent else _NAMES)[:-1]]
-    kernel = kernel_by_phase(dtype, problem.bent)
-    report = timed(phases_of(problem), kernel, *bytes_of, tiling.workspace_bytes, tiling=tiling.data, **launch)
+    launch: dict[str, Any] = {"soc": soc, "parameters": parameters}
+    intervals = startend_row_indices is not None
+    bent = problem.bent or intervals
+    bytes_of = [tensor_bytes(shape, name, sizes) for name in (_BENT_NAMES if bent else _NAMES)[:-1]]
+    kernel = kernel_by_phase(dtype, bent, intervals)
+    workspace: int | NDArray[np.uint8] = tiling.workspace_bytes
+    prepared = None
+    if startend_row_indices is not None:
+        workspace = np.zeros(tiling.workspace_bytes, dtype=np.uint8)
+        lines = [interval_tiling(tiling, line) for line in range(2 if deterministic else 1)]
+        prepared = prepared_intervals(startend_row_indices, workspace, lines, problem, **launch)
+        tiling = thinned(tiling, planned_intervals(problem, startend_row_indices, _BLOCK, backward=True))
+    launch |= {"block_dim": used, "trace": trace}
+    report = timed(phases_of(bent), kernel, *bytes_of, workspace, tiling=tiling.data, **launch)
+    if prepared is not None and not trace:
+        report = prepared.followed_by(report)
     return modelled("backward", shape, tiling, report, _BLOCK, 2 * (3 * d + 2 * dv), bytes_of, soc=soc, cores=used)
 
 
@@ -186,15 +231,16 @@ def kernel_name(dtype: torch.dtype, bent: bool = False) -> str:
     return f"triangle_attn_bwd_{'bent_' if bent else ''}{'fp16' if dtype is torch.float16 else 'bf16'}"
 
 
-def kernel_by_phase(dtype: torch.dtype, bent: bool) -> Callable[[int], str]:
-    """Where scores are bent, the row-wise phases are kernels of their own."""
+def kernel_by_phase(dtype: torch.dtype, bent: bool, intervals: bool = False) -> Callable[[int], str]:
+    """Where scores are bent, the row-wise phases are kernels of their own; with intervals the main pass is another."""
     name = kernel_name(dtype, bent)
-    return lambda phase: name.replace("bent_", "bent_rows_") if bent and phase != _WALK_SECTIONS else name
+    main = name.replace("bent_", "intervals_") if intervals else name
+    return lambda phase: name.replace("bent_", "bent_rows_") if bent and phase != _WALK_SECTIONS else main
 
 
-def phases_of(problem: Problem) -> Sequence[int]:
+def phases_of(bent: bool) -> Sequence[int]:
     """Of each launch, as `phases_of` of op_kernel/launch.h has them where CANN starts all blocks together."""
-    return (3, _WALK_SECTIONS, 8) if problem.bent else (ALL_PHASES,)
+    return (3, _WALK_SECTIONS, 8) if bent else (ALL_PHASES,)
 
 
 def _check_results(

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ..ascend_sim import Report
+from ..schedule.intervals import IntervalSchedule, plan_intervals
 from . import library
 from .attention import ALL_PHASES, BENT_NAMES, NAMES, core_count, kernel_name, launch_phases
+from .intervals import WALK_TASKS, prepare
 from .tiling import NO_WINDOW, BackwardTiling, Problem, Tiling, forward_tiling
 
+_Tiling = TypeVar("_Tiling", Tiling, BackwardTiling)
 _FLOATS = {"lse", "slopes", "sinks", "dsinks"}
 _CUBE_FLOPS = 2 * 16 * 16 * 16  # per cycle and AI core
 
@@ -84,22 +91,79 @@ def model_forward(
     window_size_left: int | None = None,
     diagonal: int | None = None,
     bends: Bends | None = None,
+    startend_row_indices: Tensor | None = None,
     parameters: dict[str, float] | None = None,
     trace: bool = False,
 ) -> Modelled:
-    """Times the kernel on `soc`; `parameters` override the chip's, see `triangle_attn_op.ascend_sim.socs`."""
+    """Times the kernel on `soc`; `parameters` override the chip's, see `triangle_attn_op.ascend_sim.socs`.
+
+    startend_row_indices: as of `triangle_attention`, on the CPU; the launches that read it are run and count.
+    """
     hq, hkv, sq, sk, d = shape.heads_q, shape.heads_kv, shape.sq, shape.sk, shape.d
     dv = d if shape.dv is None else shape.dv
     sizes = {"q": (hq, sq, d), "k": (hkv, sk, d), "v": (hkv, sk, dv), "out": (hq, sq, dv), "lse": (hq, sq, 1)}
     sizes |= (bends or Bends()).sizes(hq)
     used = core_count(soc, cores)
-    problem = contiguous_problem(shape, sizes, used, window_size_left, diagonal, bends)
+    problem = contiguous_problem(shape, sizes, used, window_size_left, diagonal, bends, startend_row_indices)
     tiling = forward_tiling(problem)
-    launch = {"block_dim": used, "soc": soc, "parameters": parameters, "trace": trace}
-    bytes_of = [tensor_bytes(shape, name, sizes) for name in (BENT_NAMES if problem.bent else NAMES)[:-1]]
-    kernel = kernel_name(dtype, tiling.wide, problem.bent)
-    report = timed((ALL_PHASES,), kernel, *bytes_of, tiling.workspace_bytes, tiling=tiling.data, **launch)
-    return modelled("forward", shape, tiling, report, tiling.rows, 2 * (d + dv), bytes_of, soc=soc, cores=used)
+    launch: dict[str, Any] = {"soc": soc, "parameters": parameters}
+    intervals = startend_row_indices is not None
+    bytes_of = [tensor_bytes(shape, name, sizes) for name in (BENT_NAMES if problem.bent or intervals else NAMES)[:-1]]
+    kernel = kernel_name(dtype, tiling.wide, problem.bent, intervals)
+    if startend_row_indices is None:
+        launch |= {"block_dim": used, "trace": trace}
+        report = timed((ALL_PHASES,), kernel, *bytes_of, tiling.workspace_bytes, tiling=tiling.data, **launch)
+        return modelled("forward", shape, tiling, report, tiling.rows, 2 * (d + dv), bytes_of, soc=soc, cores=used)
+    planned = planned_intervals(problem, startend_row_indices, tiling.rows)
+    workspace = np.zeros(tiling.workspace_bytes, dtype=np.uint8)
+    prepared = prepared_intervals(startend_row_indices, workspace, [tiling.data], problem, **launch)
+    launch |= {"block_dim": used, "trace": trace}
+    walked = timed(WALK_TASKS, kernel, *bytes_of, workspace, tiling=tiling.data, **launch)
+    report = walked if trace else prepared.followed_by(walked)
+    counted = thinned(tiling, planned)
+    return modelled("forward", shape, counted, report, tiling.rows, 2 * (d + dv), bytes_of, soc=soc, cores=used)
+
+
+def planned_intervals(
+    problem: Problem, startend_row_indices: Tensor, block_q: int, backward: bool = False
+) -> IntervalSchedule:
+    """What the device finds, found on the host."""
+    return plan_intervals(
+        (problem.batch, problem.heads_q, problem.heads_kv, problem.sq, problem.sk),
+        startend_row_indices.numpy(),
+        cores=problem.cores,
+        block_q=block_q,
+        diagonal=problem.diagonal,
+        window_size_left=None if problem.window_left == NO_WINDOW else problem.window_left,
+        backward=backward,
+    )
+
+
+def prepared_intervals(
+    startend_row_indices: Tensor, workspace: NDArray[np.uint8], tilings: list[bytes], problem: Problem, **launch: Any
+) -> Report:
+    """The launches before a kernel with intervals, with data: what follows reads their tables."""
+    report = prepare(
+        library.kernels(),
+        startend_row_indices,
+        None,
+        None,
+        workspace,
+        tilings,
+        batch=problem.batch,
+        cores=problem.cores,
+        watchdog_seconds=600.0,
+        **launch,
+    )
+    report.raise_on_findings()
+    return report
+
+
+def thinned(tiling: _Tiling, planned: IntervalSchedule) -> _Tiling:
+    """The tiling's figures, of the blocks that intervals leave."""
+    return dataclasses.replace(
+        tiling, blocks=planned.blocks, visible_pairs=planned.visible_pairs, imbalance=planned.imbalance
+    )
 
 
 Sizes = dict[str, tuple[int, int, int]]  # of each tensor: heads, rows, columns
@@ -112,6 +176,7 @@ def contiguous_problem(
     window_size_left: int | None,
     diagonal: int | None,
     bends: Bends | None = None,
+    startend_row_indices: Tensor | None = None,
 ) -> Problem:
     """Adds the mask to `sizes`, where there is one."""
     bends = bends or Bends()
@@ -137,6 +202,8 @@ def contiguous_problem(
         alibi=bends.alibi,
         sinks=bends.sinks,
         mask_element=bends.mask,
+        interval_bounds=0 if startend_row_indices is None else startend_row_indices.shape[3],
+        interval_heads=1 if startend_row_indices is None else startend_row_indices.shape[1],
     )
 
 

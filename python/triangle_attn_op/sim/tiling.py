@@ -29,6 +29,7 @@ class _Problem(ctypes.Structure):
         ("strides", ctypes.c_int64 * 3 * len(_STRIDES)),
         ("softcap", ctypes.c_double),
         *[(name, ctypes.c_int64) for name in ("alibi", "sinks", "mask_element", "mask_by_row", "slope_batch")],
+        *[(name, ctypes.c_int64) for name in ("interval_bounds", "interval_heads")],
     ]
 
 
@@ -48,7 +49,7 @@ class _Figures(ctypes.Structure):
 @dataclass(frozen=True)
 class Problem:
     """sq, sk: packed: rows of q and of k. strides: elements from batch to batch, head to head, row to row. softcap and
-    what follows it: ScoreBend of op_host/tiling.h.
+    what follows it: ScoreBend and KeyIntervals of op_host/tiling.h.
     """
 
     batch: int
@@ -73,6 +74,8 @@ class Problem:
     mask_element: int = 0
     mask_by_row: bool = False
     slope_batch: int = 0
+    interval_bounds: int = 0
+    interval_heads: int = 1
 
     @property
     def bent(self) -> bool:
@@ -242,3 +245,12 @@ def backward_tiling(problem: Problem, *, deterministic: bool = False, has_dlse: 
     return BackwardTiling(
         data=data.raw, **{field[0]: getattr(figures, field[0]) for field in _BackwardFigures._fields_}
     )
+
+
+def interval_tiling(tiling: BackwardTiling, line: int) -> bytes:
+    """What the launch is told that counts the blocks of the backward's pass `line`."""
+    lib = library.tiling()
+    lib.triangle_forward_tiling_bytes.restype = ctypes.c_int64
+    data = ctypes.create_string_buffer(lib.triangle_forward_tiling_bytes())
+    lib.triangle_interval_tiling(tiling.data, ctypes.c_int64(line), data)
+    return data.raw

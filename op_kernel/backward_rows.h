@@ -243,7 +243,9 @@ class BackwardRows {
       // of no document, which the gradient of the sinks would add.
       // Of bent scores lse may be as small as the least number, but not -inf.
       if (Bend::kBent) {
-        AscendC::CompareScalar(ub_.bits(), lse, kLeastFinite, AscendC::CMPMODE::GE, BackwardAivBuffers::kLanes);
+        // pack() makes kLeastFinite of -inf; packed, no score is that small.
+        AscendC::CompareScalar(ub_.bits(), lse, kLeastFinite, strided ? AscendC::CMPMODE::GT : AscendC::CMPMODE::GE,
+                               BackwardAivBuffers::kLanes);
       } else {
         AscendC::CompareScalar(ub_.bits(), lse_result, kLeastMax, AscendC::CMPMODE::NE, BackwardAivBuffers::kLanes);
       }

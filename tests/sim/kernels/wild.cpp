@@ -119,7 +119,10 @@ extern "C" __global__ __aicore__ void wild_vector(GM_ADDR x, GM_ADDR out, int32_
   if (how == 9) {  // the smallest integer by -1 (`zero` here), in registers and in memory; then by zero
     const int32_t least = INT32_MIN + (how - 9);
     const int64_t longest = INT64_MIN + (how - 9);
-    int32_t wrong = (least / zero != INT32_MIN) + (least % zero != 0) + (longest / zero != INT64_MIN);
+    // Volatile: clang knows that no quotient which the language has is the smallest integer.
+    volatile int32_t of_least = least / zero, rest_of_least = least % zero;
+    volatile int64_t of_longest = longest / zero;
+    int32_t wrong = (of_least != INT32_MIN) + (rest_of_least != 0) + (of_longest != INT64_MIN);
 #if defined(__x86_64__)
     static int64_t fixed[3] = {0, -1, 0};
     const int32_t* words = reinterpret_cast<int32_t*>(fixed);

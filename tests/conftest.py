@@ -12,6 +12,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import pytest
 import torch
 
+# CXX is for what this project builds. inductor's own code, by clang, links clang's OpenMP beside that of torch's wheels,
+# and its sums come out wrong (torch 2.13, x.square().sum() on two threads: half).
+if "clang" in os.environ.get("CXX", ""):
+    from torch._inductor import config as inductor
+
+    inductor.cpp.cxx = (None, "g++")
+
 # One simulator for all the libraries of kernels that tests build (sim/CMakeLists.txt).
 os.environ.setdefault("ASCEND_SIM_ENGINE_DIR", str(Path(__file__).resolve().parents[1] / "build" / "sim"))
 

@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import pytest
 import torch
 
-# CXX is for what this project builds. inductor's own code, by clang, links clang's OpenMP beside that of torch's wheels,
+# CXX is for what this project builds. inductor's own code, by clang, links clang's OpenMP beside torch's own,
 # and its sums come out wrong (torch 2.13, x.square().sum() on two threads: half).
 if "clang" in os.environ.get("CXX", ""):
     from torch._inductor import config as inductor

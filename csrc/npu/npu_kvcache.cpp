@@ -11,6 +11,7 @@
 #include "kvcache.h"
 #include "loader.h"
 #include "op_host/tiling_cache.h"
+#include "profile.h"
 #include "queue.h"
 #include "supported.h"
 #include "tensors.h"
@@ -134,9 +135,14 @@ OutLse attend(CacheArguments a) {
                                        workspace.data_ptr()};
   const int32_t bf16 = a.q.scalar_type() == ScalarType::BFloat16;
   const int32_t wide = std::max(problem.forward.d, problem.forward.dv) > NarrowTile::kWidth;
-  queue.launch("attn_kvcache", [=, cache = npu.cache, tiling = plan.tiling](void* stream) {
+  const auto launch = [=, cache = npu.cache, tiling = plan.tiling](void* stream) {
     return cache(bf16, wide, static_cast<uint32_t>(cores), &pointers, &tiling, stream);
-  });
+  };
+  queue.launch("kvcache",
+               profiled("kvcache", cores,
+                        {&a.q, &a.k_cache, &a.v_cache, &a.cache_seqlens, given(a.k), given(a.v), given(a.block_table),
+                         given(a.cu_seq_q), given(a.cache_batch_idx), given(a.alibi_slopes), given(a.sinks)},
+                        {&target, &lse}, launch));
   record_call(npu.backend, "attn_kvcache");
   return {out, lse};
 }

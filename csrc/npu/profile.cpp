@@ -91,14 +91,14 @@ void add(std::vector<ProfTensor>* all, std::initializer_list<const Tensor*> tens
 
 }  // namespace
 
-Launch profiled(const char* direction, int64_t blocks, std::initializer_list<const Tensor*> inputs,
+Launch profiled(const char* kind, int64_t blocks, std::initializer_list<const Tensor*> inputs,
                 std::initializer_list<const Tensor*> outputs, Launch launch) {
   const Functions* prof = profiler();
   if (prof == nullptr) return launch;
   std::vector<ProfTensor> tensors;
   add(&tensors, inputs, false);
   add(&tensors, outputs, true);
-  const std::string name = std::string("triangle_attn_") + direction;
+  const std::string name = std::string("triangle_attn_") + kind;
   return [=, launch = std::move(launch)](void* stream) mutable {
     ProfTensorInfo info;
     info.name = prof->id(name.c_str());

@@ -133,6 +133,25 @@ def test_profilers_of_cann_see_the_operators_and_their_tensors(npu_process: Any)
     assert [t["shape"] for t in backward["tensors"]] == [q, q, kv, kv, q, q[:3], q, kv, kv]
 
 
+def test_profilers_see_a_call_over_a_cache(npu_process: Any) -> None:
+    """One range around both of its launches: what appends, and what attends."""
+    source = """
+    from triangle_attn_op import triangle_attention_with_kvcache
+    tell(right=step())
+    ctypes.CDLL("libmsprofiler.so")
+    cache, new = torch.zeros(2, 1, 40, 2, 32).half().npu(), torch.ones(1, 3, 2, 32).half().npu()
+    lengths = torch.tensor([7], dtype=torch.int32).npu()
+    out = triangle_attention_with_kvcache(new, *cache, lengths, k=new, v=new)
+    tell(right=bool(torch.isfinite(out.cpu()).all()))
+    """
+    done = npu_process(START + _flat(source))
+    told(done)
+    (cached,) = [line for line in done.report if "range" in line]
+    assert (cached["range"], cached["kernels"]) == ("triangle_attn_kvcache", 2)
+    q, kept = [1, 3, 2, 32], [1, 40, 2, 32]
+    assert [t["shape"] for t in cached["tensors"]] == [q, kept, kept, [1], q, q, q, [1, 2, 3]]
+
+
 def test_a_torch_npu_without_that_queue_is_drained(npu_process: Any, other_torch_npu: str) -> None:
     """Which is said once; where its queue has failed it gives null for a stream, and no launch goes to another one."""
     source = """
